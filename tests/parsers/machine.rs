@@ -88,6 +88,17 @@ fn pressure_rows() {
         parse_pressure(b""),
         Err(missing(FileKind::Pressure, "some"))
     );
+    let line = |name, total| format!("{name} avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n");
+    let text = [
+        line("some", 1),
+        line("full", 2),
+        line("some", 3),
+        line("full", 4),
+    ]
+    .concat();
+    let twice = parse_pressure(text.as_bytes()).expect("readable");
+    assert_eq!(twice.some.total_us, 1, "the first of two counts");
+    assert_eq!(twice.full.map(|full| full.total_us), Some(2));
     let only_full = b"full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
     assert_eq!(
         parse_pressure(only_full),
@@ -301,6 +312,9 @@ fn arcstats_rows() {
             Err(unreadable(FileKind::Arcstats, what))
         );
     }
+    let text = format!("{headings}{}size 4 9\n", values.concat());
+    let twice = parse_arcstats(text.as_bytes());
+    assert_eq!(twice.map(|arc| arc.size), Ok(4), "the first of two counts");
     let no_value = format!("{headings}size 4\n");
     assert_eq!(
         parse_arcstats(no_value.as_bytes()),

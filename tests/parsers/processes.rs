@@ -142,6 +142,24 @@ fn every_state_letter() {
 }
 
 #[test]
+fn flags_of_the_leader() {
+    let flags = |flags: u32| {
+        let text = format!("1 (x) R 1 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 5 6 7 8\n");
+        let stat = parse_stat(text.as_bytes()).expect("well-formed");
+        (stat.is_exiting(), stat.is_kernel_thread())
+    };
+    let rows = [
+        (0, (false, false)),
+        (4, (true, false)),
+        (0x20_0000, (false, true)),
+        (u32::MAX, (true, true)),
+    ];
+    for (bits, expected) in rows {
+        assert_eq!(flags(bits), expected, "{bits:#x}");
+    }
+}
+
+#[test]
 fn stat_of_a_process_being_reaped() {
     let stat = parse_stat(b"7 (gone) X 0 -1 -1 0 -1 4228108 0 0 0 0 0 0 0 0 20 0 0 0 99 0 0 0\n")
         .expect("readable");
@@ -177,6 +195,7 @@ fn stat_rows() {
         ),
         ("1 (x)".into(), "state", Fault::Missing),
         ("1 (x) S".into(), "state", Fault::Missing),
+        ("1 (x)S".into(), "state", Fault::Missing),
         ("1 (x) S 1 1 1\n".into(), "tty_nr", Fault::Missing),
         (with(0, "SS"), "state", Fault::Unreadable),
         (with(1, "-1"), "ppid", Fault::Unreadable),
@@ -222,9 +241,10 @@ fn statm_rows() {
         parse_statm(fixture!("linux-6.12/kthreadd.statm")),
         Ok(Statm::default())
     );
-    let rows: [(&[u8], &str, Fault); 6] = [
+    let rows: [(&[u8], &str, Fault); 7] = [
         (b"", "size", Fault::Missing),
         (b"\n", "size", Fault::Missing),
+        (b"12", "size", Fault::Missing),
         (b"1 2\n", "shared", Fault::Missing),
         (b"1 2 3", "shared", Fault::Missing),
         (b"1 -2 3 4 5 6 7\n", "resident", Fault::Unreadable),

@@ -23,7 +23,7 @@ pub struct ArcStats {
 pub fn parse_arcstats(bytes: &[u8]) -> Result<ArcStats, Malformed> {
     const FILE: FileKind = FileKind::Arcstats;
     let (mut size, mut c, mut c_min, mut c_max) = (None, None, None, None);
-    for line in lines(bytes).skip(2) {
+    for line in lines(bytes) {
         let mut columns = words(line);
         let (name, slot) = match columns.next() {
             Some(b"size") => ("size", &mut size),

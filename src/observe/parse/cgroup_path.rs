@@ -27,13 +27,13 @@ pub fn parse_own_paths(bytes: &[u8]) -> Result<CgroupPaths<'_>, Malformed> {
     }
     let mut paths = CgroupPaths::default();
     for line in lines(bytes) {
-        let (id, rest) = split_once(line, b':').ok_or(FILE.unreadable("hierarchy"))?;
+        let (_id, rest) = split_once(line, b':').ok_or(FILE.unreadable("hierarchy"))?;
         let (controllers, path) = split_once(rest, b':').ok_or(FILE.unreadable("controllers"))?;
         if !path.starts_with(b"/") {
             return Err(FILE.unreadable("path"));
         }
         let place = match controllers {
-            b"" if id == b"0" => &mut paths.v2,
+            b"" => &mut paths.v2,
             b"name=systemd" => &mut paths.systemd_v1,
             list if list
                 .split(|&byte| byte == b',')
