@@ -1,1 +1,4 @@
 #![doc = "hogwatch: a memory guard for Linux. See ARCHITECTURE.md for the rooms and the flow between them."]
+
+pub mod commands;
+pub mod config;
