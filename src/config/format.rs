@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
+use super::pattern::Pattern;
 use super::problem::{Bad, Error, Source, quoted};
 use super::suggest;
-use super::types::LivelockOverride;
 use super::units::{self, Amount};
-use super::{Pattern, types};
 
 /// A TOML value and its place in the file.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -31,10 +30,10 @@ impl Reading<'_> {
     pub(super) fn wrong(&mut self, value: &Value, bad: Bad) {
         let message = format!("{}: {}", self.key, bad.message);
         let bad = Bad { message, ..bad };
-        self.problems.push(self.source.problem(value.span(), bad));
+        self.problems.add(|| self.source.problem(value.span(), bad));
     }
 
-    fn wrong_type(&mut self, value: &Value, expected: &str, help: impl Into<String>) {
+    pub(super) fn wrong_type(&mut self, value: &Value, expected: &str, help: impl Into<String>) {
         let message = format!("expected {expected}, found {}", describe(value.get_ref()));
         self.wrong(value, Bad::new(message, help));
     }
@@ -56,7 +55,10 @@ pub(super) struct Format<T: 'static> {
 }
 
 impl<T> Format<T> {
-    const fn new(read: fn(&mut Reading, &Value) -> Option<T>, write: fn(&T) -> String) -> Self {
+    pub(super) const fn new(
+        read: fn(&mut Reading, &Value) -> Option<T>,
+        write: fn(&T) -> String,
+    ) -> Self {
         Self {
             read,
             write,
@@ -268,15 +270,6 @@ pub(super) const GLOBS: Format<Vec<String>> = Format::new(
     |globs| list(globs),
 );
 
-/// Globs of which there must be one at least.
-const SOME_GLOBS: Format<Vec<String>> = GLOBS.with(|globs| match globs.is_empty() {
-    true => Err(Bad::new(
-        "an empty list matches no cgroup",
-        "write at least one glob",
-    )),
-    false => Ok(()),
-});
-
 pub(super) const PATTERN: Format<Pattern> = Format::new(
     |reading, value| {
         let text = text(reading, value, "a regex in quotes")?;
@@ -284,81 +277,6 @@ pub(super) const PATTERN: Format<Pattern> = Format::new(
     },
     |pattern| quote(&pattern.text),
 );
-
-pub(super) const OVERRIDE: Format<LivelockOverride> = Format::new(read_override, |over| {
-    let action = over
-        .action
-        .as_ref()
-        .map(word::<types::LivelockAction>().write);
-    let fields = [
-        ("cgroups", Some(list(&over.cgroups))),
-        ("action", action),
-        ("after", over.after.as_ref().map(DURATION.write)),
-        (
-            "thrash_after",
-            over.thrash_after.as_ref().map(DURATION.write),
-        ),
-    ];
-    let fields = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name} = {}", value?)));
-    format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
-});
-
-/// Reads one `[[livelock.override]]`.
-fn read_override(reading: &mut Reading, value: &Value) -> Option<LivelockOverride> {
-    const KEYS: &[&str] = &["cgroups", "action", "after", "thrash_after"];
-    let Some(table) = value.get_ref().as_table() else {
-        reading.wrong_type(
-            value,
-            "a table",
-            "write [[livelock.override]] on a line of its own, its keys below",
-        );
-        return None;
-    };
-    let mut over = LivelockOverride::default();
-    let outer = reading.key.clone();
-    for (key, field) in table {
-        let name: &str = key.get_ref();
-        reading.key = format!("{outer}.{name}");
-        match name {
-            "cgroups" => over.cgroups = SOME_GLOBS.read(reading, field).unwrap_or_default(),
-            "action" => over.action = word().read(reading, field),
-            "after" => over.after = super::schema::WINDOW.read(reading, field),
-            "thrash_after" => over.thrash_after = super::schema::WINDOW.read(reading, field),
-            _ => suggest::unknown_key(reading, key, "in [[livelock.override]]", KEYS, &[]),
-        }
-    }
-    reading.key = outer;
-    check_override(reading, value, table, &over)?;
-    Some(over)
-}
-
-/// An exception must say for which cgroups, and what differs.
-fn check_override(
-    reading: &mut Reading,
-    value: &Value,
-    table: &DeTable,
-    over: &LivelockOverride,
-) -> Option<()> {
-    if over.cgroups.is_empty() && !table.contains_key("cgroups") {
-        let bad = Bad::new(
-            "an exception needs cgroups",
-            "add cgroups = [\"...\"], the globs that it holds for",
-        );
-        reading.wrong(value, bad);
-        return None;
-    }
-    if table.len() == 1 {
-        let bad = Bad::new(
-            "an exception needs something that differs",
-            "add action, after or thrash_after",
-        );
-        reading.wrong(value, bad);
-        return None;
-    }
-    Some(())
-}
 
 /// The string in `value`; another type is noted as wrong, with the string that was probably meant.
 fn text<'v>(reading: &mut Reading, value: &'v Value, expected: &str) -> Option<&'v str> {
@@ -433,7 +351,7 @@ fn describe(value: &DeValue) -> String {
     }
 }
 
-fn list(items: &[String]) -> String {
+pub(super) fn list(items: &[String]) -> String {
     let items: Vec<String> = items.iter().map(|i| quote(i)).collect();
     format!("[{}]", items.join(", "))
 }

@@ -21,7 +21,7 @@ pub(super) fn check(
 ) {
     let mut wrong = |place: &Place, message: String, help: &str| {
         let bad = Bad::new(message, help);
-        problems.push(sources[place.source].problem(place.span.clone(), bad));
+        problems.add(|| sources[place.source].problem(place.span.clone(), bad));
     };
     let pairs = [
         ("memory", config.memory.term, &mut config.memory.kill),

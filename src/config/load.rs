@@ -3,14 +3,10 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
-use super::format::{Format, Reading, Value, array};
 use super::places::Places;
-use super::problem::{Bad, Error, Problem, Source, quoted};
-use super::schema::{self, Visitor};
+use super::problem::{Error, Problem, Source};
 use super::types::Config;
-use super::{files, levels, suggest};
+use super::{files, levels, reader, schema};
 
 /// A good configuration, and where each value of it came from. Who only wants to act on it keeps `config` and drops
 /// the rest.
@@ -93,7 +89,7 @@ pub(super) struct Place {
 
 /// That a key, or an item of a list that files add to, was set.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
+struct Setting {
     pub(super) section: &'static str,
     pub(super) key: &'static str,
     pub(super) place: Place,
@@ -109,6 +105,14 @@ pub(super) struct Origins {
 }
 
 impl Origins {
+    pub(super) fn add(&mut self, section: &'static str, key: &'static str, place: Place) {
+        self.set.push(Setting {
+            section,
+            key,
+            place,
+        });
+    }
+
     /// Where the items of a list were set, in its order.
     pub(super) fn all<'s>(
         &'s self,
@@ -138,14 +142,14 @@ impl Loader {
         match found {
             Ok(Some(source)) => self.add(source),
             Ok(None) => {}
-            Err(problem) => self.problems.push(problem),
+            Err(problem) => self.problems.add(|| problem),
         }
     }
 
     fn add_drop_ins(&mut self, file: &Path) {
         let drop_ins: Vec<PathBuf> = match files::drop_ins(file) {
             Ok(drop_ins) => drop_ins,
-            Err(problem) => return self.problems.push(problem),
+            Err(problem) => return self.problems.add(|| problem),
         };
         for path in drop_ins {
             self.add_found(files::read(&path).map(Some));
@@ -154,40 +158,14 @@ impl Loader {
 
     /// Merges one file over what was read before.
     fn add(&mut self, source: Source) {
-        let before = self.problems.problems().len();
-        let (document, errors) = DeTable::parse_recoverable(&source.text);
-        let (twice, wrong): (Vec<_>, Vec<_>) = errors
-            .iter()
-            .partition(|error| error.message() == "duplicate key");
-        for error in &twice {
-            let help = "a key or section may stand only once in a file: remove one";
-            let bad = Bad::new("this key or section stands twice", help);
-            let span = error.span().unwrap_or(0..0);
-            self.problems.push(source.problem(span, bad));
-        }
-        // After an error of syntax the rest is guesswork: neither further such errors nor what it seems to say count.
-        if let Some(error) = wrong.first() {
-            let bad = Bad::new(error.message(), syntax_help(error.message()));
-            let span = error.span().unwrap_or(0..0);
-            self.problems.push(source.problem(span, bad));
-        } else {
-            let mut reader = Reader {
-                document: document.get_ref(),
-                reading: Reading {
-                    source: &source,
-                    problems: &mut self.problems,
-                    key: String::new(),
-                },
-                origins: &mut self.origins,
-                source_index: self.sources.len(),
-                section: "",
-                known: Vec::new(),
-            };
-            schema::visit(&mut self.config, &mut reader);
-            reader.note_unknown();
-        }
-        drop(document);
-        self.problems.sort_from(before);
+        let index = self.sources.len();
+        reader::read(
+            &source,
+            index,
+            &mut self.config,
+            &mut self.origins,
+            &mut self.problems,
+        );
         self.sources.push(source);
     }
 
@@ -208,131 +186,5 @@ impl Loader {
             }),
             false => Err(self.problems),
         }
-    }
-}
-
-/// Reads one document into the configuration, key by key as the schema shows them.
-struct Reader<'a, 'i> {
-    document: &'a DeTable<'i>,
-    reading: Reading<'a>,
-    origins: &'a mut Origins,
-    source_index: usize,
-    section: &'static str,
-    /// Every section and key seen so far, for what is unknown.
-    known: Vec<(&'static str, &'static str)>,
-}
-
-impl<'a, 'i> Reader<'a, 'i> {
-    /// The value of a key in the present section, if the document has it.
-    fn value(&mut self, name: &'static str) -> Option<&'a Value<'i>> {
-        self.known.push((self.section, name));
-        self.reading.key = format!("{}.{name}", self.section);
-        let section = self.document.get(self.section)?.get_ref();
-        section.as_table()?.get(name)
-    }
-
-    fn set(&mut self, key: &'static str, span: Range<usize>) {
-        self.origins.set.push(Setting {
-            section: self.section,
-            key,
-            place: Place {
-                source: self.source_index,
-                span,
-            },
-        });
-    }
-
-    /// Notes every section and key of the document that the schema did not ask for.
-    fn note_unknown(&mut self) {
-        let mut sections: Vec<&str> = self.known.iter().map(|(section, _)| *section).collect();
-        sections.dedup();
-        for (name, value) in self.document {
-            let table = value.get_ref().as_table();
-            match (sections.contains(&name.get_ref().as_ref()), table) {
-                (true, Some(keys)) => self.note_unknown_keys(name.get_ref(), keys),
-                (true, None) => {
-                    let message = format!("{} is a section, not a key", quoted(name.get_ref()));
-                    let help = format!(
-                        "write [{}] on a line of its own, its keys below",
-                        name.get_ref()
-                    );
-                    suggest::unknown(&mut self.reading, name.span(), message, help);
-                }
-                (false, Some(_)) => {
-                    let message = format!("unknown section {}", quoted(name.get_ref()));
-                    let help = match suggest::nearest(name.get_ref(), &sections) {
-                        Some(near) => format!("did you mean [{near}]?"),
-                        None => format!("the sections are {}", sections.join(", ")),
-                    };
-                    suggest::unknown(&mut self.reading, name.span(), message, help);
-                }
-                (false, None) => {
-                    let elsewhere = self.sections_with(name.get_ref());
-                    suggest::unknown_key(
-                        &mut self.reading,
-                        name,
-                        "outside any section",
-                        &[],
-                        &elsewhere,
-                    );
-                }
-            }
-        }
-    }
-
-    fn note_unknown_keys(&mut self, section: &str, keys: &DeTable) {
-        let here = self.known.iter().filter(|(s, _)| *s == section);
-        let here: Vec<&str> = here.map(|(_, key)| *key).collect();
-        for (name, _) in keys {
-            if !here.contains(&name.get_ref().as_ref()) {
-                let elsewhere = self.sections_with(name.get_ref());
-                let place = format!("in [{section}]");
-                suggest::unknown_key(&mut self.reading, name, &place, &here, &elsewhere);
-            }
-        }
-    }
-
-    fn sections_with(&self, key: &str) -> Vec<&'static str> {
-        let same = self.known.iter().filter(|(_, k)| *k == key);
-        same.map(|(section, _)| *section).collect()
-    }
-}
-
-impl Visitor for Reader<'_, '_> {
-    fn section(&mut self, name: &'static str) {
-        self.section = name;
-    }
-
-    fn key<T: 'static>(&mut self, name: &'static str, slot: &mut T, format: &Format<T>) {
-        let Some(value) = self.value(name) else {
-            return;
-        };
-        if let Some(read) = format.read(&mut self.reading, value) {
-            *slot = read;
-            self.set(name, value.span());
-        }
-    }
-
-    fn list<T: 'static>(&mut self, name: &'static str, slot: &mut Vec<T>, item: &Format<T>) {
-        let Some(value) = self.value(name) else {
-            return;
-        };
-        let Some(items) = array(&mut self.reading, value, "a list") else {
-            return;
-        };
-        for value in items {
-            if let Some(read) = item.read(&mut self.reading, value) {
-                slot.push(read);
-                self.set(name, value.span());
-            }
-        }
-    }
-}
-
-/// What to do about an error of TOML's syntax.
-fn syntax_help(message: &str) -> &'static str {
-    match message.contains("string values must be quoted") {
-        true => "write the value in quotes, such as \"5%\"",
-        false => "the file is TOML: [section] lines, and key = value lines with text in quotes",
     }
 }

@@ -1,5 +1,7 @@
 //! Regexes of `[victim]`: what they search, and how they are compiled.
 
+use std::fmt;
+
 use regex_automata::meta::{BuildError, Regex};
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::syntax;
@@ -72,7 +74,7 @@ impl Pattern {
                 "remove it, or name what it should match",
             ));
         }
-        compile(regex).map_err(|e| e.describe(text))?;
+        compile(regex).map_err(|e| e.about(text))?;
         Ok(Self {
             text: text.to_owned(),
             subject,
@@ -91,35 +93,35 @@ pub enum RegexError {
 }
 
 impl RegexError {
-    fn describe(&self, text: &str) -> Bad {
-        let Self::Build(build) = self else {
-            return Bad::new(
-                format!("the regex is longer than {TEXT_LIMIT} bytes"),
-                "split it into several; the lists may be as long as you like",
-            );
-        };
-        let Some(syntax) = build.syntax_error() else {
-            return Bad::new(
-                format!(
-                    "the regex {} needs too much memory when compiled",
-                    quoted(text)
-                ),
-                "use smaller repetition counts: + or * instead of {1000}",
-            );
-        };
-        let reason = last_line(&syntax.to_string());
-        let help = match reason.contains("Unicode not allowed") {
-            true => "regexes work on bytes: write (ä|ö) instead of [äö], or begin with (?u)",
-            false => {
-                "see docs/configuration.md for the syntax; a literal . ( [ { * + ? | ^ $ needs a \\ before it"
+    /// The same about a pattern as it was written, with what to do about it.
+    fn about(&self, text: &str) -> Bad {
+        let help = match self {
+            Self::TooLong => "split it into several",
+            Self::Build(error) if error.syntax_error().is_none() => {
+                "use smaller repetition counts: + or * instead of {1000}"
             }
+            Self::Build(_) if self.to_string().contains("Unicode not allowed") => {
+                "regexes work on bytes: write (ä|ö) instead of [äö], or begin with (?u)"
+            }
+            Self::Build(_) => "a literal . ( [ { * + ? | ^ $ needs a \\ before it",
         };
-        Bad::new(
-            format!("the regex {} is wrong: {reason}", quoted(text)),
-            help,
-        )
+        Bad::new(format!("the regex {} {self}", quoted(text)), help)
     }
 }
+
+impl fmt::Display for RegexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "is longer than {TEXT_LIMIT} bytes"),
+            Self::Build(error) => match error.syntax_error() {
+                Some(syntax) => write!(f, "is wrong: {}", last_line(&syntax.to_string())),
+                None => f.write_str("needs too much memory when compiled"),
+            },
+        }
+    }
+}
+
+impl std::error::Error for RegexError {}
 
 /// Compiles a regex the way all of hogwatch does: searched anywhere, case-sensitive, on bytes. Names need not be UTF-8,
 /// and `.` matches any byte, a newline too, so that no process can dodge a regex by an odd name. No captures, no lazy

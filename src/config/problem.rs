@@ -114,9 +114,10 @@ pub struct Error {
 }
 
 impl Error {
-    pub(super) fn push(&mut self, problem: Problem) {
+    /// Adds a problem. It is made only if it will be listed: a file with tens of thousands must not cost seconds.
+    pub(super) fn add(&mut self, problem: impl FnOnce() -> Problem) {
         if self.problems.len() < MAX_LISTED {
-            self.problems.push(problem);
+            self.problems.push(problem());
         } else {
             self.unlisted += 1;
         }

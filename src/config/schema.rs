@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::format::{
     AMOUNT, BOOL, COMMAND, COUNT, DURATION, DURATION_OR_NEVER, DURATION_OR_NONE, Format, GLOBS,
-    OVERRIDE, PATH_OR_NONE, PATTERN, PERCENT, SIZE_OR_NONE, Word, word,
+    PATH_OR_NONE, PATTERN, PERCENT, SIZE_OR_NONE, Word, word,
 };
+use super::overrides::OVERRIDE;
 use super::problem::Bad;
 use super::types::{Config, LivelockAction, Order, PercentOf, Scope, SwapMode, TargetKind, ZfsArc};
 use super::units::{Amount, write_duration};

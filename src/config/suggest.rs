@@ -32,26 +32,22 @@ pub(super) fn unknown_key(
     elsewhere: &[&str],
 ) {
     let name: &str = key.get_ref();
-    let help = match (nearest(name, known), elsewhere) {
-        (Some(near), _) => format!("did you mean {}?", quoted(near)),
-        (None, []) if known.is_empty() => "put it below the [section] it belongs to".to_owned(),
-        (None, []) => format!("the keys there are {}", known.join(", ")),
-        (None, sections) => format!(
-            "did you mean [{}] {name}?",
-            sections.join(&format!("] {name} or ["))
-        ),
-    };
-    unknown(
-        reading,
-        key.span(),
-        format!("unknown key {} {place}", quoted(name)),
-        help,
-    );
+    unknown(reading, key.span(), || {
+        let help = match (nearest(name, known), elsewhere) {
+            (Some(near), _) => format!("did you mean {}?", quoted(near)),
+            (None, []) if known.is_empty() => "put it below the [section] it belongs to".to_owned(),
+            (None, []) => format!("the keys there are {}", known.join(", ")),
+            (None, sections) => format!(
+                "did you mean [{}] {name}?",
+                sections.join(&format!("] {name} or ["))
+            ),
+        };
+        Bad::new(format!("unknown key {} {place}", quoted(name)), help)
+    });
 }
 
 /// Notes something unknown at `span`.
-pub(super) fn unknown(reading: &mut Reading, span: Range<usize>, message: String, help: String) {
-    reading
-        .problems
-        .push(reading.source.problem(span, Bad::new(message, help)));
+pub(super) fn unknown(reading: &mut Reading, span: Range<usize>, bad: impl FnOnce() -> Bad) {
+    let source = reading.source;
+    reading.problems.add(|| source.problem(span, bad()));
 }

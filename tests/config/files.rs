@@ -1,9 +1,8 @@
-//! Files that are not what they should be: each is refused at once, and none blocks.
+//! Files that are not what they should be: each is refused, and none blocks.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use hogwatch::config::{Config, Places, load};
 use nix::sys::stat::Mode;
@@ -16,16 +15,9 @@ const NOWHERE: Places = Places {
     state: None,
 };
 
-/// What is said about a file that was named explicitly, without its path in front. That it is said soon is measured
-/// generously, so that a loaded machine passes: what would block, blocks for ever.
+/// What is said about a file that was named explicitly, without its path in front.
 fn refusal(path: &Path) -> String {
-    let start = Instant::now();
     let error = load(Some(path), &NOWHERE).expect_err(&path.display().to_string());
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "{}",
-        path.display()
-    );
     let said = error.to_string();
     let name = path.display().to_string();
     assert!(said.starts_with(&format!("{name}:")), "{said}");
@@ -34,7 +26,7 @@ fn refusal(path: &Path) -> String {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_at_once() {
+fn what_is_no_regular_file_is_refused_and_does_not_block() {
     let machine = Machine::new();
     let fifo = machine.path("fifo");
     mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();

@@ -123,6 +123,22 @@ fn a_folder_of_drop_ins_that_is_none_is_said() {
 }
 
 #[test]
+fn a_list_has_a_bound_over_all_files() {
+    let machine = Machine::new();
+    let items = |n: usize| format!("[victim]\nprotect = [{}]\n", "\"a\",".repeat(n));
+    machine.write("hogwatch.toml", items(150));
+    machine.write("hogwatch.toml.d/a.toml", items(50));
+    assert_eq!(machine.load().unwrap().config.victim.protect.len(), 200);
+    let drop_in = machine.write("hogwatch.toml.d/b.toml", items(1));
+    let said = machine.load().unwrap_err().to_string();
+    let expected = format!(
+        "{}:2:12: victim.protect: the list has more than 200 items in all\n",
+        drop_in.display()
+    );
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+#[test]
 fn show_prints_toml_with_the_source_of_each_value() {
     let machine = Machine::new();
     let main = machine.write(

@@ -1,11 +1,12 @@
-//! The shipped default file.
+//! The shipped default file and the page that documents it: neither may drift from the schema.
 
 use std::path::Path;
 
-use hogwatch::config::{BuiltIns, Config, load_text, show};
+use hogwatch::config::{BuiltIns, Config, NOT_ACTED_ON, load_text, show};
 
 use super::good;
 
+const MANUAL: &str = include_str!("../../docs/configuration.md");
 const SHIPPED: &str = include_str!("../../config/hogwatch.toml");
 
 /// The keys that are set in a TOML text, as `section.key`.
@@ -68,4 +69,43 @@ fn its_example_of_an_exception_works() {
         .collect();
     let config = good(&example.join("\n"));
     assert_eq!(config.livelock.overrides.len(), 1);
+}
+
+#[test]
+fn the_manual_lists_every_key_with_its_default_and_marks_the_inactive_ones() {
+    let nothing = BuiltIns {
+        protect: &[],
+        avoid: &[],
+    };
+    let all = show(&load_text(Path::new("x"), "").unwrap(), &nothing);
+    let mut expected = Vec::new();
+    for line in all.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            let name = name.trim_end_matches(']');
+            let mark = if NOT_ACTED_ON.contains(&name) {
+                " (later)"
+            } else {
+                ""
+            };
+            expected.push(format!("### [{name}]{mark}"));
+        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#'))
+        {
+            let (value, _) = value.split_once("  # ").unwrap();
+            expected.push(format!("| `{key}` | `{value}` |"));
+        }
+    }
+    let row = |line: &&str| line.starts_with("### [") || line.starts_with("| `");
+    let found: Vec<String> = MANUAL
+        .lines()
+        .skip_while(|line| *line != "## Keys")
+        .filter(row)
+        .map(|line| match line.strip_prefix("| ") {
+            Some(cells) => {
+                let cells: Vec<&str> = cells.splitn(3, " | ").collect();
+                format!("| {} | {} |", cells[0], cells[1])
+            }
+            None => line.to_owned(),
+        })
+        .collect();
+    assert_eq!(found, expected);
 }
