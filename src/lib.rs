@@ -1,3 +1,5 @@
 #![doc = "hogwatch: a memory guard for Linux. See ARCHITECTURE.md for the rooms and the flow between them."]
 
+pub mod commands;
+pub mod config;
 pub mod observe;
