@@ -55,11 +55,7 @@ enum ConfigCommand {
     #[command(after_help = EXAMPLES)]
     ImportEarlyoom {
         /// A file that sets EARLYOOM_ARGS [default: /etc/default/earlyoom], or earlyoom's options
-        #[arg(
-            value_name = "FILE or ARGS",
-            trailing_var_arg = true,
-            allow_hyphen_values = true
-        )]
+        #[arg(value_name = "FILE or ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
         input: Vec<String>,
     },
 }
@@ -107,22 +103,15 @@ fn check(file: Option<&Path>, places: &Places) -> Outcome {
     let files: Vec<String> = loaded.files().map(|f| f.display().to_string()).collect();
     let stdout = match (files.is_empty(), &places.file) {
         (false, _) => format!("ok: {}\n", files.join(", ")),
-        (true, Some(place)) => format!(
-            "ok: no file at {}, the built-in defaults apply\n",
-            place.display()
-        ),
-        (true, None) => {
-            "ok: no home directory to look in, the built-in defaults apply\n".to_owned()
-        }
+        (true, Some(place)) => format!("ok: no file at {}, the built-in defaults apply\n", place.display()),
+        (true, None) => "ok: no home directory to look in, the built-in defaults apply\n".to_owned(),
     };
     // Settings that are right, but do nothing yet: better said now than found out when they were needed.
     let notes = loaded.not_acted_on().into_iter();
     Outcome {
         status: 0,
         stdout,
-        stderr: notes
-            .map(|key| format!("note: {key} is not acted on by this version\n"))
-            .collect(),
+        stderr: notes.map(|key| format!("note: {key} is not acted on by this version\n")).collect(),
     }
 }
 
@@ -136,9 +125,7 @@ fn show(file: Option<&Path>, built_ins: &BuiltIns<'_>, places: &Places) -> Outco
 fn import(input: &[String]) -> Outcome {
     let translated = match input {
         [] => earlyoom::import_file(Path::new(EARLYOOM_DEFAULTS)),
-        [one] if !one.starts_with('-') && !one.starts_with("EARLYOOM_ARGS=") => {
-            earlyoom::import_file(Path::new(one))
-        }
+        [one] if !one.starts_with('-') && !one.starts_with("EARLYOOM_ARGS=") => earlyoom::import_file(Path::new(one)),
         args => match earlyoom::import_args(args) {
             Ok(text) => Ok(text),
             Err(bad) => return failed(BAD_USAGE, bad),
@@ -151,17 +138,9 @@ fn import(input: &[String]) -> Outcome {
 }
 
 fn good(stdout: String) -> Outcome {
-    Outcome {
-        status: 0,
-        stdout,
-        stderr: String::new(),
-    }
+    Outcome { status: 0, stdout, stderr: String::new() }
 }
 
 fn failed(status: u8, why: impl Display) -> Outcome {
-    Outcome {
-        status,
-        stdout: String::new(),
-        stderr: format!("{why}\n"),
-    }
+    Outcome { status, stdout: String::new(), stderr: format!("{why}\n") }
 }

@@ -15,9 +15,7 @@ const MAX_DROP_INS: usize = 100;
 
 /// Reads a file that must be there.
 pub(super) fn read(path: &Path) -> Result<Source, Problem> {
-    read_bytes(path)
-        .map_err(|bad| Problem::whole_file(path, bad))
-        .and_then(|bytes| text(path, bytes))
+    read_bytes(path).map_err(|bad| Problem::whole_file(path, bad)).and_then(|bytes| text(path, bytes))
 }
 
 /// Reads a file that need not be there; a symbolic link that leads nowhere is there, and wrong.
@@ -42,15 +40,11 @@ pub(super) fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, Problem> {
     for entry in entries {
         let entry = entry.map_err(|e| Problem::whole_file(&folder, cannot_read(&folder, &e)))?;
         let name = entry.file_name();
-        if name.as_encoded_bytes().ends_with(b".toml") && !name.as_encoded_bytes().starts_with(b".")
-        {
+        if name.as_encoded_bytes().ends_with(b".toml") && !name.as_encoded_bytes().starts_with(b".") {
             found.push(folder.join(name));
         }
         if found.len() > MAX_DROP_INS {
-            let bad = Bad::new(
-                format!("it holds more than {MAX_DROP_INS} drop-ins"),
-                "merge them into fewer files",
-            );
+            let bad = Bad::new(format!("it holds more than {MAX_DROP_INS} drop-ins"), "merge them into fewer files");
             return Err(Problem::whole_file(&folder, bad));
         }
     }
@@ -63,20 +57,14 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, Bad> {
     // Looked at before it is opened: opening some devices (a watchdog, a tape) does something.
     let kind = |e: io::Error| cannot_read(path, &e);
     require_regular(&fs::metadata(path).map_err(kind)?)?;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-        .map_err(kind)?;
+    let file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map_err(kind)?;
     // And again through the descriptor: the name may have come to mean another file meanwhile.
     let metadata = file.metadata().map_err(kind)?;
     require_regular(&metadata)?;
     let too_large = || {
         Bad::new(
-            format!(
-                "it is larger than {} KiB, the most that is read",
-                MAX_FILE / 1024
-            ),
+            format!("it is larger than {} KiB, the most that is read", MAX_FILE / 1024),
             "is this the right file? A configuration is a few KiB",
         )
     };
@@ -105,37 +93,24 @@ fn require_regular(metadata: &fs::Metadata) -> Result<(), Bad> {
         () if kind.is_socket() => "a socket",
         () => "a device",
     };
-    Err(Bad::new(
-        format!("it is {what}, not a file"),
-        "name a regular file",
-    ))
+    Err(Bad::new(format!("it is {what}, not a file"), "name a regular file"))
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> Bad {
     let target = fs::read_link(path);
     match (error.kind(), target) {
         (io::ErrorKind::NotFound, Ok(target)) => Bad::new(
-            format!(
-                "it is a symbolic link to {}, which does not exist",
-                target.display()
-            ),
+            format!("it is a symbolic link to {}, which does not exist", target.display()),
             "create what it leads to, or remove the link",
         ),
-        (io::ErrorKind::NotFound, Err(_)) => Bad::new(
-            "there is no such file",
-            "check the path; without a file the built-in defaults apply",
-        ),
-        (io::ErrorKind::PermissionDenied, _) => Bad::new(
-            "permission denied",
-            "run as a user who may read it, or change its mode (chmod)",
-        ),
-        (io::ErrorKind::NotADirectory, _) => {
-            Bad::new("a part of its path is not a directory", "check the path")
+        (io::ErrorKind::NotFound, Err(_)) => {
+            Bad::new("there is no such file", "check the path; without a file the built-in defaults apply")
         }
-        _ => Bad::new(
-            format!("it can't be read: {error}"),
-            "check the path and the file system",
-        ),
+        (io::ErrorKind::PermissionDenied, _) => {
+            Bad::new("permission denied", "run as a user who may read it, or change its mode (chmod)")
+        }
+        (io::ErrorKind::NotADirectory, _) => Bad::new("a part of its path is not a directory", "check the path"),
+        _ => Bad::new(format!("it can't be read: {error}"), "check the path and the file system"),
     }
 }
 
@@ -155,10 +130,7 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<Source, Problem> {
         }
     };
     let byte = bytes[wrong];
-    let source = Source {
-        path: path.to_owned(),
-        text: String::from_utf8_lossy(&bytes).into_owned(),
-    };
+    let source = Source { path: path.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() };
     let bad = Bad::new(
         format!("this is not a text file in UTF-8 (byte 0x{byte:02x})"),
         "is this the right file? If it is, save it as UTF-8",

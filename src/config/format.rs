@@ -55,15 +55,8 @@ pub(super) struct Format<T: 'static> {
 }
 
 impl<T> Format<T> {
-    pub(super) const fn new(
-        read: fn(&mut Reading, &Value) -> Option<T>,
-        write: fn(&T) -> String,
-    ) -> Self {
-        Self {
-            read,
-            write,
-            rule: |_| Ok(()),
-        }
+    pub(super) const fn new(read: fn(&mut Reading, &Value) -> Option<T>, write: fn(&T) -> String) -> Self {
+        Self { read, write, rule: |_| Ok(()) }
     }
 
     /// The same format with a rule of the key's own.
@@ -114,11 +107,7 @@ pub(super) const BOOL: Format<bool> = Format::new(
     |reading, value| match value.get_ref() {
         DeValue::Boolean(b) => Some(*b),
         _ => {
-            reading.wrong_type(
-                value,
-                "true or false",
-                "write true or false, without quotes",
-            );
+            reading.wrong_type(value, "true or false", "write true or false, without quotes");
             None
         }
     },
@@ -175,11 +164,7 @@ pub(super) const DURATION: Format<Duration> = Format::new(
 /// A duration; `"0"` means never.
 pub(super) const DURATION_OR_NEVER: Format<Option<Duration>> = Format::new(
     |reading, value| {
-        let text = text(
-            reading,
-            value,
-            "a duration such as \"1h\", or \"0\" for never",
-        )?;
+        let text = text(reading, value, "a duration such as \"1h\", or \"0\" for never")?;
         match text {
             "0" => Some(None),
             _ => reading.keep(value, units::duration(text)).map(Some),
@@ -191,11 +176,7 @@ pub(super) const DURATION_OR_NEVER: Format<Option<Duration>> = Format::new(
 /// A duration; the empty string means none.
 pub(super) const DURATION_OR_NONE: Format<Option<Duration>> = Format::new(
     |reading, value| {
-        let text = text(
-            reading,
-            value,
-            "a duration such as \"5m\", or \"\" for none",
-        )?;
+        let text = text(reading, value, "a duration such as \"5m\", or \"\" for none")?;
         match text {
             "" => Some(None),
             _ => reading.keep(value, units::duration(text)).map(Some),
@@ -236,8 +217,7 @@ pub(super) const PATH_OR_NONE: Format<Option<PathBuf>> = Format::new(
 /// A command: its program and arguments; empty means none.
 pub(super) const COMMAND: Format<Vec<String>> = Format::new(
     |reading, value| {
-        let expected =
-            "a list of a program and its arguments, such as [\"/usr/bin/logger\", \"low memory\"]";
+        let expected = "a list of a program and its arguments, such as [\"/usr/bin/logger\", \"low memory\"]";
         strings(reading, value, expected, |text| match text.contains('\0') {
             true => Err(Bad::new("an argument holds a NUL character", "remove it")),
             false => Ok(text.to_owned()),
@@ -246,10 +226,9 @@ pub(super) const COMMAND: Format<Vec<String>> = Format::new(
     |words| list(words),
 )
 .with(|words| match words.first() {
-    Some(program) if program.is_empty() => Err(Bad::new(
-        "the program's name is empty",
-        "write its path, or [] for no command",
-    )),
+    Some(program) if program.is_empty() => {
+        Err(Bad::new("the program's name is empty", "write its path, or [] for no command"))
+    }
     _ => Ok(()),
 });
 
@@ -257,14 +236,12 @@ pub(super) const COMMAND: Format<Vec<String>> = Format::new(
 pub(super) const GLOBS: Format<Vec<String>> = Format::new(
     |reading, value| {
         let expected = "a list of globs, such as [\"system.slice/**\"]";
-        strings(reading, value, expected, |text| {
-            match text.strip_prefix('/').unwrap_or(text) {
-                "" => Err(Bad::new(
-                    "an empty glob matches no cgroup",
-                    "write the path below the cgroup root; ** matches every cgroup",
-                )),
-                glob => Ok(glob.to_owned()),
-            }
+        strings(reading, value, expected, |text| match text.strip_prefix('/').unwrap_or(text) {
+            "" => Err(Bad::new(
+                "an empty glob matches no cgroup",
+                "write the path below the cgroup root; ** matches every cgroup",
+            )),
+            glob => Ok(glob.to_owned()),
         })
     },
     |globs| list(globs),
@@ -316,11 +293,7 @@ fn strings(
 }
 
 /// The items of a list; another type is noted as wrong.
-pub(super) fn array<'v, 'i>(
-    reading: &mut Reading,
-    value: &'v Value<'i>,
-    expected: &str,
-) -> Option<&'v [Value<'i>]> {
+pub(super) fn array<'v, 'i>(reading: &mut Reading, value: &'v Value<'i>, expected: &str) -> Option<&'v [Value<'i>]> {
     match value.get_ref() {
         DeValue::Array(items) => Some(items),
         DeValue::String(text) => {

@@ -13,12 +13,7 @@ const KILL_SHARE_PERCENT: u32 = 60;
 
 /// Checks thresholds against each other as far as that needs no knowledge of the machine; [`Config::fit`] does the
 /// rest. A default gives way to what the admin wrote; two values that the admin wrote must agree.
-pub(super) fn check(
-    config: &mut Config,
-    origins: &mut Origins,
-    sources: &[Source],
-    problems: &mut Error,
-) {
+pub(super) fn check(config: &mut Config, origins: &mut Origins, sources: &[Source], problems: &mut Error) {
     let mut wrong = |place: &Place, message: String, help: &str| {
         let bad = Bad::new(message, help);
         problems.add(|| sources[place.source].problem(place.span.clone(), bad));
@@ -26,11 +21,7 @@ pub(super) fn check(
     let pairs = [
         ("memory", config.memory.term, &mut config.memory.kill),
         ("swap", config.swap.term, &mut config.swap.kill),
-        (
-            "cgroup_limits",
-            config.cgroup_limits.term,
-            &mut config.cgroup_limits.kill,
-        ),
+        ("cgroup_limits", config.cgroup_limits.term, &mut config.cgroup_limits.kill),
     ];
     for (section, term, kill) in pairs {
         let order = kill.compare(term);
@@ -64,13 +55,10 @@ pub(super) fn check(
     }
 
     let swap = &config.swap;
-    if let (SwapMode::Or, Amount::Percent(100.0), Some(place)) =
-        (swap.mode, swap.term, origins.of("swap", "term"))
-    {
+    if let (SwapMode::Or, Amount::Percent(100.0), Some(place)) = (swap.mode, swap.term, origins.of("swap", "term")) {
         wrong(
             later(place, origins.of("swap", "mode")),
-            "swap.term, 100%, is always reached: in mode \"or\" something would be killed at once"
-                .to_owned(),
+            "swap.term, 100%, is always reached: in mode \"or\" something would be killed at once".to_owned(),
             "write a smaller threshold, or mode = \"ignore\"",
         );
     }
@@ -86,20 +74,9 @@ impl Config {
         let mut changes = Vec::new();
         let memory = &mut self.memory;
         if memory.term.of(mem_total) >= mem_total {
-            fall_back(
-                "memory",
-                &mut memory.term,
-                Memory::default().term,
-                &mut changes,
-            );
+            fall_back("memory", &mut memory.term, Memory::default().term, &mut changes);
         }
-        lower_kill(
-            "memory",
-            memory.term,
-            &mut memory.kill,
-            mem_total,
-            &mut changes,
-        );
+        lower_kill("memory", memory.term, &mut memory.kill, mem_total, &mut changes);
         if memory.warn.of(mem_total) < memory.term.of(mem_total) {
             changes.push(format!(
                 "memory.warn, {}, is below memory.term, {}, on this machine and is raised to it",
@@ -126,13 +103,7 @@ fn fall_back(section: &str, term: &mut Amount, default: Amount, changes: &mut Ve
     *term = default;
 }
 
-fn lower_kill(
-    section: &str,
-    term: Amount,
-    kill: &mut Amount,
-    total: u64,
-    changes: &mut Vec<String>,
-) {
+fn lower_kill(section: &str, term: Amount, kill: &mut Amount, total: u64, changes: &mut Vec<String>) {
     if kill.of(total) > term.of(total) {
         let lowered = below(term);
         changes.push(format!(
@@ -146,9 +117,7 @@ fn lower_kill(
 fn below(term: Amount) -> Amount {
     match term {
         // Rounded to hundredths of a percent, so that it is printed as a person would write it.
-        Amount::Percent(percent) => {
-            Amount::Percent((percent * f64::from(KILL_SHARE_PERCENT)).round() / 100.0)
-        }
+        Amount::Percent(percent) => Amount::Percent((percent * f64::from(KILL_SHARE_PERCENT)).round() / 100.0),
         Amount::Bytes(bytes) => Amount::Bytes(bytes / 100 * u64::from(KILL_SHARE_PERCENT)),
     }
 }

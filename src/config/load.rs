@@ -28,9 +28,7 @@ impl Loaded {
     pub fn not_acted_on(&self) -> Vec<String> {
         let set = self.origins.set.iter();
         let inactive = set.filter(|s| schema::NOT_ACTED_ON.contains(&s.section));
-        let mut keys: Vec<String> = inactive
-            .map(|s| format!("{}.{}", s.section, s.key))
-            .collect();
+        let mut keys: Vec<String> = inactive.map(|s| format!("{}.{}", s.section, s.key)).collect();
         keys.dedup();
         keys
     }
@@ -73,10 +71,7 @@ pub(super) fn load_alone(file: &Path) -> Result<Option<Loaded>, Error> {
 /// Everything wrong in the text.
 pub fn load_text(name: &Path, text: &str) -> Result<Loaded, Error> {
     let mut loader = Loader::default();
-    loader.add(Source {
-        path: name.to_owned(),
-        text: text.to_owned(),
-    });
+    loader.add(Source { path: name.to_owned(), text: text.to_owned() });
     loader.finish()
 }
 
@@ -106,19 +101,11 @@ pub(super) struct Origins {
 
 impl Origins {
     pub(super) fn add(&mut self, section: &'static str, key: &'static str, place: Place) {
-        self.set.push(Setting {
-            section,
-            key,
-            place,
-        });
+        self.set.push(Setting { section, key, place });
     }
 
     /// Where the items of a list were set, in its order.
-    pub(super) fn all<'s>(
-        &'s self,
-        section: &'s str,
-        key: &'s str,
-    ) -> impl DoubleEndedIterator<Item = &'s Place> {
+    pub(super) fn all<'s>(&'s self, section: &'s str, key: &'s str) -> impl DoubleEndedIterator<Item = &'s Place> {
         let same = move |s: &&Setting| s.section == section && s.key == key;
         self.set.iter().filter(same).map(|s| &s.place)
     }
@@ -159,31 +146,16 @@ impl Loader {
     /// Merges one file over what was read before.
     fn add(&mut self, source: Source) {
         let index = self.sources.len();
-        reader::read(
-            &source,
-            index,
-            &mut self.config,
-            &mut self.origins,
-            &mut self.problems,
-        );
+        reader::read(&source, index, &mut self.config, &mut self.origins, &mut self.problems);
         self.sources.push(source);
     }
 
     fn finish(mut self) -> Result<Loaded, Error> {
         if self.problems.is_empty() {
-            levels::check(
-                &mut self.config,
-                &mut self.origins,
-                &self.sources,
-                &mut self.problems,
-            );
+            levels::check(&mut self.config, &mut self.origins, &self.sources, &mut self.problems);
         }
         match self.problems.is_empty() {
-            true => Ok(Loaded {
-                config: self.config,
-                sources: self.sources,
-                origins: self.origins,
-            }),
+            true => Ok(Loaded { config: self.config, sources: self.sources, origins: self.origins }),
             false => Err(self.problems),
         }
     }

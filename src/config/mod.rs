@@ -21,15 +21,14 @@ mod types;
 pub mod units;
 
 pub use load::{Loaded, load, load_text};
-pub use pattern::{Pattern, RegexError, Subject, compile};
+pub use pattern::{Pattern, RegexError, Subject, compile, compile_list};
 pub use places::Places;
 pub use problem::{Bad, Error, Position, Problem};
 pub use schema::NOT_ACTED_ON;
 pub use show::{BuiltIns, show};
 pub use start::{Origin, Started, at_start, load_last_good, reload, save_last_good};
 pub use types::{
-    CgroupLimits, Config, Escalation, Hooks, Journal, Livelock, LivelockAction, LivelockOverride,
-    Memory, Metrics, Notify, Order, PercentOf, Pressure, Recorder, Run, Scope, Swap, SwapMode,
-    TargetKind, Victim, ZfsArc,
+    CgroupLimits, Config, Escalation, Hooks, Journal, Livelock, LivelockAction, LivelockOverride, Memory, Metrics,
+    Notify, Order, PercentOf, Pressure, Recorder, Run, Scope, Swap, SwapMode, TargetKind, Victim, ZfsArc,
 };
 pub use units::Amount;

@@ -14,14 +14,9 @@ pub(super) const OVERRIDE: Format<LivelockOverride> = Format::new(read_override,
         ("cgroups", Some(list(&over.cgroups))),
         ("action", action),
         ("after", over.after.as_ref().map(DURATION.write)),
-        (
-            "thrash_after",
-            over.thrash_after.as_ref().map(DURATION.write),
-        ),
+        ("thrash_after", over.thrash_after.as_ref().map(DURATION.write)),
     ];
-    let fields = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name} = {}", value?)));
+    let fields = fields.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value?)));
     format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
 });
 
@@ -29,11 +24,7 @@ pub(super) const OVERRIDE: Format<LivelockOverride> = Format::new(read_override,
 fn read_override(reading: &mut Reading, value: &Value) -> Option<LivelockOverride> {
     const KEYS: &[&str] = &["cgroups", "action", "after", "thrash_after"];
     let Some(table) = value.get_ref().as_table() else {
-        reading.wrong_type(
-            value,
-            "a table",
-            "write [[livelock.override]] on a line of its own, its keys below",
-        );
+        reading.wrong_type(value, "a table", "write [[livelock.override]] on a line of its own, its keys below");
         return None;
     };
     let mut over = LivelockOverride::default();
@@ -62,23 +53,16 @@ fn read_override(reading: &mut Reading, value: &Value) -> Option<LivelockOverrid
 /// What an exception lacks: it must say for which cgroups it holds, and what differs.
 fn lacking(table: &DeTable) -> Option<Bad> {
     match (table.contains_key("cgroups"), table.len()) {
-        (false, _) => Some(Bad::new(
-            "an exception needs cgroups",
-            "add cgroups = [\"...\"], the globs that it holds for",
-        )),
-        (true, 1) => Some(Bad::new(
-            "an exception needs something that differs",
-            "add action, after or thrash_after",
-        )),
+        (false, _) => {
+            Some(Bad::new("an exception needs cgroups", "add cgroups = [\"...\"], the globs that it holds for"))
+        }
+        (true, 1) => Some(Bad::new("an exception needs something that differs", "add action, after or thrash_after")),
         (true, _) => None,
     }
 }
 
 /// Globs of which there must be one at least.
 const SOME_GLOBS: Format<Vec<String>> = GLOBS.with(|globs| match globs.is_empty() {
-    true => Err(Bad::new(
-        "an empty list matches no cgroup",
-        "write at least one glob",
-    )),
+    true => Err(Bad::new("an empty list matches no cgroup", "write at least one glob")),
     false => Ok(()),
 });

@@ -67,19 +67,12 @@ impl Pattern {
         let (subject, regex) = split_prefix(text)?;
         if regex.is_empty() {
             return Err(Bad::new(
-                format!(
-                    "the regex {} is empty and would match every process",
-                    quoted(text)
-                ),
+                format!("the regex {} is empty and would match every process", quoted(text)),
                 "remove it, or name what it should match",
             ));
         }
         compile(regex).map_err(|e| e.about(text))?;
-        Ok(Self {
-            text: text.to_owned(),
-            subject,
-            regex: regex.to_owned(),
-        })
+        Ok(Self { text: text.to_owned(), subject, regex: regex.to_owned() })
     }
 }
 
@@ -133,23 +126,32 @@ pub fn compile(regex: &str) -> Result<Regex, RegexError> {
     if regex.len() > TEXT_LIMIT {
         return Err(RegexError::TooLong);
     }
+    build(&[regex], COMPILED_LIMIT)
+}
+
+/// Compiles the regexes of a whole list into one automaton, which tells which of them matches.
+///
+/// # Errors
+/// A list that takes more than 1 MiB compiled; each regex by itself was checked by [`compile`].
+pub fn compile_list(regexes: &[&str]) -> Result<Regex, RegexError> {
+    /// Some hundred ordinary regexes. The daemon keeps it locked in memory.
+    const LIST_LIMIT: usize = 1 << 20;
+    build(regexes, LIST_LIMIT)
+}
+
+/// The lazy DFA and the backtracker get their memory while they search, which must not happen on the kill path; the
+/// simulation of the NFA has all of its own from the start.
+fn build(regexes: &[&str], limit: usize) -> Result<Regex, RegexError> {
     let limits = Regex::config()
-        .nfa_size_limit(Some(COMPILED_LIMIT))
+        .nfa_size_limit(Some(limit))
         .which_captures(WhichCaptures::None)
         .utf8_empty(false)
         .hybrid(false)
         .dfa(false)
-        .onepass(false);
-    let syntax = syntax::Config::new()
-        .unicode(false)
-        .utf8(false)
-        .dot_matches_new_line(true)
-        .nest_limit(NEST_LIMIT);
-    Regex::builder()
-        .configure(limits)
-        .syntax(syntax)
-        .build(regex)
-        .map_err(|e| RegexError::Build(Box::new(e)))
+        .onepass(false)
+        .backtrack(false);
+    let syntax = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true).nest_limit(NEST_LIMIT);
+    Regex::builder().configure(limits).syntax(syntax).build_many(regexes).map_err(|e| RegexError::Build(Box::new(e)))
 }
 
 /// Splits `"cmdline:--type=renderer"`. A word that is nearly a prefix is refused: it would silently match nothing.
@@ -162,18 +164,11 @@ fn split_prefix(text: &str) -> Result<(Subject, &str), Bad> {
     }
     // Only a bare word: "(users:)x" is how a regex for such a name can be written all the same.
     let bare = word.len() <= MAX_PREFIX && word.bytes().all(|b| b.is_ascii_alphabetic());
-    let near = PREFIXES
-        .iter()
-        .find(|(name, _)| bare && strsim::damerau_levenshtein(name, word) <= 1);
+    let near = PREFIXES.iter().find(|(name, _)| bare && strsim::damerau_levenshtein(name, word) <= 1);
     match near {
         Some((name, _)) => Err(Bad::new(
-            format!(
-                "the regex {} begins with the unknown prefix \"{word}:\"",
-                quoted(text)
-            ),
-            format!(
-                "did you mean \"{name}:\"? To search the process name for this text write \"({word}):...\""
-            ),
+            format!("the regex {} begins with the unknown prefix \"{word}:\"", quoted(text)),
+            format!("did you mean \"{name}:\"? To search the process name for this text write \"({word}):...\""),
         )),
         None => Ok((Subject::Comm, text)),
     }

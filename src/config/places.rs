@@ -23,10 +23,7 @@ impl Places {
         };
         let (config, state) = match uid {
             0 => (Some(PathBuf::from("/etc")), Some(PathBuf::from("/var/lib"))),
-            _ => (
-                base("XDG_CONFIG_HOME", ".config"),
-                base("XDG_STATE_HOME", ".local/state"),
-            ),
+            _ => (base("XDG_CONFIG_HOME", ".config"), base("XDG_STATE_HOME", ".local/state")),
         };
         let given = env("STATE_DIRECTORY").and_then(|list| first_of(&list));
         Self {
@@ -37,9 +34,7 @@ impl Places {
 
     /// The places of the user who runs this process.
     pub fn of_this_process() -> Self {
-        Self::new(nix::unistd::geteuid().as_raw(), |name| {
-            std::env::var_os(name)
-        })
+        Self::new(nix::unistd::geteuid().as_raw(), |name| std::env::var_os(name))
     }
 }
 

@@ -27,10 +27,7 @@ pub struct Bad {
 
 impl Bad {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: Some(help.into()),
-        }
+        Self { message: message.into(), help: Some(help.into()) }
     }
 }
 
@@ -73,13 +70,7 @@ pub struct Problem {
 impl Problem {
     /// A problem with the file as a whole.
     pub(super) fn whole_file(file: &Path, bad: Bad) -> Self {
-        Self {
-            file: file.to_owned(),
-            at: None,
-            message: bad.message,
-            excerpt: None,
-            help: bad.help,
-        }
+        Self { file: file.to_owned(), at: None, message: bad.message, excerpt: None, help: bad.help }
     }
 
     /// `FILE:LINE:COL: message`, or `FILE: message`, in one line.
@@ -139,11 +130,7 @@ impl Error {
 
     /// One line for a journal entry: the first problem, and how many more there are.
     pub fn summary(&self) -> String {
-        let first = self
-            .problems
-            .first()
-            .map(Problem::headline)
-            .unwrap_or_default();
+        let first = self.problems.first().map(Problem::headline).unwrap_or_default();
         match self.problems.len().saturating_sub(1) + self.unlisted {
             0 => first,
             more => format!("{first} (and {more} more; `hogwatch config check` lists them)"),
@@ -153,10 +140,7 @@ impl Error {
 
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
-        Self {
-            problems: vec![problem],
-            unlisted: 0,
-        }
+        Self { problems: vec![problem], unlisted: 0 }
     }
 }
 
@@ -193,10 +177,7 @@ impl Source {
         let before = self.text[line_start..start].chars().count();
         Problem {
             file: self.path.clone(),
-            at: Some(Position {
-                line: self.line(start),
-                column: before + 1,
-            }),
+            at: Some(Position { line: self.line(start), column: before + 1 }),
             message: bad.message,
             excerpt: Some(excerpt(line.trim_end_matches('\r'), before)),
             help: bad.help,
@@ -212,11 +193,7 @@ impl Source {
 
 /// The line, cut to a readable width around the character at index `column`, with a caret below that character.
 fn excerpt(line: &str, column: usize) -> String {
-    let skipped = if column >= EXCERPT_WIDTH {
-        column - EXCERPT_BEFORE
-    } else {
-        0
-    };
+    let skipped = if column >= EXCERPT_WIDTH { column - EXCERPT_BEFORE } else { 0 };
     let mut shown = String::from(if skipped > 0 { "..." } else { "" });
     let mut caret = shown.len();
     let mut chars = line.chars().skip(skipped);
@@ -254,7 +231,8 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 fn push_escaped(out: &mut String, c: char) {
-    let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let invisible =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     if c.is_control() || invisible {
         out.extend(c.escape_default());
     } else {

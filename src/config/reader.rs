@@ -32,11 +32,7 @@ pub(super) fn read(
     if let Some(document) = parse(source, problems) {
         let mut reader = Reader {
             document: document.get_ref(),
-            reading: Reading {
-                source,
-                problems,
-                key: String::new(),
-            },
+            reading: Reading { source, problems, key: String::new() },
             origins,
             source_index,
             section: "",
@@ -69,11 +65,7 @@ fn parse<'s>(source: &'s Source, problems: &mut Error) -> Option<Spanned<DeTable
             note(error, error.message(), syntax_help(error.message()));
             return None;
         }
-        note(
-            error,
-            "this key or section stands twice",
-            "a key or section may stand only once in a file: remove one",
-        );
+        note(error, "this key or section stands twice", "a key or section may stand only once in a file: remove one");
     }
     Some(document)
 }
@@ -99,10 +91,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     fn set(&mut self, key: &'static str, span: Range<usize>) {
-        let place = Place {
-            source: self.source_index,
-            span,
-        };
+        let place = Place { source: self.source_index, span };
         self.origins.add(self.section, key, place);
     }
 
@@ -129,13 +118,7 @@ impl<'a, 'i> Reader<'a, 'i> {
                 }),
                 (false, None) => {
                     let elsewhere = self.sections_with(name.get_ref());
-                    suggest::unknown_key(
-                        &mut self.reading,
-                        name,
-                        "outside any section",
-                        &[],
-                        &elsewhere,
-                    );
+                    suggest::unknown_key(&mut self.reading, name, "outside any section", &[], &elsewhere);
                 }
             }
         }

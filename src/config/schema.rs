@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::format::{
-    AMOUNT, BOOL, COMMAND, COUNT, DURATION, DURATION_OR_NEVER, DURATION_OR_NONE, Format, GLOBS,
-    PATH_OR_NONE, PATTERN, PERCENT, SIZE_OR_NONE, Word, word,
+    AMOUNT, BOOL, COMMAND, COUNT, DURATION, DURATION_OR_NEVER, DURATION_OR_NONE, Format, GLOBS, PATH_OR_NONE, PATTERN,
+    PERCENT, SIZE_OR_NONE, Word, word,
 };
 use super::overrides::OVERRIDE;
 use super::problem::Bad;
@@ -14,16 +14,8 @@ use super::units::{Amount, write_duration};
 
 /// Sections that are read and checked, but that this version does not act on yet. Remove a section from here when the
 /// code that acts on it arrives.
-pub const NOT_ACTED_ON: &[&str] = &[
-    "livelock",
-    "cgroup_limits",
-    "pressure",
-    "hooks",
-    "notify",
-    "run",
-    "recorder",
-    "metrics",
-];
+pub const NOT_ACTED_ON: &[&str] =
+    &["livelock", "cgroup_limits", "pressure", "hooks", "notify", "run", "recorder", "metrics"];
 
 /// The livelock detector's shortest window: below 6 s healthy bursts are taken for livelocks.
 const MIN_WINDOW: Duration = Duration::from_secs(6);
@@ -76,13 +68,7 @@ pub(super) fn visit(c: &mut Config, visitor: &mut impl Visitor) {
     v.key(
         "full",
         &mut c.pressure.full,
-        &PERCENT.with(|full| {
-            possible(
-                *full > 0.0,
-                "0% is always reached",
-                "write a percent above 0%",
-            )
-        }),
+        &PERCENT.with(|full| possible(*full > 0.0, "0% is always reached", "write a percent above 0%")),
     );
     v.key("after", &mut c.pressure.after, &PERIOD);
     v.key("cgroups", &mut c.pressure.cgroups, &GLOBS);
@@ -98,11 +84,7 @@ pub(super) fn visit(c: &mut Config, visitor: &mut impl Visitor) {
         "min_size",
         &mut c.victim.min_size,
         &AMOUNT.with(|size| {
-            possible(
-                *size != Amount::Percent(100.0),
-                "no process is this large",
-                "write a smaller percent",
-            )
+            possible(*size != Amount::Percent(100.0), "no process is this large", "write a smaller percent")
         }),
     );
     v.key("order", &mut c.victim.order, &word());
@@ -123,11 +105,7 @@ pub(super) fn visit(c: &mut Config, visitor: &mut impl Visitor) {
         "memory",
         &mut c.run.memory,
         &SIZE_OR_NONE.with(|cap| {
-            possible(
-                *cap != Some(0),
-                "nothing runs in no memory",
-                "write a size above 0, or \"\" for no cap",
-            )
+            possible(*cap != Some(0), "nothing runs in no memory", "write a size above 0, or \"\" for no cap")
         }),
     );
     v.key(
@@ -194,43 +172,27 @@ impl Word for PercentOf {
 }
 
 impl Word for Scope {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("auto", Self::Auto),
-        ("host", Self::Host),
-        ("cgroup", Self::Cgroup),
-    ];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("host", Self::Host), ("cgroup", Self::Cgroup)];
 }
 
 impl Word for ZfsArc {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("auto", Self::Auto),
-        ("count", Self::Count),
-        ("ignore", Self::Ignore),
-    ];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("count", Self::Count), ("ignore", Self::Ignore)];
 }
 
 impl Word for SwapMode {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("ignore", Self::Ignore),
-        ("and", Self::And),
-        ("or", Self::Or),
-    ];
+    const WORDS: &'static [(&'static str, Self)] = &[("ignore", Self::Ignore), ("and", Self::And), ("or", Self::Or)];
 }
 
 impl Word for LivelockAction {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("kill", Self::Kill),
-        ("warn", Self::Warn),
-        ("lift", Self::Lift),
-    ];
+    const WORDS: &'static [(&'static str, Self)] = &[("kill", Self::Kill), ("warn", Self::Warn), ("lift", Self::Lift)];
 }
 
 impl Word for Order {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("size", Self::Size), ("badness", Self::Badness)];
+    const WORDS: &'static [(&'static str, Self)] = &[("size", Self::Size), ("badness", Self::Badness)];
 }
 
 impl Word for TargetKind {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("process", Self::Process), ("cgroup", Self::Cgroup)];
+    const WORDS: &'static [(&'static str, Self)] = &[("process", Self::Process), ("cgroup", Self::Cgroup)];
 }

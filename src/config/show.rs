@@ -26,15 +26,7 @@ pub fn show(loaded: &Loaded, built_ins: &BuiltIns<'_>) -> String {
     for file in loaded.files() {
         _ = writeln!(text, "#   {}", escape(&file.to_string_lossy()));
     }
-    write_all(
-        loaded,
-        &mut Writer {
-            loaded,
-            text: &mut text,
-            section: "",
-            what: What::Everything,
-        },
-    );
+    write_all(loaded, &mut Writer { loaded, text: &mut text, section: "", what: What::Everything });
     let switch = match loaded.config.victim.protect_builtin {
         true => "in force (victim.protect_builtin = true)",
         false => "switched off (victim.protect_builtin = false)",
@@ -51,16 +43,9 @@ pub fn show(loaded: &Loaded, built_ins: &BuiltIns<'_>) -> String {
 /// The values that files set, merged into one TOML text: what is kept as the last good configuration. Defaults are left
 /// out, so that a later version's own apply.
 pub(super) fn merged(loaded: &Loaded) -> String {
-    let mut text = "# The last good configuration, kept by hogwatch for a start with a bad file. Do not edit.\n".to_owned();
-    write_all(
-        loaded,
-        &mut Writer {
-            loaded,
-            text: &mut text,
-            section: "",
-            what: What::SetValues,
-        },
-    );
+    let mut text =
+        "# The last good configuration, kept by hogwatch for a start with a bad file. Do not edit.\n".to_owned();
+    write_all(loaded, &mut Writer { loaded, text: &mut text, section: "", what: What::SetValues });
     text
 }
 
@@ -119,9 +104,7 @@ impl Visitor for Writer<'_> {
         }
         let source = match place {
             Some(place) => self.source(place),
-            None if self.loaded.origins.adjusted.contains(&(self.section, name)) => {
-                "default, to suit term".to_owned()
-            }
+            None if self.loaded.origins.adjusted.contains(&(self.section, name)) => "default, to suit term".to_owned(),
             None => "default".to_owned(),
         };
         let value = (format.write)(slot);

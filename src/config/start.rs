@@ -56,10 +56,7 @@ pub fn at_start(explicit: Option<&Path>, places: &Places) -> Result<Started, Err
     let kept = places.state.as_deref().map(load_last_good);
     let (config, source, running) = match kept {
         Some(Ok(Some((file, config)))) => {
-            let running = format!(
-                "the last good configuration runs instead, {}",
-                escape(&file.to_string_lossy())
-            );
+            let running = format!("the last good configuration runs instead, {}", escape(&file.to_string_lossy()));
             (config, Origin::LastGood(file), running)
         }
         None | Some(Ok(None)) => {
@@ -74,12 +71,7 @@ pub fn at_start(explicit: Option<&Path>, places: &Places) -> Result<Started, Err
             (Config::default(), Origin::Defaults, running)
         }
     };
-    Ok(Started {
-        config,
-        source,
-        problem: Some(format!("{error}\n{running}")),
-        last_good: None,
-    })
+    Ok(Started { config, source, problem: Some(format!("{error}\n{running}")), last_good: None })
 }
 
 /// Reads the configuration anew. On an error the caller keeps the one it has.
@@ -108,21 +100,14 @@ pub fn reload(explicit: Option<&Path>, places: &Places) -> Result<Started, Error
 /// # Errors
 /// When the directory or the file can't be written; what was kept before stays.
 pub fn save_last_good(state: &Path, text: &str) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(state)?;
+    DirBuilder::new().recursive(true).mode(0o750).create(state)?;
     let new = state.join(LAST_GOOD_NEW);
     // What a crash may have left is in the way of create_new, which in turn follows nobody's symbolic link.
     match fs::remove_file(&new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .open(&new)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, state.join(LAST_GOOD))?;

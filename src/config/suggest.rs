@@ -37,10 +37,7 @@ pub(super) fn unknown_key(
             (Some(near), _) => format!("did you mean {}?", quoted(near)),
             (None, []) if known.is_empty() => "put it below the [section] it belongs to".to_owned(),
             (None, []) => format!("the keys there are {}", known.join(", ")),
-            (None, sections) => format!(
-                "did you mean [{}] {name}?",
-                sections.join(&format!("] {name} or ["))
-            ),
+            (None, sections) => format!("did you mean [{}] {name}?", sections.join(&format!("] {name} or ["))),
         };
         Bad::new(format!("unknown key {} {place}", quoted(name)), help)
     });

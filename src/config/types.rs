@@ -286,11 +286,7 @@ impl Default for Memory {
 
 impl Default for Swap {
     fn default() -> Self {
-        Self {
-            mode: SwapMode::Ignore,
-            term: Amount::Percent(10.0),
-            kill: Amount::Percent(5.0),
-        }
+        Self { mode: SwapMode::Ignore, term: Amount::Percent(10.0), kill: Amount::Percent(5.0) }
     }
 }
 
@@ -309,12 +305,7 @@ impl Default for Livelock {
 
 impl Default for CgroupLimits {
     fn default() -> Self {
-        Self {
-            enabled: false,
-            term: Amount::Percent(5.0),
-            kill: Amount::Percent(3.0),
-            cgroups: Vec::new(),
-        }
+        Self { enabled: false, term: Amount::Percent(5.0), kill: Amount::Percent(3.0), cgroups: Vec::new() }
     }
 }
 
@@ -347,25 +338,18 @@ impl Default for Victim {
 
 impl Default for Escalation {
     fn default() -> Self {
-        Self {
-            grace: Duration::from_secs(10),
-        }
+        Self { grace: Duration::from_secs(10) }
     }
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self {
-            every: Some(Duration::from_secs(60 * 60)),
-        }
+        Self { every: Some(Duration::from_secs(60 * 60)) }
     }
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self {
-            keep: Duration::from_secs(10 * 60),
-            incidents: 200,
-        }
+        Self { keep: Duration::from_secs(10 * 60), incidents: 200 }
     }
 }

@@ -32,14 +32,8 @@ const SIZE_UNITS: &[(&str, u64)] = &[
 ];
 
 /// Durations in milliseconds.
-const DURATION_UNITS: &[(&str, u64)] = &[
-    ("ms", 1),
-    ("s", 1000),
-    ("m", 60 * 1000),
-    ("h", 60 * 60 * 1000),
-    ("d", 24 * 60 * 60 * 1000),
-    ("min", 60 * 1000),
-];
+const DURATION_UNITS: &[(&str, u64)] =
+    &[("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 60 * 60 * 1000), ("d", 24 * 60 * 60 * 1000), ("min", 60 * 1000)];
 
 /// A share of a total, or a size.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,8 +86,7 @@ pub fn amount(text: &str) -> Result<Amount, Bad> {
     if text.ends_with('%') {
         percent(text).map(Amount::Percent)
     } else {
-        let (number, unit) =
-            number_and_unit(text, "write \"5%\" for a percent, or \"5 GiB\" for a size")?;
+        let (number, unit) = number_and_unit(text, "write \"5%\" for a percent, or \"5 GiB\" for a size")?;
         size_of(text, &number, unit, "% or one of B, KiB, MiB, GiB, TiB").map(Amount::Bytes)
     }
 }
@@ -113,18 +106,12 @@ pub fn percent(text: &str) -> Result<f64, Bad> {
             ));
         }
         _ => {
-            return Err(Bad::new(
-                format!("{} is not a percent", quoted(text)),
-                "write a percent, such as \"5%\"",
-            ));
+            return Err(Bad::new(format!("{} is not a percent", quoted(text)), "write a percent, such as \"5%\""));
         }
     }
     match number.text.parse::<f64>() {
         Ok(percent) if percent <= 100.0 => Ok(percent),
-        _ => Err(Bad::new(
-            format!("{} is more than 100%", quoted(text)),
-            "write a percent from 0% to 100%",
-        )),
+        _ => Err(Bad::new(format!("{} is more than 100%", quoted(text)), "write a percent from 0% to 100%")),
     }
 }
 
@@ -145,22 +132,12 @@ pub fn duration(text: &str) -> Result<Duration, Bad> {
     let (number, unit) = number_and_unit(text, "write \"5s\" for seconds, or use ms, m, h or d")?;
     let Some(scale) = find_unit(DURATION_UNITS, unit) else {
         let near = nearest_unit(DURATION_UNITS, unit);
-        return Err(unknown_unit(
-            text,
-            unit,
-            near,
-            number.text,
-            "",
-            "one of ms, s, m, h, d",
-        ));
+        return Err(unknown_unit(text, unit, near, number.text, "", "one of ms, s, m, h, d"));
     };
     let millis = number.times(scale).and_then(|ms| u64::try_from(ms).ok());
     match millis.map(Duration::from_millis) {
         Some(duration) if duration <= MAX_DURATION => Ok(duration),
-        _ => Err(Bad::new(
-            format!("{} is longer than a year", quoted(text)),
-            "write a duration of at most 365d",
-        )),
+        _ => Err(Bad::new(format!("{} is longer than a year", quoted(text)), "write a duration of at most 365d")),
     }
 }
 
@@ -215,18 +192,14 @@ fn number_and_unit<'a>(text: &'a str, write: &str) -> Result<(Number<'a>, &'a st
     if text.starts_with(['-', '+']) {
         return bad("has a sign; only plain numbers from 0 up have a meaning here");
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if whole.is_empty() {
         return bad("does not begin with a number in the digits 0-9");
     }
     if fraction.is_empty() || fraction.contains('.') || fraction.len() > MAX_FRACTION_DIGITS {
-        return bad(
-            "does not begin with a number such as 5 or 0.5 (at most 9 digits after the point)",
-        );
+        return bad("does not begin with a number such as 5 or 0.5 (at most 9 digits after the point)");
     }
     if unit.is_empty() {
         return bad("has no unit");
@@ -234,11 +207,7 @@ fn number_and_unit<'a>(text: &'a str, write: &str) -> Result<(Number<'a>, &'a st
     let Ok(digits) = format!("{whole}{fraction}").parse::<u128>() else {
         return bad("is too large");
     };
-    let number = Number {
-        text: number,
-        digits,
-        fraction_digits: fraction.len(),
-    };
+    let number = Number { text: number, digits, fraction_digits: fraction.len() };
     Ok((number, unit))
 }
 
@@ -258,10 +227,7 @@ fn size_of(text: &str, number: &Number<'_>, unit: &str, expected: &str) -> Resul
 }
 
 fn find_unit(units: &[(&str, u64)], unit: &str) -> Option<u64> {
-    units
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, scale)| *scale)
+    units.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale)
 }
 
 /// The unit that was probably meant: the same in another case, with a blank too many, or by a usual longer name.
@@ -284,14 +250,7 @@ fn nearest_unit(units: &[(&'static str, u64)], unit: &str) -> Option<&'static st
     units.iter().find(same).map(|(name, _)| *name)
 }
 
-fn unknown_unit(
-    text: &str,
-    unit: &str,
-    near: Option<&str>,
-    number: &str,
-    blank: &str,
-    expected: &str,
-) -> Bad {
+fn unknown_unit(text: &str, unit: &str, near: Option<&str>, number: &str, blank: &str, expected: &str) -> Bad {
     let message = match unit.trim() == unit {
         true => format!("{} has the unknown unit {}", quoted(text), quoted(unit)),
         false => format!("{} has a blank too many before its unit", quoted(text)),

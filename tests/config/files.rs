@@ -10,10 +10,7 @@ use nix::unistd::{Uid, mkfifo, setfsuid};
 
 use super::Machine;
 
-const NOWHERE: Places = Places {
-    file: None,
-    state: None,
-};
+const NOWHERE: Places = Places { file: None, state: None };
 
 /// What is said about a file that was named explicitly, without its path in front.
 fn refusal(path: &Path) -> String {
@@ -43,10 +40,7 @@ fn what_is_no_regular_file_is_refused_and_does_not_block() {
         (&socket, " it is a socket, not a file\n"),
         (Path::new("/dev/zero"), " it is a device, not a file\n"),
         (Path::new("/dev/null"), " it is a device, not a file\n"),
-        (
-            &dangling,
-            " it is a symbolic link to /nowhere/at/all, which does not exist\n",
-        ),
+        (&dangling, " it is a symbolic link to /nowhere/at/all, which does not exist\n"),
         (&looping, " it can't be read: "),
         (&machine.path("missing"), " there is no such file\n"),
         (&below_file, " a part of its path is not a directory\n"),
@@ -89,36 +83,18 @@ fn a_large_file_is_refused() {
     fs::File::create(&sparse).unwrap().set_len(1 << 40).unwrap();
     assert!(refusal(&sparse).starts_with(said));
     let largest = machine.write("largest", format!("#{}", "#".repeat((256 << 10) - 1)));
-    assert_eq!(
-        load(Some(&largest), &NOWHERE).unwrap().config,
-        Config::default()
-    );
+    assert_eq!(load(Some(&largest), &NOWHERE).unwrap().config, Config::default());
 }
 
 #[test]
 fn a_binary_file_is_refused_with_the_place_of_the_first_wrong_byte() {
     let machine = Machine::new();
     let rows: &[(&[u8], &str)] = &[
-        (
-            b"\xff\xfe[\0m\0",
-            "1:1: this is not a text file in UTF-8 (byte 0xff)\n",
-        ),
-        (
-            b"[memory]\nterm\xc3 = 1",
-            "2:5: this is not a text file in UTF-8 (byte 0xc3)\n",
-        ),
-        (
-            b"[memory]\0",
-            "1:9: this is not a text file in UTF-8 (byte 0x00)\n",
-        ),
-        (
-            b"\x7fELF\x02\x01\x01\0",
-            "1:8: this is not a text file in UTF-8 (byte 0x00)\n",
-        ),
-        (
-            b"# caf\xe9\n",
-            "1:6: this is not a text file in UTF-8 (byte 0xe9)\n",
-        ),
+        (b"\xff\xfe[\0m\0", "1:1: this is not a text file in UTF-8 (byte 0xff)\n"),
+        (b"[memory]\nterm\xc3 = 1", "2:5: this is not a text file in UTF-8 (byte 0xc3)\n"),
+        (b"[memory]\0", "1:9: this is not a text file in UTF-8 (byte 0x00)\n"),
+        (b"\x7fELF\x02\x01\x01\0", "1:8: this is not a text file in UTF-8 (byte 0x00)\n"),
+        (b"# caf\xe9\n", "1:6: this is not a text file in UTF-8 (byte 0xe9)\n"),
     ];
     for (bytes, said) in rows {
         let refusal = refusal(&machine.write("binary", bytes));
@@ -137,19 +113,9 @@ fn a_bad_byte_behind_wide_characters_is_placed_rightly() {
 #[test]
 fn empty_files_and_byte_order_marks_are_fine() {
     let machine = Machine::new();
-    for text in [
-        "",
-        "\n\n",
-        "# nothing",
-        "\u{feff}[memory]\n",
-        "[memory]\r\n[swap]\r\n",
-    ] {
+    for text in ["", "\n\n", "# nothing", "\u{feff}[memory]\n", "[memory]\r\n[swap]\r\n"] {
         let path = machine.write("empty", text);
-        assert_eq!(
-            load(Some(&path), &NOWHERE).unwrap().config,
-            Config::default(),
-            "{text:?}"
-        );
+        assert_eq!(load(Some(&path), &NOWHERE).unwrap().config, Config::default(), "{text:?}");
     }
 }
 
@@ -172,8 +138,5 @@ fn a_name_full_of_control_characters_is_escaped() {
     let machine = Machine::new();
     let path = machine.path("a\nb\u{1b}[31m");
     let said = load(Some(&path), &NOWHERE).unwrap_err().to_string();
-    assert!(
-        said.contains("/a\\nb\\u{1b}[31m: there is no such file\nhelp: "),
-        "{said}"
-    );
+    assert!(said.contains("/a\\nb\\u{1b}[31m: there is no such file\nhelp: "), "{said}");
 }

@@ -37,9 +37,7 @@ fn thresholds_of_memory() {
         assert_eq!((memory.term, memory.kill), (term, kill), "{line}");
         assert_eq!(memory.percent_of, PercentOf::User, "{line}");
     }
-    assert!(
-        text("-m 10,5 -M 409600").contains("# -m 10,5 was given too; earlyoom took the smaller")
-    );
+    assert!(text("-m 10,5 -M 409600").contains("# -m 10,5 was given too; earlyoom took the smaller"));
 }
 
 #[test]
@@ -48,20 +46,11 @@ fn thresholds_of_swap() {
         ("", SwapMode::And, Percent(10.0), Percent(5.0)),
         ("-s 12.34", SwapMode::And, Percent(12.34), Percent(6.17)),
         ("-s 100", SwapMode::And, Percent(100.0), Percent(50.0)),
-        (
-            "-S 2048,1024",
-            SwapMode::And,
-            Bytes(2 << 20),
-            Bytes(1 << 20),
-        ),
+        ("-S 2048,1024", SwapMode::And, Bytes(2 << 20), Bytes(1 << 20)),
     ];
     for (line, mode, term, kill) in rows {
         let swap = import(line).swap;
-        assert_eq!(
-            (swap.mode, swap.term, swap.kill),
-            (mode, term, kill),
-            "{line}"
-        );
+        assert_eq!((swap.mode, swap.term, swap.kill), (mode, term, kill), "{line}");
     }
     assert_eq!(import("-s 100,100").swap.mode, SwapMode::Ignore);
 }
@@ -102,12 +91,8 @@ fn what_earlyoom_refuses_is_refused() {
 
 #[test]
 fn regexes_become_lists() {
-    let victim =
-        import("--prefer '(^|/)(java|chromium)$' --avoid=init --avoid '^(a b)$' --ignore \"x'y\"")
-            .victim;
-    let texts = |list: &[hogwatch::config::Pattern]| {
-        list.iter().map(|p| p.text.clone()).collect::<Vec<_>>()
-    };
+    let victim = import("--prefer '(^|/)(java|chromium)$' --avoid=init --avoid '^(a b)$' --ignore \"x'y\"").victim;
+    let texts = |list: &[hogwatch::config::Pattern]| list.iter().map(|p| p.text.clone()).collect::<Vec<_>>();
     assert_eq!(texts(&victim.prefer), ["(^|/)(java|chromium)$"]);
     assert_eq!(texts(&victim.avoid), ["^(a b)$"], "the last one counts");
     assert_eq!(texts(&victim.protect), ["x'y"]);
@@ -117,10 +102,7 @@ fn regexes_become_lists() {
     assert_eq!(victim.order, Order::Size);
     // Separate arguments are taken as they are.
     let args = ["--pref", "^a b$", "-gp"].map(str::to_owned);
-    assert_eq!(
-        texts(&good(&import_args(&args).unwrap()).victim.prefer),
-        ["^a b$"]
-    );
+    assert_eq!(texts(&good(&import_args(&args).unwrap()).victim.prefer), ["^a b$"]);
 }
 
 #[test]
@@ -173,9 +155,7 @@ fn what_cannot_be_translated_is_left_to_a_person() {
         let args = ["--avoid".to_owned(), posix.to_owned()];
         let text = import_args(&args).unwrap();
         assert!(good(&text).victim.avoid.is_empty(), "{posix}");
-        let note = text
-            .lines()
-            .find(|l| l.starts_with("# NOT translated, write it by hand: "));
+        let note = text.lines().find(|l| l.starts_with("# NOT translated, write it by hand: "));
         assert!(note.is_some_and(|n| n.contains(reason)), "{posix}\n{text}");
     }
 }
@@ -183,22 +163,13 @@ fn what_cannot_be_translated_is_left_to_a_person() {
 #[test]
 fn the_rest_becomes_keys_or_notes() {
     let config = import("-r 3600 -n -N /usr/bin/after -P /usr/bin/before");
-    assert_eq!(
-        config.journal.every,
-        Some(std::time::Duration::from_secs(3600))
-    );
+    assert_eq!(config.journal.every, Some(std::time::Duration::from_secs(3600)));
     assert_eq!(config.hooks.before, ["/usr/bin/before"]);
     assert_eq!(config.hooks.after, ["/usr/bin/after"]);
     assert!(config.notify.desktop);
     assert_eq!(import("-r 0").journal.every, None);
-    assert_eq!(
-        import("-r 0.1").journal.every,
-        Some(std::time::Duration::from_secs(1))
-    );
-    assert_eq!(
-        import("-r 1e300").journal.every,
-        Some(hogwatch::config::units::MAX_DURATION)
-    );
+    assert_eq!(import("-r 0.1").journal.every, Some(std::time::Duration::from_secs(1)));
+    assert_eq!(import("-r 1e300").journal.every, Some(hogwatch::config::units::MAX_DURATION));
     assert_eq!(import("-n").hooks, Config::default().hooks);
 
     for (line, note) in [
@@ -229,61 +200,30 @@ fn environment_files() {
         let path = machine.write("earlyoom", file);
         good(&import_file(&path).unwrap_or_else(|e| panic!("{file}\n{e}")))
     };
-    assert_eq!(
-        import("# EARLYOOM_ARGS=\"-m 1\"\nEARLYOOM_ARGS=\"-m 4\"\nX=1\n")
-            .memory
-            .term,
-        Percent(4.0)
-    );
+    assert_eq!(import("# EARLYOOM_ARGS=\"-m 1\"\nEARLYOOM_ARGS=\"-m 4\"\nX=1\n").memory.term, Percent(4.0));
     assert_eq!(import("EARLYOOM_ARGS='-m 4'").memory.term, Percent(4.0));
-    assert_eq!(
-        import("EARLYOOM_ARGS=-m 4 -r 60\n").memory.term,
-        Percent(4.0)
-    );
-    assert_eq!(
-        import("\tEARLYOOM_ARGS= \"-m 4 \\\n  -r 60\"\n")
-            .memory
-            .term,
-        Percent(4.0)
-    );
-    assert_eq!(
-        import("EARLYOOM_ARGS=-m 3\nEARLYOOM_ARGS=-m 4").memory.term,
-        Percent(4.0)
-    );
+    assert_eq!(import("EARLYOOM_ARGS=-m 4 -r 60\n").memory.term, Percent(4.0));
+    assert_eq!(import("\tEARLYOOM_ARGS= \"-m 4 \\\n  -r 60\"\n").memory.term, Percent(4.0));
+    assert_eq!(import("EARLYOOM_ARGS=-m 3\nEARLYOOM_ARGS=-m 4").memory.term, Percent(4.0));
     assert_eq!(import("EARLYOOM_ARGS=").memory.term, Percent(10.0));
     let debian = "EARLYOOM_ARGS=\"-r 3600 -n --avoid '(^|/)(init|systemd|Xorg|sshd)$'\"\n";
-    assert_eq!(
-        import(debian).victim.avoid[0].text,
-        "(^|/)(init|systemd|Xorg|sshd)$"
-    );
+    assert_eq!(import(debian).victim.avoid[0].text, "(^|/)(init|systemd|Xorg|sshd)$");
     let escaped = "EARLYOOM_ARGS=\"--avoid \\\"a b\\\" --prefer 'x\\.y'\"\n";
     assert_eq!(import(escaped).victim.avoid[0].text, "a b");
     assert_eq!(import(escaped).victim.prefer[0].text, "x\\.y");
 
     let path = machine.write("earlyoom", "OTHER=1\n");
     let said = import_file(&path).unwrap_err().to_string();
-    assert!(
-        said.starts_with(&format!(
-            "{}: it has no line EARLYOOM_ARGS=...",
-            path.display()
-        )),
-        "{said}"
-    );
+    assert!(said.starts_with(&format!("{}: it has no line EARLYOOM_ARGS=...", path.display())), "{said}");
     let path = machine.write("earlyoom", "EARLYOOM_ARGS=-m 0\n");
     let said = import_file(&path).unwrap_err().to_string();
-    assert!(
-        said.starts_with(&format!("{}: earlyoom refuses \"-m 0\"", path.display())),
-        "{said}"
-    );
+    assert!(said.starts_with(&format!("{}: earlyoom refuses \"-m 0\"", path.display())), "{said}");
     assert!(import_file(machine.folder.path()).is_err());
 }
 
 #[test]
 fn hostile_options_stay_inside_their_comments() {
-    let args = [
-        "--avoid".to_owned(),
-        "(\n[memory]\nterm = \"1%\"\u{1b}".to_owned(),
-    ];
+    let args = ["--avoid".to_owned(), "(\n[memory]\nterm = \"1%\"\u{1b}".to_owned()];
     let text = import_args(&args).unwrap();
     assert!(!text.contains('\u{1b}'));
     assert_eq!(good(&text).memory.term, Percent(10.0));

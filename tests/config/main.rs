@@ -41,10 +41,8 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places {
-            file: Some(folder.path().join("hogwatch.toml")),
-            state: Some(folder.path().join("state")),
-        };
+        let places =
+            Places { file: Some(folder.path().join("hogwatch.toml")), state: Some(folder.path().join("state")) };
         Self { folder, places }
     }
 

@@ -7,10 +7,7 @@ use hogwatch::config::{Amount, BuiltIns, Config, LivelockAction, load, show};
 
 use super::Machine;
 
-const BUILT_INS: BuiltIns<'static> = BuiltIns {
-    protect: &["^systemd$", "^sshd$"],
-    avoid: &["^Xorg$"],
-};
+const BUILT_INS: BuiltIns<'static> = BuiltIns { protect: &["^systemd$", "^sshd$"], avoid: &["^Xorg$"] };
 
 #[test]
 fn without_files_the_defaults_apply() {
@@ -28,10 +25,7 @@ fn scalars_replace_and_lists_add_in_name_order() {
         "[memory]\nterm = \"4%\"\nkill = \"1%\"\n[victim]\nprotect = [\"a\"]\nprefer = [\"p\"]\n\
          [livelock]\ncgroups = [\"a\", \"b\"]\n[[livelock.override]]\ncgroups = [\"x\"]\naction = \"warn\"\n",
     );
-    machine.write(
-        "hogwatch.toml.d/20-b.toml",
-        "[memory]\nterm = \"7%\"\n[victim]\nprotect = [\"c\", \"a\"]\n",
-    );
+    machine.write("hogwatch.toml.d/20-b.toml", "[memory]\nterm = \"7%\"\n[victim]\nprotect = [\"c\", \"a\"]\n");
     machine.write(
         "hogwatch.toml.d/10-a.toml",
         "[memory]\nterm = \"6%\"\n[victim]\nprotect = [\"b\"]\nprefer = []\n[livelock]\ncgroups = [\"c\"]\n\
@@ -44,9 +38,7 @@ fn scalars_replace_and_lists_add_in_name_order() {
     let config = &loaded.config;
     assert_eq!(config.memory.term, Amount::Percent(7.0));
     assert_eq!(config.memory.kill, Amount::Percent(1.0));
-    let texts = |list: &[hogwatch::config::Pattern]| {
-        list.iter().map(|p| p.text.clone()).collect::<Vec<_>>()
-    };
+    let texts = |list: &[hogwatch::config::Pattern]| list.iter().map(|p| p.text.clone()).collect::<Vec<_>>();
     assert_eq!(texts(&config.victim.protect), ["a", "b", "c", "a"]);
     assert_eq!(texts(&config.victim.prefer), ["p"]);
     assert_eq!(config.livelock.cgroups, ["c"]);
@@ -54,10 +46,7 @@ fn scalars_replace_and_lists_add_in_name_order() {
     assert_eq!(overrides.len(), 2);
     assert_eq!(overrides[0].action, Some(LivelockAction::Warn));
     assert_eq!(overrides[1].cgroups, ["y"]);
-    let names: Vec<_> = loaded
-        .files()
-        .map(|f| f.file_name().unwrap().to_owned())
-        .collect();
+    let names: Vec<_> = loaded.files().map(|f| f.file_name().unwrap().to_owned()).collect();
     assert_eq!(names, ["hogwatch.toml", "10-a.toml", "20-b.toml"]);
 }
 
@@ -65,17 +54,11 @@ fn scalars_replace_and_lists_add_in_name_order() {
 fn drop_ins_count_without_a_main_file_and_beside_an_explicit_one() {
     let machine = Machine::new();
     machine.write("hogwatch.toml.d/a.toml", "[memory]\nterm = \"6%\"\n");
-    assert_eq!(
-        machine.load().unwrap().config.memory.term,
-        Amount::Percent(6.0)
-    );
+    assert_eq!(machine.load().unwrap().config.memory.term, Amount::Percent(6.0));
     let other = machine.write("other.toml", "[memory]\nkill = \"2%\"\n");
     machine.write("other.toml.d/a.toml", "[memory]\nterm = \"8%\"\n");
     let config = load(Some(&other), &machine.places).unwrap().config;
-    assert_eq!(
-        (config.memory.term, config.memory.kill),
-        (Amount::Percent(8.0), Amount::Percent(2.0))
-    );
+    assert_eq!((config.memory.term, config.memory.kill), (Amount::Percent(8.0), Amount::Percent(2.0)));
 }
 
 #[test]
@@ -97,10 +80,7 @@ fn a_contradiction_between_files_is_said_of_the_later_one() {
     machine.write("hogwatch.toml", "[memory]\nkill = \"4%\"\n");
     let drop_in = machine.write("hogwatch.toml.d/a.toml", "\n[memory]\nterm = \"3.5%\"\n");
     let said = machine.load().unwrap_err().to_string();
-    let expected = format!(
-        "{}:3:8: memory.kill, 4%, is above memory.term, 3.5%\n",
-        drop_in.display()
-    );
+    let expected = format!("{}:3:8: memory.kill, 4%, is above memory.term, 3.5%\n", drop_in.display());
     assert!(said.starts_with(&expected), "{said}");
 }
 
@@ -116,10 +96,7 @@ fn a_folder_of_drop_ins_that_is_none_is_said() {
         machine.write(&format!("hogwatch.toml.d/{i}.toml"), "");
     }
     let said = machine.load().unwrap_err().to_string();
-    assert!(
-        said.contains(": it holds more than 100 drop-ins\n"),
-        "{said}"
-    );
+    assert!(said.contains(": it holds more than 100 drop-ins\n"), "{said}");
 }
 
 #[test]
@@ -131,20 +108,15 @@ fn a_list_has_a_bound_over_all_files() {
     assert_eq!(machine.load().unwrap().config.victim.protect.len(), 200);
     let drop_in = machine.write("hogwatch.toml.d/b.toml", items(1));
     let said = machine.load().unwrap_err().to_string();
-    let expected = format!(
-        "{}:2:12: victim.protect: the list has more than 200 items in all\n",
-        drop_in.display()
-    );
+    let expected = format!("{}:2:12: victim.protect: the list has more than 200 items in all\n", drop_in.display());
     assert!(said.starts_with(&expected), "{said}");
 }
 
 #[test]
 fn show_prints_toml_with_the_source_of_each_value() {
     let machine = Machine::new();
-    let main = machine.write(
-        "hogwatch.toml",
-        "[memory]\nterm = \"2%\"\n[victim]\nprotect = [\n  \"a\",\n  '\\d',\n]\n",
-    );
+    let main =
+        machine.write("hogwatch.toml", "[memory]\nterm = \"2%\"\n[victim]\nprotect = [\n  \"a\",\n  '\\d',\n]\n");
     let drop_in = machine.write(
         "hogwatch.toml.d/a.toml",
         "[victim]\nprotect = [\"b\"]\n[[livelock.override]]\ncgroups = [\"x\"]\naction = \"lift\"\nafter = \"7s\"\n",
@@ -172,10 +144,7 @@ fn show_prints_toml_with_the_source_of_each_value() {
         assert!(text.lines().any(|l| l == line), "{line}\n---\n{text}");
     }
     let again = machine.write("again.toml", &text);
-    assert_eq!(
-        load(Some(&again), &machine.places).unwrap().config,
-        loaded.config
-    );
+    assert_eq!(load(Some(&again), &machine.places).unwrap().config, loaded.config);
 }
 
 #[test]
@@ -183,28 +152,15 @@ fn show_says_when_the_built_in_lists_are_off() {
     let machine = Machine::new();
     machine.write("hogwatch.toml", "[victim]\nprotect_builtin = false\n");
     let text = show(&machine.load().unwrap(), &BUILT_INS);
-    assert!(
-        text.contains("# built-in avoid list, switched off (victim.protect_builtin = false):\n"),
-        "{text}"
-    );
+    assert!(text.contains("# built-in avoid list, switched off (victim.protect_builtin = false):\n"), "{text}");
 }
 
 #[test]
 fn a_hostile_file_name_stays_inside_its_comment() {
     let machine = Machine::new();
-    machine.write(
-        "hogwatch.toml.d/a\nterm = 1\u{1b}.toml",
-        "[memory]\nterm = \"6%\"\n",
-    );
+    machine.write("hogwatch.toml.d/a\nterm = 1\u{1b}.toml", "[memory]\nterm = \"6%\"\n");
     let text = show(&machine.load().unwrap(), &BUILT_INS);
     assert!(!text.contains('\u{1b}'));
     let again = machine.write("again.toml", &text);
-    assert_eq!(
-        load(Some(&again), &machine.places)
-            .unwrap()
-            .config
-            .memory
-            .term,
-        Amount::Percent(6.0)
-    );
+    assert_eq!(load(Some(&again), &machine.places).unwrap().config.memory.term, Amount::Percent(6.0));
 }

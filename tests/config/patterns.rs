@@ -6,17 +6,9 @@ use hogwatch::config::{Pattern, Subject, compile};
 fn prefixes_choose_what_is_searched() {
     let rows = [
         ("sshd", Subject::Comm, "sshd"),
-        (
-            "cmdline:--type=renderer",
-            Subject::Cmdline,
-            "--type=renderer",
-        ),
+        ("cmdline:--type=renderer", Subject::Cmdline, "--type=renderer"),
         ("exe:^/usr/bin/", Subject::Exe, "^/usr/bin/"),
-        (
-            "cgroup:^/system\\.slice",
-            Subject::Cgroup,
-            "^/system\\.slice",
-        ),
+        ("cgroup:^/system\\.slice", Subject::Cgroup, "^/system\\.slice"),
         ("unit:^a:b$", Subject::Unit, "^a:b$"),
         ("user:^root$", Subject::User, "^root$"),
         ("kworker/0:1", Subject::Comm, "kworker/0:1"),
@@ -26,11 +18,7 @@ fn prefixes_choose_what_is_searched() {
     ];
     for (text, subject, regex) in rows {
         let pattern = Pattern::parse(text).unwrap_or_else(|bad| panic!("{text}: {bad}"));
-        assert_eq!(
-            (pattern.subject, pattern.regex.as_str()),
-            (subject, regex),
-            "{text}"
-        );
+        assert_eq!((pattern.subject, pattern.regex.as_str()), (subject, regex), "{text}");
         assert_eq!(pattern.text, text);
     }
 }
@@ -53,10 +41,7 @@ fn wrong_regexes_say_what_is_wrong() {
         ("(a)\\1", "backreferences are not supported"),
         ("(?=a)", "look-around"),
         ("[äö]", "Unicode not allowed here"),
-        (
-            "cmdline:a(",
-            "the regex \"cmdline:a(\" is wrong: unclosed group",
-        ),
+        ("cmdline:a(", "the regex \"cmdline:a(\" is wrong: unclosed group"),
     ];
     for (text, expected) in rows {
         let bad = Pattern::parse(text).expect_err(text);

@@ -16,10 +16,7 @@ fn keys(text: &str) -> Vec<String> {
     for line in text.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.split(']').next().unwrap();
-        } else if let Some((key, _)) = line
-            .split_once(" = ")
-            .filter(|(key, _)| !key.contains(['#', ' ']))
-        {
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(['#', ' '])) {
             keys.push(format!("{section}.{key}"));
         }
     }
@@ -27,13 +24,9 @@ fn keys(text: &str) -> Vec<String> {
 }
 
 fn uncommented() -> String {
-    let key_line = |line: &str| {
-        line.strip_prefix('#')
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
-    };
-    let lines = SHIPPED
-        .lines()
-        .map(|line| if key_line(line) { &line[1..] } else { line });
+    let key_line =
+        |line: &str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    let lines = SHIPPED.lines().map(|line| if key_line(line) { &line[1..] } else { line });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -50,10 +43,7 @@ fn uncommented_it_is_the_defaults() {
 
 #[test]
 fn it_names_every_key_in_the_order_of_the_schema() {
-    let nothing = BuiltIns {
-        protect: &[],
-        avoid: &[],
-    };
+    let nothing = BuiltIns { protect: &[], avoid: &[] };
     let all = show(&load_text(Path::new("x"), "").unwrap(), &nothing);
     let mut expected = keys(&all);
     // An array of tables, which the file shows as an example.
@@ -63,33 +53,22 @@ fn it_names_every_key_in_the_order_of_the_schema() {
 
 #[test]
 fn its_example_of_an_exception_works() {
-    let example: Vec<&str> = SHIPPED
-        .lines()
-        .filter_map(|line| line.strip_prefix("# #"))
-        .collect();
+    let example: Vec<&str> = SHIPPED.lines().filter_map(|line| line.strip_prefix("# #")).collect();
     let config = good(&example.join("\n"));
     assert_eq!(config.livelock.overrides.len(), 1);
 }
 
 #[test]
 fn the_manual_lists_every_key_with_its_default_and_marks_the_inactive_ones() {
-    let nothing = BuiltIns {
-        protect: &[],
-        avoid: &[],
-    };
+    let nothing = BuiltIns { protect: &[], avoid: &[] };
     let all = show(&load_text(Path::new("x"), "").unwrap(), &nothing);
     let mut expected = Vec::new();
     for line in all.lines() {
         if let Some(name) = line.strip_prefix('[') {
             let name = name.trim_end_matches(']');
-            let mark = if NOT_ACTED_ON.contains(&name) {
-                " (later)"
-            } else {
-                ""
-            };
+            let mark = if NOT_ACTED_ON.contains(&name) { " (later)" } else { "" };
             expected.push(format!("### [{name}]{mark}"));
-        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#'))
-        {
+        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             let (value, _) = value.split_once("  # ").unwrap();
             expected.push(format!("| `{key}` | `{value}` |"));
         }

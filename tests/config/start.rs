@@ -3,9 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use hogwatch::config::{
-    Amount, Config, Origin, Places, at_start, load_last_good, reload, save_last_good,
-};
+use hogwatch::config::{Amount, Config, Origin, Places, at_start, load_last_good, reload, save_last_good};
 
 use super::Machine;
 
@@ -16,10 +14,7 @@ const GOOD: &str = "[memory]\nterm = \"6%\"\n[victim]\nprotect = ['\\bdb\\b', \"
 fn a_good_default_file_runs_and_is_kept() {
     let machine = Machine::new();
     let main = machine.write("hogwatch.toml", GOOD);
-    let drop_in = machine.write(
-        "hogwatch.toml.d/a.toml",
-        "[victim]\nprotect = [\"x\"]\n[swap]\nkill = \"5 MiB\"\n",
-    );
+    let drop_in = machine.write("hogwatch.toml.d/a.toml", "[victim]\nprotect = [\"x\"]\n[swap]\nkill = \"5 MiB\"\n");
     let started = at_start(None, &machine.places).unwrap();
     assert_eq!(started.problem, None);
     assert_eq!(started.source, Origin::Files(vec![main, drop_in]));
@@ -30,29 +25,16 @@ fn a_good_default_file_runs_and_is_kept() {
     let (file, kept) = load_last_good(state).unwrap().unwrap();
     assert_eq!(kept, started.config);
     assert_eq!(file, state.join("last-good.toml"));
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o7777,
-        0o640
-    );
-    assert_eq!(
-        fs::read_dir(state).unwrap().count(),
-        1,
-        "nothing is left beside it"
-    );
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o640);
+    assert_eq!(fs::read_dir(state).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]
 fn no_file_means_the_defaults() {
     let machine = Machine::new();
     let started = at_start(None, &machine.places).unwrap();
-    assert_eq!(
-        (started.config, started.source, started.problem),
-        (Config::default(), Origin::Defaults, None)
-    );
-    let nowhere = Places {
-        file: None,
-        state: None,
-    };
+    assert_eq!((started.config, started.source, started.problem), (Config::default(), Origin::Defaults, None));
+    let nowhere = Places { file: None, state: None };
     assert_eq!(at_start(None, &nowhere).unwrap().config, Config::default());
 }
 
@@ -77,27 +59,15 @@ fn a_bad_default_file_means_the_last_good_one() {
     let state = machine.places.state.clone().unwrap();
     save_last_good(&state, GOOD).unwrap();
     // Drop-ins belong to the file, not to what is kept, where they are merged already.
-    machine.write(
-        "state/last-good.toml.d/a.toml",
-        "[memory]\nterm = \"50%\"\n",
-    );
+    machine.write("state/last-good.toml.d/a.toml", "[memory]\nterm = \"50%\"\n");
     let started = at_start(None, &machine.places).unwrap();
     assert_eq!(started.config.memory.term, Amount::Percent(6.0));
-    assert_eq!(
-        started.source,
-        Origin::LastGood(state.join("last-good.toml"))
-    );
+    assert_eq!(started.source, Origin::LastGood(state.join("last-good.toml")));
     assert_eq!(started.last_good, None);
     let problem = started.problem.unwrap();
+    assert!(problem.starts_with(&format!("{}:2:8: memory.term: \"NaN%\" ", main.display())), "{problem}");
     assert!(
-        problem.starts_with(&format!("{}:2:8: memory.term: \"NaN%\" ", main.display())),
-        "{problem}"
-    );
-    assert!(
-        problem.ends_with(&format!(
-            "the last good configuration runs instead, {}/last-good.toml",
-            state.display()
-        )),
+        problem.ends_with(&format!("the last good configuration runs instead, {}/last-good.toml", state.display())),
         "{problem}"
     );
 }
@@ -107,28 +77,15 @@ fn a_bad_default_file_without_a_good_one_means_the_defaults() {
     let machine = Machine::new();
     machine.write("hogwatch.toml", "[memory]\nterm = \"NaN%\"\n");
     let started = at_start(None, &machine.places).unwrap();
-    assert_eq!(
-        (started.config, started.source),
-        (Config::default(), Origin::Defaults)
-    );
-    assert!(
-        started
-            .problem
-            .unwrap()
-            .ends_with("\nthe built-in defaults run instead")
-    );
+    assert_eq!((started.config, started.source), (Config::default(), Origin::Defaults));
+    assert!(started.problem.unwrap().ends_with("\nthe built-in defaults run instead"));
 
     machine.write("state/last-good.toml", "garbage");
     let started = at_start(None, &machine.places).unwrap();
-    assert_eq!(
-        (started.config, started.source),
-        (Config::default(), Origin::Defaults)
-    );
+    assert_eq!((started.config, started.source), (Config::default(), Origin::Defaults));
     let problem = started.problem.unwrap();
     assert!(
-        problem.contains(
-            "\nthe built-in defaults run instead; the last good configuration is bad too: "
-        ),
+        problem.contains("\nthe built-in defaults run instead; the last good configuration is bad too: "),
         "{problem}"
     );
 
@@ -145,23 +102,12 @@ fn a_bad_default_file_without_a_good_one_means_the_defaults() {
 fn a_reload_takes_the_new_file_or_says_why_not() {
     let machine = Machine::new();
     let main = machine.write("hogwatch.toml", GOOD);
-    assert_eq!(
-        reload(None, &machine.places).unwrap().config.memory.term,
-        Amount::Percent(6.0)
-    );
+    assert_eq!(reload(None, &machine.places).unwrap().config.memory.term, Amount::Percent(6.0));
     machine.write("hogwatch.toml", "[memory]\nterm = \"0%\"\n");
     let error = reload(None, &machine.places).unwrap_err();
-    assert!(
-        error
-            .summary()
-            .starts_with(&format!("{}:2:8: ", main.display())),
-        "{error}"
-    );
+    assert!(error.summary().starts_with(&format!("{}:2:8: ", main.display())), "{error}");
     fs::remove_file(main).unwrap();
-    assert_eq!(
-        reload(None, &machine.places).unwrap().source,
-        Origin::Defaults
-    );
+    assert_eq!(reload(None, &machine.places).unwrap().source, Origin::Defaults);
 }
 
 #[test]
@@ -172,10 +118,7 @@ fn keeping_replaces_as_a_whole_and_follows_no_link() {
     let target = machine.write("target", "untouched");
     std::os::unix::fs::symlink(&target, state.join("last-good.toml.new")).unwrap();
     save_last_good(&state, "# two").unwrap();
-    assert_eq!(
-        fs::read_to_string(state.join("last-good.toml")).unwrap(),
-        "# two"
-    );
+    assert_eq!(fs::read_to_string(state.join("last-good.toml")).unwrap(), "# two");
     assert_eq!(fs::read_to_string(target).unwrap(), "untouched");
 
     let blocked = machine.write("file", "");
@@ -185,12 +128,7 @@ fn keeping_replaces_as_a_whole_and_follows_no_link() {
 #[test]
 fn places_of_root_and_of_users() {
     let env = |pairs: &'static [(&str, &str)]| {
-        move |name: &str| {
-            pairs
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| (*v).into())
-        }
+        move |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).into())
     };
     let places = |uid, pairs| {
         let places = Places::new(uid, env(pairs));
@@ -204,27 +142,14 @@ fn places_of_root_and_of_users() {
     );
     assert_eq!(
         places(1000, &[("HOME", "/home/u")]),
-        some(
-            "/home/u/.config/hogwatch/hogwatch.toml",
-            "/home/u/.local/state/hogwatch"
-        )
+        some("/home/u/.config/hogwatch/hogwatch.toml", "/home/u/.local/state/hogwatch")
     );
     assert_eq!(
-        places(
-            1000,
-            &[
-                ("HOME", "/home/u"),
-                ("XDG_CONFIG_HOME", "/c"),
-                ("XDG_STATE_HOME", "relative")
-            ]
-        ),
+        places(1000, &[("HOME", "/home/u"), ("XDG_CONFIG_HOME", "/c"), ("XDG_STATE_HOME", "relative")]),
         some("/c/hogwatch/hogwatch.toml", "/home/u/.local/state/hogwatch")
     );
     assert_eq!(
-        places(
-            0,
-            &[("STATE_DIRECTORY", "/var/lib/private/h:/var/lib/other")]
-        ),
+        places(0, &[("STATE_DIRECTORY", "/var/lib/private/h:/var/lib/other")]),
         some("/etc/hogwatch/hogwatch.toml", "/var/lib/private/h")
     );
     assert_eq!(places(1000, &[]), (None, None));

@@ -15,9 +15,7 @@ fn every_parser_on_every_fixture_cut_at_every_byte() {
 
 #[test]
 fn oversized_input() {
-    for byte in [
-        b'\0', b' ', b'\n', b':', b'(', b')', b'9', b'-', b'\\', 0xe2, 0xff,
-    ] {
+    for byte in [b'\0', b' ', b'\n', b':', b'(', b')', b'9', b'-', b'\\', 0xe2, 0xff] {
         parse_with_all(&vec![byte; 1 << 16]);
     }
 }

@@ -46,51 +46,27 @@ fn own_stat_statm_and_status_agree_with_procfs() {
     let ours = parse_stat(&bytes).expect("own stat");
     let stat = theirs::Stat::from_read(Cursor::new(&bytes)).expect("own stat");
     assert_eq!((ours.pid, ours.ppid), (stat.pid, stat.ppid));
-    assert_eq!(
-        (ours.pgrp, ours.session),
-        (Some(stat.pgrp), Some(stat.session))
-    );
+    assert_eq!((ours.pgrp, ours.session), (Some(stat.pgrp), Some(stat.session)));
     assert_eq!(ours.comm.as_bytes(), stat.comm.as_bytes());
-    assert_eq!(
-        ours.state,
-        State::from(u8::try_from(stat.state).expect("a letter"))
-    );
+    assert_eq!(ours.state, State::from(u8::try_from(stat.state).expect("a letter")));
     assert_eq!((ours.flags, ours.majflt), (stat.flags, stat.majflt));
     assert_eq!(i64::from(ours.num_threads), stat.num_threads);
-    assert_eq!(
-        (ours.start_time, ours.vsize, ours.rss_pages),
-        (stat.starttime, stat.vsize, stat.rss)
-    );
+    assert_eq!((ours.start_time, ours.vsize, ours.rss_pages), (stat.starttime, stat.vsize, stat.rss));
 
     let bytes = read("/proc/self/statm");
     let ours = parse_statm(&bytes).expect("own statm");
     let statm = theirs::StatM::from_read(Cursor::new(&bytes)).expect("own statm");
-    assert_eq!(
-        (ours.size, ours.resident, ours.shared),
-        (statm.size, statm.resident, statm.shared)
-    );
+    assert_eq!((ours.size, ours.resident, ours.shared), (statm.size, statm.resident, statm.shared));
 
     let bytes = read("/proc/self/status");
     let ours = parse_status(&bytes).expect("own status");
     let status = theirs::Status::from_read(Cursor::new(&bytes)).expect("own status");
     let bytes_of = |kib: Option<u64>| kib.map(|kib| kib * 1024);
-    assert_eq!(
-        (ours.tgid, ours.uid_real, ours.uid_effective),
-        (status.tgid, status.ruid, status.euid)
-    );
+    assert_eq!((ours.tgid, ours.uid_real, ours.uid_effective), (status.tgid, status.ruid, status.euid));
     assert_eq!(u64::from(ours.threads), status.threads);
-    assert_eq!(
-        (ours.vm_lck, ours.vm_rss),
-        (bytes_of(status.vmlck), bytes_of(status.vmrss))
-    );
-    assert_eq!(
-        (ours.rss_anon, ours.rss_file),
-        (bytes_of(status.rssanon), bytes_of(status.rssfile))
-    );
-    assert_eq!(
-        (ours.rss_shmem, ours.vm_swap),
-        (bytes_of(status.rssshmem), bytes_of(status.vmswap))
-    );
+    assert_eq!((ours.vm_lck, ours.vm_rss), (bytes_of(status.vmlck), bytes_of(status.vmrss)));
+    assert_eq!((ours.rss_anon, ours.rss_file), (bytes_of(status.rssanon), bytes_of(status.rssfile)));
+    assert_eq!((ours.rss_shmem, ours.vm_swap), (bytes_of(status.rssshmem), bytes_of(status.vmswap)));
 }
 
 /// Processes may vanish between listing and reading; what can be read must parse.
@@ -98,18 +74,10 @@ fn own_stat_statm_and_status_agree_with_procfs() {
 fn every_process_of_this_machine_parses() {
     let mut parsed = 0;
     for entry in fs::read_dir("/proc").expect("/proc").filter_map(Result::ok) {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
-        let read = |name: &str| {
-            fs::read(entry.path().join(name))
-                .ok()
-                .filter(|bytes| !bytes.is_empty())
-        };
+        let read = |name: &str| fs::read(entry.path().join(name)).ok().filter(|bytes| !bytes.is_empty());
         if let Some(bytes) = read("stat") {
             assert_eq!(parse_stat(&bytes).map(|stat| stat.pid), Ok(pid));
             parsed += 1;

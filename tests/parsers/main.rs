@@ -16,28 +16,15 @@ mod zero_alloc;
 /// A file under `tests/fixtures/parsers/`.
 macro_rules! fixture {
     ($path:literal) => {
-        include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/fixtures/parsers/",
-            $path
-        ))
-        .as_slice()
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parsers/", $path)).as_slice()
     };
 }
 pub(crate) use fixture;
 
 const fn missing(file: FileKind, what: &'static str) -> Malformed {
-    Malformed {
-        file,
-        what,
-        fault: Fault::Missing,
-    }
+    Malformed { file, what, fault: Fault::Missing }
 }
 
 const fn unreadable(file: FileKind, what: &'static str) -> Malformed {
-    Malformed {
-        file,
-        what,
-        fault: Fault::Unreadable,
-    }
+    Malformed { file, what, fault: Fault::Unreadable }
 }

@@ -42,61 +42,35 @@ fn meminfo_of_6_1_field_by_field() {
 #[test]
 fn meminfo_of_newer_kernels() {
     let trixie = parse_meminfo(fixture!("linux-6.12/meminfo")).expect("a real file");
-    assert_eq!(
-        (trixie.mem_total, trixie.available()),
-        (989_876 * KIB, Some(763_056 * KIB))
-    );
-    assert_eq!(
-        (trixie.swap_cached, trixie.doubt),
-        (Some(1_104 * KIB), None)
-    );
+    assert_eq!((trixie.mem_total, trixie.available()), (989_876 * KIB, Some(763_056 * KIB)));
+    assert_eq!((trixie.swap_cached, trixie.doubt), (Some(1_104 * KIB), None));
     let newest = parse_meminfo(fixture!("linux-6.18/meminfo")).expect("a real file");
-    assert_eq!(
-        (newest.mem_total, newest.available()),
-        (24_684_092 * KIB, Some(22_832_756 * KIB))
-    );
-    assert_eq!(
-        (newest.swap_total, newest.zswap, newest.doubt),
-        (Some(0), Some(0), None)
-    );
+    assert_eq!((newest.mem_total, newest.available()), (24_684_092 * KIB, Some(22_832_756 * KIB)));
+    assert_eq!((newest.swap_total, newest.zswap, newest.doubt), (Some(0), Some(0), None));
 }
 
 #[test]
 fn meminfo_before_3_14_is_estimated_from_all_four_parts() {
     let meminfo = parse_meminfo(fixture!("by-hand/meminfo.linux-3.10")).expect("an old file");
     assert!(meminfo.available_is_estimated());
-    assert_eq!(
-        meminfo.available(),
-        Some((312_456 + 1_204_820 + 21_044 - 167_588) * KIB)
-    );
+    assert_eq!(meminfo.available(), Some((312_456 + 1_204_820 + 21_044 - 167_588) * KIB));
     // no Hugetlb line yet: 64 pages of 2 MiB
-    assert_eq!(
-        (meminfo.hugetlb, meminfo.huge_pages()),
-        (None, Some(64 * 2_048 * KIB))
-    );
+    assert_eq!((meminfo.hugetlb, meminfo.huge_pages()), (None, Some(64 * 2_048 * KIB)));
 
     for part in ["MemFree", "Buffers", "Cached", "Shmem"] {
         let text = ["MemFree", "Buffers", "Cached", "Shmem"]
             .iter()
             .filter(|key| **key != part)
-            .fold("MemTotal: 100 kB\n".to_owned(), |text, key| {
-                text + key + ": 7 kB\n"
-            });
+            .fold("MemTotal: 100 kB\n".to_owned(), |text, key| text + key + ": 7 kB\n");
         let error = parse_meminfo(text.as_bytes()).expect_err(part);
-        assert_eq!(
-            error,
-            missing(FileKind::Meminfo, "MemAvailable"),
-            "without {part}"
-        );
+        assert_eq!(error, missing(FileKind::Meminfo, "MemAvailable"), "without {part}");
     }
 }
 
 #[test]
 fn meminfo_estimate_neither_underflows_nor_overflows() {
     let row = |shmem: &str, free: &str| {
-        format!(
-            "MemTotal: 9 kB\nMemFree: {free} kB\nBuffers: 1 kB\nCached: 2 kB\nShmem: {shmem} kB\n"
-        )
+        format!("MemTotal: 9 kB\nMemFree: {free} kB\nBuffers: 1 kB\nCached: 2 kB\nShmem: {shmem} kB\n")
     };
     let more_shmem_than_cache = parse_meminfo(row("50", "4").as_bytes()).expect("complete");
     assert_eq!(more_shmem_than_cache.available(), Some(4 * KIB));
@@ -107,14 +81,8 @@ fn meminfo_estimate_neither_underflows_nor_overflows() {
 #[test]
 fn a_garbled_value_of_a_container_is_absent_and_told() {
     let meminfo = parse_meminfo(fixture!("by-hand/meminfo.container")).expect("usable");
-    assert_eq!(
-        (meminfo.swap_total, meminfo.swap_free),
-        (Some(1_048_576 * KIB), None)
-    );
-    assert_eq!(
-        meminfo.doubt,
-        Some(unreadable(FileKind::Meminfo, "SwapFree"))
-    );
+    assert_eq!((meminfo.swap_total, meminfo.swap_free), (Some(1_048_576 * KIB), None));
+    assert_eq!(meminfo.doubt, Some(unreadable(FileKind::Meminfo, "SwapFree")));
     assert_eq!(meminfo.available(), Some(1_048_576 * KIB));
 }
 
@@ -122,10 +90,7 @@ fn a_garbled_value_of_a_container_is_absent_and_told() {
 fn a_garbled_memavailable_falls_back_on_the_estimate() {
     let text = b"MemTotal: 9 kB\nMemFree: 4 kB\nMemAvailable: -3 kB\nBuffers: 1 kB\nCached: 2 kB\nShmem: 1 kB\n";
     let meminfo = parse_meminfo(text).expect("usable");
-    assert_eq!(
-        meminfo.doubt,
-        Some(unreadable(FileKind::Meminfo, "MemAvailable"))
-    );
+    assert_eq!(meminfo.doubt, Some(unreadable(FileKind::Meminfo, "MemAvailable")));
     assert!(meminfo.available_is_estimated());
     assert_eq!(meminfo.available(), Some(6 * KIB));
 }
@@ -136,38 +101,15 @@ fn meminfo_that_cannot_be_used() {
         (b"", missing(FileKind::Meminfo, "MemTotal")),
         (b"\n\n\n", missing(FileKind::Meminfo, "MemTotal")),
         (b"\0\xff\x80", missing(FileKind::Meminfo, "MemTotal")),
-        (
-            b"MemAvailable: 5 kB\n",
-            missing(FileKind::Meminfo, "MemTotal"),
-        ),
-        (
-            b"MemTotal: 9 kB\n",
-            missing(FileKind::Meminfo, "MemAvailable"),
-        ),
-        (
-            b"MemTotal: nine kB\nMemAvailable: 5 kB\n",
-            unreadable(FileKind::Meminfo, "MemTotal"),
-        ),
-        (
-            b"MemTotal: 9\nMemAvailable: 5 kB\n",
-            unreadable(FileKind::Meminfo, "MemTotal"),
-        ),
-        (
-            b"MemTotal: 18014398509481984 kB\nMemAvailable: 5 kB\n",
-            unreadable(FileKind::Meminfo, "MemTotal"),
-        ),
-        (
-            b"MemTotal: 9 kB\nMemAvailable: 5 MB\n",
-            unreadable(FileKind::Meminfo, "MemAvailable"),
-        ),
+        (b"MemAvailable: 5 kB\n", missing(FileKind::Meminfo, "MemTotal")),
+        (b"MemTotal: 9 kB\n", missing(FileKind::Meminfo, "MemAvailable")),
+        (b"MemTotal: nine kB\nMemAvailable: 5 kB\n", unreadable(FileKind::Meminfo, "MemTotal")),
+        (b"MemTotal: 9\nMemAvailable: 5 kB\n", unreadable(FileKind::Meminfo, "MemTotal")),
+        (b"MemTotal: 18014398509481984 kB\nMemAvailable: 5 kB\n", unreadable(FileKind::Meminfo, "MemTotal")),
+        (b"MemTotal: 9 kB\nMemAvailable: 5 MB\n", unreadable(FileKind::Meminfo, "MemAvailable")),
     ];
     for (bytes, expected) in rows {
-        assert_eq!(
-            parse_meminfo(bytes),
-            Err(expected),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(parse_meminfo(bytes), Err(expected), "{}", bytes.escape_ascii());
     }
 }
 
@@ -180,14 +122,6 @@ fn meminfo_with_strange_lines() {
         " ".repeat(4096)
     );
     let meminfo = parse_meminfo(text.as_bytes()).expect("usable");
-    assert_eq!(
-        (meminfo.mem_total, meminfo.mem_available),
-        (9 * KIB, Some(5 * KIB)),
-        "the first of two counts"
-    );
-    assert_eq!(
-        (meminfo.mem_free, meminfo.doubt),
-        (None, None),
-        "a line without its end is no line"
-    );
+    assert_eq!((meminfo.mem_total, meminfo.mem_available), (9 * KIB, Some(5 * KIB)), "the first of two counts");
+    assert_eq!((meminfo.mem_free, meminfo.doubt), (None, None), "a line without its end is no line");
 }

@@ -45,13 +45,7 @@ pub fn import_file(file: &Path) -> Result<String, Error> {
 pub fn import_args(args: &[String]) -> Result<String, Bad> {
     let words = match args {
         [line] => words::split(line.strip_prefix("EARLYOOM_ARGS=").unwrap_or(line)),
-        words => words
-            .iter()
-            .map(|text| words::Word {
-                text: text.clone(),
-                quoted: false,
-            })
-            .collect(),
+        words => words.iter().map(|text| words::Word { text: text.clone(), quoted: false }).collect(),
     };
     import(&words, "the options given")
 }
@@ -67,11 +61,7 @@ fn import(words: &[words::Word], from: &str) -> Result<String, Bad> {
     journal(&given, &mut out)?;
     without_equal(&given, &mut out);
     let line: Vec<String> = words.iter().map(|w| escape(&w.text)).collect();
-    Ok(format!(
-        "# translated from {from}: {}\n{}",
-        line.join(" "),
-        out.text
-    ))
+    Ok(format!("# translated from {from}: {}\n{}", line.join(" "), out.text))
 }
 
 #[derive(Default)]
@@ -105,10 +95,7 @@ fn memory(given: &[Given], out: &mut Output) -> Result<(), Bad> {
         Some(pair) => pair,
         None => {
             out.note("earlyoom's default, as no -m was given");
-            (
-                Amount::Percent(DEFAULT_PERCENTS.0),
-                Amount::Percent(DEFAULT_PERCENTS.1),
-            )
+            (Amount::Percent(DEFAULT_PERCENTS.0), Amount::Percent(DEFAULT_PERCENTS.1))
         }
     };
     out.key("term", &quote(&term.to_string()));
@@ -132,10 +119,7 @@ fn swap(given: &[Given], out: &mut Output) -> Result<(), Bad> {
         None => {
             out.note("earlyoom's default, as no -s was given: it acts only when swap is low too;");
             out.note("mode = \"ignore\", the default of hogwatch, acts in time on machines with much swap");
-            (
-                Amount::Percent(DEFAULT_PERCENTS.0),
-                Amount::Percent(DEFAULT_PERCENTS.1),
-            )
+            (Amount::Percent(DEFAULT_PERCENTS.0), Amount::Percent(DEFAULT_PERCENTS.1))
         }
     };
     out.key("mode", "\"and\"");
@@ -162,9 +146,7 @@ fn thresholds(
                     "-{percent} {term},{kill} was given too; earlyoom took the smaller of it and -{size}, here -{size} counts"
                 ));
             }
-            out.note(&format!(
-                "-{size} counts in KiB; earlyoom turned it into a percent at its start"
-            ));
+            out.note(&format!("-{size} counts in KiB; earlyoom turned it into a percent at its start"));
             Ok(Some((kib(term)?, kib(kill)?)))
         }
         (None, None) => Ok(None),
@@ -174,12 +156,7 @@ fn thresholds(
 /// Reads `TERM[,KILL]`: KILL is half of TERM when not given, and TERM is at least KILL.
 fn tuple(given: &Given, most: f64) -> Result<(f64, f64), Bad> {
     let option = format!("-{} {}", given.name, given.value);
-    let wrong = |what: &str| {
-        Bad::new(
-            format!("earlyoom refuses {}: {what}", quoted(&option)),
-            "mend the option",
-        )
-    };
+    let wrong = |what: &str| Bad::new(format!("earlyoom refuses {}: {what}", quoted(&option)), "mend the option");
     let number = |text: &str| match text {
         "" => Ok(0.0),
         _ => match text.trim_start().parse::<f64>() {
@@ -221,9 +198,7 @@ fn victim(given: &[Given], out: &mut Output) {
     }
     list("protect", &protect, out);
     if let Some(avoid) = regex(given, "avoid", out) {
-        out.note(
-            "stronger than earlyoom's --avoid (300 points): killed only when nothing else is left",
-        );
+        out.note("stronger than earlyoom's --avoid (300 points): killed only when nothing else is left");
         list("avoid", &[avoid], out);
     }
     if let Some(prefer) = regex(given, "prefer", out) {
@@ -256,9 +231,7 @@ fn list(key: &str, items: &[String], out: &mut Output) {
 /// The regex of an option, translated; what can't be is said in a comment.
 fn regex(given: &[Given], option: &str, out: &mut Output) -> Option<String> {
     let given = last(given, option)?;
-    let ours = ere::translate(&given.value)
-        .map_err(str::to_owned)
-        .and_then(as_name);
+    let ours = ere::translate(&given.value).map_err(str::to_owned).and_then(as_name);
     out.note(&format!("--{option} {}", given.value));
     if given.quoted {
         out.note("its quotes are dropped here; some set-ups hand them to earlyoom as a part of the regex");
@@ -298,13 +271,10 @@ fn hooks(given: &[Given], out: &mut Output) {
     }
     for (key, hook) in [("before", before), ("after", after)] {
         match hook {
-            Some(hook) if hook.value.starts_with('/') => {
-                list(key, std::slice::from_ref(&hook.value), out)
+            Some(hook) if hook.value.starts_with('/') => list(key, std::slice::from_ref(&hook.value), out),
+            Some(hook) => {
+                out.note(&format!("-{} {}: earlyoom ignores a path that does not begin with /", hook.name, hook.value))
             }
-            Some(hook) => out.note(&format!(
-                "-{} {}: earlyoom ignores a path that does not begin with /",
-                hook.name, hook.value
-            )),
             None => {}
         }
     }
@@ -336,12 +306,8 @@ fn journal(given: &[Given], out: &mut Output) -> Result<(), Bad> {
     if seconds < MIN_REPORT_SECONDS {
         out.note(&format!("-r {}: once a second is the most", report.value));
     }
-    let every =
-        Duration::try_from_secs_f64(seconds.max(MIN_REPORT_SECONDS)).unwrap_or(units::MAX_DURATION);
-    out.key(
-        "every",
-        &quote(&units::write_duration(every.min(units::MAX_DURATION))),
-    );
+    let every = Duration::try_from_secs_f64(seconds.max(MIN_REPORT_SECONDS)).unwrap_or(units::MAX_DURATION);
+    out.key("every", &quote(&units::write_duration(every.min(units::MAX_DURATION))));
     Ok(())
 }
 
@@ -349,16 +315,10 @@ fn journal(given: &[Given], out: &mut Output) -> Result<(), Bad> {
 fn without_equal(given: &[Given], out: &mut Output) {
     const NOTES: &[(&str, &str)] = &[
         ("dryrun", "--dryrun: run `hogwatch daemon --dry-run`"),
-        (
-            "p",
-            "-p: hogwatch always protects itself; its systemd unit sets the priorities",
-        ),
+        ("p", "-p: hogwatch always protects itself; its systemd unit sets the priorities"),
         ("debug", "-d: `hogwatch explain` shows the candidates"),
         ("syslog", "--syslog: hogwatch writes to the journal"),
-        (
-            "kernel-oom",
-            "--kernel-oom has no equal: hogwatch kills by itself",
-        ),
+        ("kernel-oom", "--kernel-oom has no equal: hogwatch kills by itself"),
         ("k", "-k means nothing to earlyoom since 1.2"),
         ("i", "-i means nothing to earlyoom since 1.7"),
         ("v", "-v only prints the version"),

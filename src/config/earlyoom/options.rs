@@ -97,11 +97,7 @@ fn with_value<'w>(
     word: &Word,
     words: &mut impl Iterator<Item = &'w Word>,
 ) -> Result<Given, Bad> {
-    let given = |value, quoted| Given {
-        name,
-        value,
-        quoted,
-    };
+    let given = |value, quoted| Given { name, value, quoted };
     match (takes_value, value) {
         (true, Some(value)) => Ok(given(value, word.quoted)),
         (true, None) => match words.next() {
@@ -112,18 +108,15 @@ fn with_value<'w>(
             )),
         },
         (false, None) => Ok(given(String::new(), false)),
-        (false, Some(_)) => Err(Bad::new(
-            format!("earlyoom's option --{name} takes no value"),
-            "remove the = and what follows it",
-        )),
+        (false, Some(_)) => {
+            Err(Bad::new(format!("earlyoom's option --{name} takes no value"), "remove the = and what follows it"))
+        }
     }
 }
 
 fn find_long(name: &str) -> Result<(&'static str, bool), Bad> {
     let exact = LONG.iter().find(|(known, _)| *known == name);
-    let mut begins = LONG
-        .iter()
-        .filter(|(known, _)| !name.is_empty() && known.starts_with(name));
+    let mut begins = LONG.iter().filter(|(known, _)| !name.is_empty() && known.starts_with(name));
     match (exact, begins.next(), begins.next()) {
         (Some(found), _, _) | (None, Some(found), None) => Ok(*found),
         _ => Err(unknown(&format!("--{name}"))),

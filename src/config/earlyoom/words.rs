@@ -64,10 +64,7 @@ pub(super) fn split(line: &str) -> Vec<Word> {
             words.extend(word.take());
             continue;
         }
-        let word = word.get_or_insert(Word {
-            text: String::new(),
-            quoted: false,
-        });
+        let word = word.get_or_insert(Word { text: String::new(), quoted: false });
         match (c, quote) {
             ('"' | '\'', None) => {
                 quote = Some(c);
@@ -75,8 +72,7 @@ pub(super) fn split(line: &str) -> Vec<Word> {
             }
             (c, Some(open)) if c == open => quote = None,
             ('\\', None) => {
-                let literal =
-                    chars.next_if(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '\\'));
+                let literal = chars.next_if(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '\\'));
                 word.text.push(literal.unwrap_or('\\'));
             }
             (c, _) => word.text.push(c),

@@ -32,10 +32,7 @@ pub fn parse_arcstats(bytes: &[u8]) -> Result<ArcStats, Malformed> {
             Some(b"c_max") => ("c_max", &mut c_max),
             _ => continue,
         };
-        let value = columns
-            .nth(1)
-            .and_then(unsigned)
-            .ok_or(FILE.unreadable(name))?;
+        let value = columns.nth(1).and_then(unsigned).ok_or(FILE.unreadable(name))?;
         slot.get_or_insert(value);
     }
     Ok(ArcStats {

@@ -29,9 +29,7 @@ impl Limit {
 pub fn parse_limit(bytes: &[u8]) -> Result<Limit, Malformed> {
     match only_word(FileKind::CgroupLimit, bytes)? {
         b"max" => Ok(Limit::Max),
-        number => unsigned(number)
-            .map(Limit::Bytes)
-            .ok_or(FileKind::CgroupLimit.unreadable("value")),
+        number => unsigned(number).map(Limit::Bytes).ok_or(FileKind::CgroupLimit.unreadable("value")),
     }
 }
 
@@ -44,11 +42,7 @@ pub fn parse_limit_v1(bytes: &[u8], page_size: u64) -> Result<Limit, Malformed> 
     const LARGEST: u64 = i64::MAX.unsigned_abs();
     let limit = parse_number(FileKind::CgroupLimit, bytes)?;
     let no_limit = LARGEST - LARGEST.checked_rem(page_size).unwrap_or(0);
-    Ok(if limit >= no_limit {
-        Limit::Max
-    } else {
-        Limit::Bytes(limit)
-    })
+    Ok(if limit >= no_limit { Limit::Max } else { Limit::Bytes(limit) })
 }
 
 /// Reads `memory.current`, `memory.swap.current`, v1's `memory.usage_in_bytes`: bytes in use.
@@ -64,9 +58,7 @@ pub fn parse_cgroup_bytes(bytes: &[u8]) -> Result<u64, Malformed> {
 /// # Errors
 /// When there is no `populated` line, or it is neither 0 nor 1.
 pub fn parse_populated(bytes: &[u8]) -> Result<bool, Malformed> {
-    let value = lines(bytes)
-        .filter_map(|line| split_once(line, b' '))
-        .find(|(key, _)| *key == b"populated");
+    let value = lines(bytes).filter_map(|line| split_once(line, b' ')).find(|(key, _)| *key == b"populated");
     match value {
         Some((_, b"0")) => Ok(false),
         Some((_, b"1")) => Ok(true),

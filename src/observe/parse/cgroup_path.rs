@@ -35,12 +35,7 @@ pub fn parse_own_paths(bytes: &[u8]) -> Result<CgroupPaths<'_>, Malformed> {
         let place = match controllers {
             b"" => &mut paths.v2,
             b"name=systemd" => &mut paths.systemd_v1,
-            list if list
-                .split(|&byte| byte == b',')
-                .any(|name| name == b"memory") =>
-            {
-                &mut paths.memory_v1
-            }
+            list if list.split(|&byte| byte == b',').any(|name| name == b"memory") => &mut paths.memory_v1,
             _ => continue,
         };
         place.get_or_insert(path);

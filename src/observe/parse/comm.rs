@@ -53,17 +53,9 @@ impl fmt::Debug for Comm {
 
 /// `name` without an unfinished UTF-8 sequence at its end. Bytes that are no UTF-8 at all stay.
 fn without_cut_sequence(name: &[u8]) -> &[u8] {
-    let tail = name
-        .utf8_chunks()
-        .last()
-        .map(|chunk| chunk.invalid())
-        .unwrap_or_default();
+    let tail = name.utf8_chunks().last().map(|chunk| chunk.invalid()).unwrap_or_default();
     let unfinished = std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none());
-    if unfinished {
-        name.strip_suffix(tail).unwrap_or(name)
-    } else {
-        name
-    }
+    if unfinished { name.strip_suffix(tail).unwrap_or(name) } else { name }
 }
 
 #[cfg(test)]
@@ -95,19 +87,13 @@ mod tests {
                 let name = "x".repeat(lead) + &wide.repeat(15);
                 let comm = Comm::new(name.as_bytes());
                 let kept = std::str::from_utf8(comm.as_bytes()).expect("whole characters");
-                assert!(
-                    name.starts_with(kept) && kept.len() + wide.len() > LONGEST,
-                    "{name}: {kept}"
-                );
+                assert!(name.starts_with(kept) && kept.len() + wide.len() > LONGEST, "{name}: {kept}");
             }
         }
     }
 
     #[test]
     fn display_escapes() {
-        assert_eq!(
-            Comm::new(b"a) Z 1 (\n\x1b[1m").to_string(),
-            "a) Z 1 (\\n\\x1b[1m"
-        );
+        assert_eq!(Comm::new(b"a) Z 1 (\n\x1b[1m").to_string(), "a) Z 1 (\\n\\x1b[1m");
     }
 }

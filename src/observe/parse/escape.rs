@@ -57,10 +57,7 @@ mod tests {
             (b"back\\slash", "back\\\\slash"),
             (b"\xff\xc3", "\\xff\\xc3"),
             ("\u{202e}cod".as_bytes(), "\\u{202e}cod"),
-            (
-                "\u{85}\u{2028}\u{2029}".as_bytes(),
-                "\\u{85}\\u{2028}\\u{2029}",
-            ),
+            ("\u{85}\u{2028}\u{2029}".as_bytes(), "\\u{85}\\u{2028}\\u{2029}"),
             (b"", ""),
         ];
         for (bytes, expected) in rows {
@@ -70,7 +67,8 @@ mod tests {
 
     #[test]
     fn every_bidirectional_control_is_escaped() {
-        let controls = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        let controls =
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
         assert!(Escaped(controls.as_bytes()).to_string().is_ascii());
     }
 }

@@ -50,9 +50,5 @@ pub(super) fn parse<T: Keyed>(file: FileKind, bytes: &[u8]) -> Result<T, Malform
             found = true;
         }
     }
-    if found {
-        Ok(values)
-    } else {
-        Err(file.missing("any known key"))
-    }
+    if found { Ok(values) } else { Err(file.missing("any known key")) }
 }

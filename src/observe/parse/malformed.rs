@@ -92,19 +92,11 @@ impl FileKind {
     }
 
     pub(super) const fn missing(self, what: &'static str) -> Malformed {
-        Malformed {
-            file: self,
-            what,
-            fault: Fault::Missing,
-        }
+        Malformed { file: self, what, fault: Fault::Missing }
     }
 
     pub(super) const fn unreadable(self, what: &'static str) -> Malformed {
-        Malformed {
-            file: self,
-            what,
-            fault: Fault::Unreadable,
-        }
+        Malformed { file: self, what, fault: Fault::Unreadable }
     }
 }
 

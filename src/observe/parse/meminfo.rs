@@ -72,25 +72,19 @@ impl Meminfo {
 
     /// Bytes in reserved huge pages, used or not: nothing else can have them.
     pub fn huge_pages(&self) -> Option<u64> {
-        self.hugetlb
-            .or_else(|| self.huge_pages_total?.checked_mul(self.huge_page_size?))
+        self.hugetlb.or_else(|| self.huge_pages_total?.checked_mul(self.huge_page_size?))
     }
 
     /// What earlyoom and `free` take for available before Linux 3.14: free memory and page cache, without the part of
     /// the cache that is shared memory. All four are needed: with only some of them the result would be far too low.
     fn estimate(&self) -> Option<u64> {
-        let cache = self
-            .cached?
-            .saturating_add(self.buffers?)
-            .saturating_sub(self.shmem?);
+        let cache = self.cached?.saturating_add(self.buffers?).saturating_sub(self.shmem?);
         Some(self.mem_free?.saturating_add(cache))
     }
 
     /// Why there is no `name`.
     fn fault_of(&self, name: &'static str) -> Malformed {
-        self.doubt
-            .filter(|doubt| doubt.what == name)
-            .unwrap_or(FileKind::Meminfo.missing(name))
+        self.doubt.filter(|doubt| doubt.what == name).unwrap_or(FileKind::Meminfo.missing(name))
     }
 
     /// The field for `key`, with the key's name.
@@ -137,31 +131,18 @@ pub fn parse_meminfo(bytes: &[u8]) -> Result<Meminfo, Malformed> {
         let Some((key, value)) = split_once(line, b':') else {
             continue;
         };
-        let slot = if key == b"MemTotal" {
-            Some(("MemTotal", &mut mem_total))
-        } else {
-            meminfo.slot(key)
-        };
+        let slot = if key == b"MemTotal" { Some(("MemTotal", &mut mem_total)) } else { meminfo.slot(key) };
         let Some((name, slot @ None)) = slot else {
             continue;
         };
-        let number = if name == HUGE_PAGES_TOTAL {
-            unsigned(value.trim_ascii())
-        } else {
-            kilobytes(value)
-        };
+        let number = if name == HUGE_PAGES_TOTAL { unsigned(value.trim_ascii()) } else { kilobytes(value) };
         *slot = number;
         if number.is_none() {
-            meminfo
-                .doubt
-                .get_or_insert(FileKind::Meminfo.unreadable(name));
+            meminfo.doubt.get_or_insert(FileKind::Meminfo.unreadable(name));
         }
     }
     match (mem_total, meminfo.available()) {
-        (Some(mem_total), Some(_)) => Ok(Meminfo {
-            mem_total,
-            ..meminfo
-        }),
+        (Some(mem_total), Some(_)) => Ok(Meminfo { mem_total, ..meminfo }),
         (None, _) => Err(meminfo.fault_of("MemTotal")),
         (Some(_), None) => Err(meminfo.fault_of("MemAvailable")),
     }

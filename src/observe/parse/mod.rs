@@ -30,17 +30,14 @@ mod text;
 mod vmstat;
 
 pub use arcstats::{ArcStats, parse_arcstats};
-pub use cgroup::{
-    Limit, Member, members, parse_cgroup_bytes, parse_limit, parse_limit_v1, parse_populated,
-};
+pub use cgroup::{Limit, Member, members, parse_cgroup_bytes, parse_limit, parse_limit_v1, parse_populated};
 pub use cgroup_path::{CgroupPaths, parse_own_paths, without_deleted};
 pub use comm::Comm;
 pub use escape::Escaped;
 pub use malformed::{Fault, FileKind, Malformed};
 pub use meminfo::{Meminfo, parse_meminfo};
 pub use memory_stat::{
-    MemoryEvents, MemoryStat, MemoryStatV1, parse_memory_events, parse_memory_stat,
-    parse_memory_stat_v1,
+    MemoryEvents, MemoryStat, MemoryStatV1, parse_memory_events, parse_memory_stat, parse_memory_stat_v1,
 };
 pub use pressure::{Pressure, PressureLine, parse_pressure};
 pub use process::{Statm, parse_oom_score, parse_oom_score_adj, parse_statm};

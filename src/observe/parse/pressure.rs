@@ -42,10 +42,7 @@ pub fn parse_pressure(bytes: &[u8]) -> Result<Pressure, Malformed> {
     if is_cut(bytes) {
         return Err(FileKind::Pressure.missing("end of line"));
     }
-    Ok(Pressure {
-        some: some.ok_or(FileKind::Pressure.missing("some"))?,
-        full,
-    })
+    Ok(Pressure { some: some.ok_or(FileKind::Pressure.missing("some"))?, full })
 }
 
 /// `avg10=0.12 avg60=0.00 avg300=0.00 total=12345`
@@ -75,7 +72,5 @@ fn centi(value: &[u8]) -> Option<u32> {
     if hundredths.len() != 2 {
         return None;
     }
-    unsigned::<u32>(whole)?
-        .checked_mul(100)?
-        .checked_add(unsigned(hundredths)?)
+    unsigned::<u32>(whole)?.checked_mul(100)?.checked_add(unsigned(hundredths)?)
 }

@@ -21,18 +21,10 @@ pub struct Statm {
 pub fn parse_statm(bytes: &[u8]) -> Result<Statm, Malformed> {
     const FILE: FileKind = FileKind::Statm;
     // The wanted columns have a blank behind them: four more follow.
-    let end = bytes
-        .iter()
-        .rposition(|byte| matches!(byte, b' ' | b'\n'))
-        .unwrap_or(0);
+    let end = bytes.iter().rposition(|byte| matches!(byte, b' ' | b'\n')).unwrap_or(0);
     let mut columns = words(bytes.get(..end).unwrap_or_default());
-    let mut column =
-        |name| unsigned(columns.next().ok_or(FILE.missing(name))?).ok_or(FILE.unreadable(name));
-    Ok(Statm {
-        size: column("size")?,
-        resident: column("resident")?,
-        shared: column("shared")?,
-    })
+    let mut column = |name| unsigned(columns.next().ok_or(FILE.missing(name))?).ok_or(FILE.unreadable(name));
+    Ok(Statm { size: column("size")?, resident: column("resident")?, shared: column("shared")? })
 }
 
 /// Reads `/proc/PID/oom_score`: the kernel's own ranking, adjustment included. 0 to about 2000 in today's kernels.
@@ -49,6 +41,5 @@ pub fn parse_oom_score(bytes: &[u8]) -> Result<u32, Malformed> {
 /// When the file is not one number of that range.
 pub fn parse_oom_score_adj(bytes: &[u8]) -> Result<i16, Malformed> {
     let adj = signed(only_word(FileKind::OomScoreAdj, bytes)?);
-    adj.filter(|adj| (-1000..=1000).contains(adj))
-        .ok_or(FileKind::OomScoreAdj.unreadable("value"))
+    adj.filter(|adj| (-1000..=1000).contains(adj)).ok_or(FileKind::OomScoreAdj.unreadable("value"))
 }

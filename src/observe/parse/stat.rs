@@ -104,18 +104,10 @@ impl Stat {
 /// When a column up to `rss` is absent, cut off or unreadable.
 pub fn parse_stat(bytes: &[u8]) -> Result<Stat, Malformed> {
     const FILE: FileKind = FileKind::Stat;
-    let open = bytes
-        .iter()
-        .position(|&byte| byte == b'(')
-        .ok_or(FILE.missing("comm"))?;
-    let close = bytes
-        .iter()
-        .rposition(|&byte| byte == b')')
-        .ok_or(FILE.missing("comm"))?;
+    let open = bytes.iter().position(|&byte| byte == b'(').ok_or(FILE.missing("comm"))?;
+    let close = bytes.iter().rposition(|&byte| byte == b')').ok_or(FILE.missing("comm"))?;
     let comm = bytes.get(open + 1..close).ok_or(FILE.unreadable("comm"))?;
-    let pid = bytes
-        .get(..open)
-        .and_then(|pid| unsigned(pid.trim_ascii_end()));
+    let pid = bytes.get(..open).and_then(|pid| unsigned(pid.trim_ascii_end()));
 
     let mut columns = words(whole_columns(bytes.get(close + 1..).unwrap_or_default()));
     let mut column = |name| columns.next().ok_or(FILE.missing(name));
@@ -135,12 +127,7 @@ pub fn parse_stat(bytes: &[u8]) -> Result<Stat, Malformed> {
             unsigned(column("majflt")?).ok_or(FILE.unreadable("majflt"))?
         },
         num_threads: {
-            skip(
-                &mut column,
-                [
-                    "cmajflt", "utime", "stime", "cutime", "cstime", "priority", "nice",
-                ],
-            )?;
+            skip(&mut column, ["cmajflt", "utime", "stime", "cutime", "cstime", "priority", "nice"])?;
             unsigned(column("num_threads")?).ok_or(FILE.unreadable("num_threads"))?
         },
         start_time: {
@@ -155,10 +142,7 @@ pub fn parse_stat(bytes: &[u8]) -> Result<Stat, Malformed> {
 
 /// `columns` up to the last blank or newline: what follows it may be cut.
 fn whole_columns(columns: &[u8]) -> &[u8] {
-    let end = columns
-        .iter()
-        .rposition(|byte| matches!(byte, b' ' | b'\n'))
-        .unwrap_or(0);
+    let end = columns.iter().rposition(|byte| matches!(byte, b' ' | b'\n')).unwrap_or(0);
     columns.get(..end).unwrap_or_default()
 }
 
@@ -166,9 +150,7 @@ fn skip<'a, const N: usize>(
     column: &mut impl FnMut(&'static str) -> Result<&'a [u8], Malformed>,
     names: [&'static str; N],
 ) -> Result<(), Malformed> {
-    names
-        .into_iter()
-        .try_for_each(|name| column(name).map(drop))
+    names.into_iter().try_for_each(|name| column(name).map(drop))
 }
 
 fn one_letter(word: &[u8]) -> Option<State> {

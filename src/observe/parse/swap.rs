@@ -88,8 +88,7 @@ pub fn parse_zram_mm_stat(bytes: &[u8]) -> Result<ZramStat, Malformed> {
     const FILE: FileKind = FileKind::ZramMmStat;
     let line = lines(bytes).next().ok_or(FILE.missing("orig_data_size"))?;
     let mut columns = words(line);
-    let mut column =
-        |name| unsigned(columns.next().ok_or(FILE.missing(name))?).ok_or(FILE.unreadable(name));
+    let mut column = |name| unsigned(columns.next().ok_or(FILE.missing(name))?).ok_or(FILE.unreadable(name));
     Ok(ZramStat {
         orig_data_size: column("orig_data_size")?,
         compr_data_size: column("compr_data_size")?,
@@ -98,9 +97,6 @@ pub fn parse_zram_mm_stat(bytes: &[u8]) -> Result<ZramStat, Malformed> {
         mem_used_max: column("mem_used_max")?,
         same_pages: column("same_pages")?,
         // pages_compacted, which tells nothing about memory in use, stands between
-        huge_pages: columns
-            .nth(1)
-            .map(|word| unsigned(word).ok_or(FILE.unreadable("huge_pages")))
-            .transpose()?,
+        huge_pages: columns.nth(1).map(|word| unsigned(word).ok_or(FILE.unreadable("huge_pages"))).transpose()?,
     })
 }

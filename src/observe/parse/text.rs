@@ -4,9 +4,7 @@ use super::{FileKind, Malformed};
 
 /// The lines of `bytes` that end in a newline, without it. A tail without one is left out: see [`is_cut`].
 pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes
-        .split_inclusive(|&byte| byte == b'\n')
-        .filter_map(|line| line.strip_suffix(b"\n"))
+    bytes.split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
 }
 
 /// Whether the last line lacks its newline, that is, the buffer ended before the file did.
@@ -16,8 +14,7 @@ pub(super) fn is_cut(bytes: &[u8]) -> bool {
 
 /// What stands between the blanks and tabs of `line`.
 pub(super) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| matches!(byte, b' ' | b'\t'))
-        .filter(|word| !word.is_empty())
+    line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty())
 }
 
 /// `line` before and after its first `separator`.
@@ -69,11 +66,7 @@ pub(super) fn only_word(file: FileKind, bytes: &[u8]) -> Result<&[u8], Malformed
     let mut words = words(line);
     let word = words.next().ok_or(file.missing("value"))?;
     let more = words.next().is_some() || lines.next().is_some() || is_cut(bytes);
-    if more {
-        Err(file.unreadable("value"))
-    } else {
-        Ok(word)
-    }
+    if more { Err(file.unreadable("value")) } else { Ok(word) }
 }
 
 #[cfg(test)]
@@ -145,21 +138,12 @@ mod tests {
 
     #[test]
     fn only_word_refuses_more_than_one() {
-        assert_eq!(
-            only_word(FileKind::OomScore, b" 12\n"),
-            Ok(b"12".as_slice())
-        );
+        assert_eq!(only_word(FileKind::OomScore, b" 12\n"), Ok(b"12".as_slice()));
         for bytes in [b"".as_slice(), b"12", b"\n", b" \n"] {
-            assert_eq!(
-                only_word(FileKind::OomScore, bytes),
-                Err(FileKind::OomScore.missing("value"))
-            );
+            assert_eq!(only_word(FileKind::OomScore, bytes), Err(FileKind::OomScore.missing("value")));
         }
         for bytes in [b"1 2\n".as_slice(), b"1\n2\n", b"1\n2"] {
-            assert_eq!(
-                only_word(FileKind::OomScore, bytes),
-                Err(FileKind::OomScore.unreadable("value"))
-            );
+            assert_eq!(only_word(FileKind::OomScore, bytes), Err(FileKind::OomScore.unreadable("value")));
         }
     }
 }
