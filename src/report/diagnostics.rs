@@ -24,12 +24,16 @@ pub(super) struct Diagnostics {
     pub journald: Option<PathBuf>,
 }
 
-/// Sets them up for the calling thread alone, until the guard is dropped; `None` if there is nowhere to write to.
+/// Sets them up for the calling thread alone, until the guard is dropped; `None` if there is nowhere to write to, or
+/// nothing is wanted (the registry alone costs 36 KiB of anonymous memory).
 ///
 /// Not for the process: a write may block, so a remark on the guard thread goes nowhere, by construction. And the
 /// thread that does remark must still answer `hogwatch status` while journald is stuck: a remark that would have to
 /// wait is lost.
 pub(super) fn on_this_thread(diagnostics: &Diagnostics) -> Option<DefaultGuard> {
+    if diagnostics.level == LevelFilter::OFF {
+        return None;
+    }
     let gate = Gate::before(diagnostics.journald.as_ref()).ok()?;
     let remarks = registry().with(diagnostics.level);
     if diagnostics.journald.is_none() {

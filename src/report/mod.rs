@@ -60,15 +60,16 @@ use status::server::Server;
 use status::{Shared, Snapshot, StatusOptions};
 use stop::Stop;
 
-/// An act is three or four entries; this holds the acts of a bad minute while journald is stuck, in 80 KiB.
-const JOURNAL_SLOTS: usize = 64;
+/// An act is three or four entries: with what the socket itself queues this holds the acts of a bad minute while
+/// journald is stuck. 40 KiB of the daemon's memory, which is all there is at hand when it is needed.
+const JOURNAL_SLOTS: usize = 32;
 
-/// The errands thread is only ever busy for [`status`]' client deadline.
-const ERRANDS_SLOTS: usize = LATEST_EVENTS;
+/// The errands thread is only ever busy for a client's deadline (0.2 s).
+const ERRANDS_SLOTS: usize = 8;
 
-/// Stacks are locked in memory, so they are small. Debug builds run the tests with half of each.
-const JOURNAL_STACK: usize = 64 * 1024;
-const ERRANDS_STACK: usize = 96 * 1024;
+/// Stacks are locked in memory, so they are small. Debug builds were seen to pass all tests with 20 and 24 KiB.
+const JOURNAL_STACK: usize = 48 * 1024;
+const ERRANDS_STACK: usize = 64 * 1024;
 
 /// A thread that is past the deadline notices within an attempt to write (250 ms); this is waited for on top.
 const LAST_ATTEMPT: Duration = Duration::from_millis(300);

@@ -12,7 +12,7 @@ const MAX_CONTINUATION: usize = 3;
 
 /// Up to `N` bytes (8 to 65535) in place: `Copy`, never allocates, never fails.
 ///
-/// Holds raw bytes, for the kernel's names are raw bytes; [`fmt::Display`] escapes them (see [`super::escape`]). What
+/// Holds raw bytes, for the kernel's names are raw bytes; [`fmt::Display`] escapes them (see [`Escaped`]). What
 /// does not fit is cut off between two characters and marked with `…`; all that is added after the cut is ignored.
 #[derive(Clone, Copy)]
 pub struct Text<const N: usize> {

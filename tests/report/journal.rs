@@ -136,19 +136,19 @@ fn complaints_are_held_back_and_acts_are_not() {
         reason: Text::format(format_args!("{percent} % available, nobody is worth killing")),
         ..Event::new(EventKind::Refused)
     };
-    for n in 0..20 {
-        sender.send(&refused(&format!("4.{n}")));
-    }
-    for pid in 1..=20 {
-        sender.send(&term(pid));
-    }
     for n in 0..5 {
+        sender.send(&refused(&format!("4.{n}")));
         assert_eq!(
             journald.entry().message(),
             format!("refused to signal anyone: 4.{n} % available, nobody is worth killing")
         );
     }
+    // Had one of these been written, it would be read in the place of the first act.
+    for n in 5..10 {
+        sender.send(&refused(&format!("4.{n}")));
+    }
     for pid in 1..=20 {
+        sender.send(&term(pid));
         assert_eq!(journald.entry().get("HOGWATCH_PID"), Some(pid.to_string().as_str()));
     }
 }
