@@ -237,7 +237,7 @@ impl Gauge {
             PercentOf::Total => info.mem_total,
             PercentOf::User => available.saturating_add(info.anon_pages.unwrap_or(0)),
         };
-        let mut reading = self.reading(Whose::Machine, info.mem_total, base, available, swap_of(info), |a| a.of(base));
+        let mut reading = self.reading(&Whose::Machine, info.mem_total, base, available, swap_of(info), |a| a.of(base));
         if !self.machine_is_ours {
             reading.level = reading.level.min(Level::Warn);
         }
@@ -258,7 +258,7 @@ impl Gauge {
         };
         // A size was chosen with the whole machine in mind; a cgroup gets its share of it.
         let scale = percent(cgroup.limit, info.mem_total).min(100.0);
-        self.reading(Whose::Cgroup(cgroup.path), cgroup.limit, base, available, swap, |a| match a {
+        self.reading(&Whose::Cgroup(cgroup.path), cgroup.limit, base, available, swap, |a| match a {
             Amount::Percent(_) => a.of(base),
             Amount::Bytes(bytes) => Amount::Percent(scale).of(bytes),
         })
@@ -266,7 +266,7 @@ impl Gauge {
 
     fn reading(
         &self,
-        whose: Whose,
+        whose: &Whose,
         total: u64,
         base: u64,
         available: u64,
@@ -274,7 +274,7 @@ impl Gauge {
         bytes: impl Fn(Amount) -> u64,
     ) -> Reading {
         let mut reading = Reading {
-            whose,
+            whose: *whose,
             level: Level::Calm,
             resource: Resource::Memory,
             total,

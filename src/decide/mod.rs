@@ -307,7 +307,7 @@ impl Engine {
             Phase::Watching => self.watch(obs, &reading, now),
             Phase::Waiting(waiting) => self.wait(waiting, obs, &reading, now),
             Phase::Settling(settling) => self.settle(settling, obs, &reading, now),
-            Phase::Pretended => self.pretended(&reading, now),
+            Phase::Pretended => self.pretended(&reading),
         };
         Decision { step, reading, near: reading.available / 2 <= reading.warn }
     }
@@ -347,7 +347,7 @@ impl Engine {
         }
         if let Some(until) = self.paused_until {
             if now < until {
-                return Step::Wait((until - now).min(pace::IN_PAUSE));
+                return Step::Wait(until.saturating_sub(now).min(pace::IN_PAUSE));
             }
             self.paused_until = None;
         }
@@ -355,13 +355,13 @@ impl Engine {
         let set_aside = &self.set_aside;
         self.chooser.judge(tasks, obs, reading, |id| set_aside.since(id).is_some());
         match self.chooser.choose(tasks, reading) {
-            Choice::Victim(victim) => Step::Act(self.first_act(victim, reading, now)),
+            Choice::Victim(victim) => Step::Act(self.first_act(&victim, reading, now)),
             Choice::NeedAll => Step::Look(Need { depth: Depth::All, ..self.chooser.need(reading) }),
             Choice::Refused(refusal) => self.refuse(refusal, reading, now),
         }
     }
 
-    fn first_act(&self, victim: Victim, reading: &Reading, now: Duration) -> Act {
+    fn first_act(&self, victim: &Victim, reading: &Reading, now: Duration) -> Act {
         let ignored = self
             .asked
             .since(victim.id)
@@ -372,7 +372,7 @@ impl Engine {
             (_, Some(ago)) => (Signal::Kill, Because::GraceOver(ago)),
             _ => (Signal::Term, Because::AtTerm),
         };
-        Act { victim, signal, because, reading: *reading, seen_at: self.seen_at.unwrap_or(now) }
+        Act { victim: *victim, signal, because, reading: *reading, seen_at: self.seen_at.unwrap_or(now) }
     }
 
     fn wait(&mut self, mut waiting: Waiting, obs: &Observation<'_>, reading: &Reading, now: Duration) -> Step {
@@ -394,18 +394,18 @@ impl Engine {
                 here
             };
         match act.signal {
-            Signal::Term if worst.level == Level::Kill => self.escalate(&act, Because::AtKill, worst, obs, now),
+            Signal::Term if worst.level == Level::Kill => self.escalate(&act, Because::AtKill, &worst, obs, now),
             Signal::Term if waited >= self.grace && worst.level >= Level::Term => {
-                self.escalate(&act, Because::GraceOver(waited), worst, obs, now)
+                self.escalate(&act, Because::GraceOver(waited), &worst, obs, now)
             }
             Signal::Term if waited >= self.grace => {
-                self.notes.add(Note::Spared { victim: act.victim, reading: worst });
+                self.notes.add(&Note::Spared { victim: act.victim, reading: worst });
                 self.phase = Phase::Watching;
                 self.watch(obs, reading, now)
             }
             Signal::Kill if waited >= PATIENCE => {
                 self.set_aside.insert(act.victim.id, now);
-                self.notes.add(Note::SetAside { victim: act.victim, reading: worst });
+                self.notes.add(&Note::SetAside { victim: act.victim, reading: worst });
                 self.phase = Phase::Watching;
                 self.watch(obs, reading, now)
             }
@@ -421,26 +421,26 @@ impl Engine {
         &mut self,
         act: &Act,
         because: Because,
-        reading: Reading,
+        reading: &Reading,
         obs: &Observation<'_>,
         now: Duration,
     ) -> Step {
         let seen_at = self.seen_at.unwrap_or(now);
-        let mut next = Act { signal: Signal::Kill, because, reading, seen_at, ..*act };
+        let mut next = Act { signal: Signal::Kill, because, reading: *reading, seen_at, ..*act };
         if act.victim.group.is_some() {
             let Some(tasks) = obs.tasks.filter(|t| t.depth == Depth::All) else {
-                return Step::Look(Need { depth: Depth::All, ..self.chooser.need(&reading) });
+                return Step::Look(Need { depth: Depth::All, ..self.chooser.need(reading) });
             };
             let set_aside = &self.set_aside;
-            self.chooser.judge(tasks, obs, &reading, |id| set_aside.since(id).is_some());
-            match self.chooser.choose(tasks, &reading) {
+            self.chooser.judge(tasks, obs, reading, |id| set_aside.since(id).is_some());
+            match self.chooser.choose(tasks, reading) {
                 // The same group as it is now.
                 Choice::Victim(victim) if victim.group.is_some() && victim.cgroup == act.victim.cgroup => {
                     next.victim = victim
                 }
                 _ => {
                     self.phase = Phase::Watching;
-                    return self.watch(obs, &reading, now);
+                    return self.watch(obs, reading, now);
                 }
             }
         }
@@ -462,7 +462,7 @@ impl Engine {
         if !(back || quiet || since_exit >= PATIENCE) {
             return Step::Wait(pace::WHILE_DYING);
         }
-        self.notes.add(Note::Exited { victim: settling.victim, after: settling.sent, freed, reading: here });
+        self.notes.add(&Note::Exited { victim: settling.victim, after: settling.sent, freed, reading: here });
         self.phase = Phase::Watching;
         let futile = here.level >= Level::Term && freed < settling.victim.size / 100 * GAIN_PERCENT;
         match (settling.sent, futile) {
@@ -478,11 +478,10 @@ impl Engine {
         self.watch(obs, reading, now)
     }
 
-    fn pretended(&mut self, reading: &Reading, now: Duration) -> Step {
+    fn pretended(&mut self, reading: &Reading) -> Step {
         if reading.level < Level::Term {
             self.phase = Phase::Watching;
         }
-        let _ = now;
         Step::Wait(self.pace.until_next_look(reading).max(pace::WHILE_DYING))
     }
 
@@ -490,7 +489,7 @@ impl Engine {
         let kind = std::mem::discriminant(&refusal);
         let said = self.last_refusal.is_some_and(|(when, what)| what == kind && now.saturating_sub(when) < PAUSE);
         if !said {
-            self.notes.add(Note::Refused(refusal, *reading));
+            self.notes.add(&Note::Refused(refusal, *reading));
             self.last_refusal = Some((now, kind));
         }
         // Somebody eligible may appear at any moment; what else holds the memory will not go so soon.
@@ -504,7 +503,7 @@ impl Engine {
             None if reading.level >= Level::Warn => {
                 self.episode = Some(Episode { began: now });
                 self.episodes += 1;
-                self.notes.add(Note::Warn(*reading));
+                self.notes.add(&Note::Warn(*reading));
             }
             Some(episode)
                 if reading.level == Level::Calm
@@ -515,7 +514,7 @@ impl Engine {
                 self.futile = 0;
                 self.paused_until = None;
                 self.last_refusal = None;
-                self.notes.add(Note::Recovered(*reading, now.saturating_sub(episode.began)));
+                self.notes.add(&Note::Recovered(*reading, now.saturating_sub(episode.began)));
             }
             None | Some(_) => {}
         }
@@ -571,9 +570,9 @@ impl Notes {
         *self = Self::default();
     }
 
-    fn add(&mut self, note: Note) {
+    fn add(&mut self, note: &Note) {
         if let Some(slot) = self.0.get_mut(self.1) {
-            *slot = Some(note);
+            *slot = Some(*note);
             self.1 += 1;
         }
     }

@@ -134,10 +134,10 @@ impl Builtin {
         let name = task.comm.as_bytes();
         // Whoever can't be looked up is taken for the system's: sparing a hog costs less than killing the way in.
         let systems_own = task.uid.is_none_or(|uid| uid < builtin::FIRST_ORDINARY_UID);
-        if systems_own || task.size() < builtin::NAME_TRUSTED_BELOW {
-            if let Some(n) = self.protect.search(name) {
-                return Some(Rule::BuiltinProtect(n));
-            }
+        if (systems_own || task.size() < builtin::NAME_TRUSTED_BELOW)
+            && let Some(n) = self.protect.search(name)
+        {
+            return Some(Rule::BuiltinProtect(n));
         }
         (task.uid.is_none_or(|uid| uid == 0) && self.systemd_child.search(name).is_some()).then_some(Rule::SystemdChild)
     }

@@ -113,7 +113,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn visit(&mut self, pid: i32) {
         let mut buf = [0; FILE_BYTES];
-        let Some(stat) = self.read(pid, "stat", &mut buf, |text| parse_stat(text)) else { return };
+        let Some(stat) = self.read(pid, "stat", &mut buf, parse_stat) else { return };
         let mut task = basics(pid, &stat, self.host.page_size);
         if task.kernel || task.dying {
             return;
@@ -131,7 +131,7 @@ impl Reader<'_> {
         self.fill_sizes(&mut task, zombie_leader, &mut buf);
         task.oom_score_adj = self.read(pid, "oom_score_adj", &mut buf, |text| parse_oom_score_adj(text).map(i32::from));
         if self.need.oom_score {
-            task.oom_score = self.read(pid, "oom_score", &mut buf, |text| parse_oom_score(text));
+            task.oom_score = self.read(pid, "oom_score", &mut buf, parse_oom_score);
         }
         task.cgroup = self.cgroup(&task, &mut buf);
         if self.tasks.keep(task) {
@@ -143,7 +143,7 @@ impl Reader<'_> {
         let own = SmallPath::under(task.id.pid, "status");
         // A leader that called pthread_exit has given up its view of the memory; a thread that lives still has it.
         let path = if zombie_leader { self.live_thread(task.id.pid).unwrap_or(own) } else { own };
-        let Some(status) = self.read_path(path, buf, |text| parse_status(text)) else { return };
+        let Some(status) = self.read_path(path, buf, parse_status) else { return };
         task.uid = Some(status.uid_effective);
         task.anon = status.rss_anon;
         task.shmem = status.rss_shmem;
