@@ -4,8 +4,8 @@
 //! engine used (Thompson NFA simulation) has all its memory from the start; the lazy DFA of the `regex` crate would
 //! allocate while it searches, on the kill path.
 
+use regex_automata::Input;
 use regex_automata::meta::{Cache, Regex};
-use regex_automata::{Input, PatternSet};
 
 use crate::config::{Pattern, RegexError, Subject, Victim, compile_list};
 use crate::observe::details::Details;
@@ -253,8 +253,6 @@ impl Automaton {
         for (i, byte) in text.iter_mut().enumerate() {
             *byte = u8::try_from(i % 256).unwrap_or(0);
         }
-        let mut set = PatternSet::new(self.regex.pattern_len());
-        self.regex.which_overlapping_matches_with(&mut self.cache, &Input::new(&text), &mut set);
         self.search(&text);
         self.search(b"");
     }

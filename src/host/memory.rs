@@ -35,30 +35,89 @@ pub fn frugal_allocator() {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_TOP_PAD, TOP_PAD);
         libc::mallopt(libc::M_TRIM_THRESHOLD, TOP_PAD * 4);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, TOP_PAD / 2);
     }
 }
 
-/// Locks every page the daemon has now into memory (`mlockall(2)`), its program text included, so that no page fault of
-/// the guard waits for a disk that the trouble keeps busy. What is mapped later (the stacks of the reporter's threads) is
-/// locked as it is touched.
+/// Locks the daemon into memory (`mlockall(2)`), so that no page fault of the guard waits for a disk that the trouble
+/// keeps busy: the whole program as it is, and whatever is touched from now on. Rehearse first: memory that was set aside
+/// but never touched costs nothing and is not locked.
 ///
 /// # Errors
 /// `EPERM`/`ENOMEM` when `RLIMIT_MEMLOCK` does not allow it and `CAP_IPC_LOCK` is missing.
-pub fn lock_all() -> io::Result<()> {
-    for flags in [libc::MCL_CURRENT, libc::MCL_FUTURE | libc::MCL_ONFAULT] {
-        // SAFETY: mlockall takes flags only; it changes how pages are kept, not what is in them.
-        if unsafe { libc::mlockall(flags) } != 0 {
-            return Err(io::Error::last_os_error());
+pub fn lock_all(proc: &Dir) -> io::Result<()> {
+    give_back();
+    let mut buf = vec![0; MAPS_BYTES];
+    if let Ok(maps) = proc.read(c"self/maps", &mut buf) {
+        release_dead_stack(maps);
+        touch_program(maps);
+    }
+    drop(buf);
+    touch_stack();
+    // SAFETY: mlockall takes flags only; it changes how pages are kept, not what is in them.
+    let rc = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Returns what the allocator holds but nobody uses (left over from reading the configuration) to the kernel.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim touches free memory only and may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Room for `/proc/self/maps`: a static program has some thirty lines of 80 bytes, a dynamic one twice that.
+const MAPS_BYTES: usize = 16 * 1024;
+
+/// Gives back the part of this thread's stack that start-up used and the guard will not: reading the command line and
+/// compiling patterns goes deeper than any step of the guard.
+fn release_dead_stack(maps: &[u8]) {
+    /// Below the present frame: what this function itself and the call may use.
+    const MARGIN: usize = 16 * 1024;
+    let here = std::ptr::from_ref(&maps).expose_provenance();
+    let stack = maps.split(|b| *b == b'\n').filter_map(range).find(|(start, end)| (*start..*end).contains(&here));
+    let Some((start, _)) = stack else { return };
+    let end = here.saturating_sub(MARGIN) / 4096 * 4096;
+    if end > start {
+        // SAFETY: stacks grow downwards, so nothing lives below the present frame and the margin; the range is part of
+        // the mapping of this very stack. Its pages read as zero when they are used again.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Reads a byte of every page of the program and its libraries, so that all of it is resident.
+fn touch_program(maps: &[u8]) {
+    for (start, end) in maps.split(|b| *b == b'\n').filter_map(file_mapping) {
+        for page in (start..end).step_by(4096) {
+            // SAFETY: the kernel has just said that this range of our own address space is mapped from a file and
+            // readable, and no other thread exists yet that could unmap it. Nothing is made of the byte.
+            unsafe { std::ptr::with_exposed_provenance::<u8>(page).read_volatile() };
         }
     }
-    Ok(())
+}
+
+/// The address range that a line of `/proc/self/maps` begins with (`proc_pid_maps(5)`).
+fn range(line: &[u8]) -> Option<(usize, usize)> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (start, end) = line.split_ascii_whitespace().next()?.split_once('-')?;
+    Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+}
+
+/// The range, if it is a readable mapping of a file.
+fn file_mapping(line: &[u8]) -> Option<(usize, usize)> {
+    let mut columns = std::str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
+    let readable = columns.next()?.starts_with('r');
+    let path = columns.nth(3)?;
+    (readable && path.starts_with('/')).then(|| range(line)).flatten()
 }
 
 /// Uses the stack once as deep as it will be used, so that the pages exist before they are needed.
 #[inline(never)]
-pub fn touch_stack() {
-    /// The kill path's deepest stack, measured at under 48 KiB in a debug build.
-    const DEPTH: usize = 64 * 1024;
+fn touch_stack() {
+    /// A scan inside a step inside the loop, by the frame sizes of a release build, with room to spare.
+    const DEPTH: usize = 48 * 1024;
     let mut room = [0u8; DEPTH];
     for byte in room.iter_mut().step_by(4096) {
         *byte = 1;
@@ -89,4 +148,24 @@ pub fn set_own_nice(nice: i32) -> io::Result<()> {
     // SAFETY: setpriority takes three integers; which = PRIO_PROCESS, who = 0 is the calling process.
     let rc = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_readable_mappings_of_files_are_touched() {
+        let file = b"7f00000000-7f00002000 r-xp 00001000 fe:00 42   /usr/bin/hog watch";
+        assert_eq!(file_mapping(file), Some((0x7f_0000_0000, 0x7f_0000_2000)));
+        for other in [
+            "7f00000000-7f00002000 ---p 00001000 fe:00 42   /usr/bin/hogwatch",
+            "7f00000000-7f00002000 rw-p 00000000 00:00 0 ",
+            "7f00000000-7f00002000 r--p 00000000 00:00 0    [vvar]",
+            "7f00000000 r-xp 0 0 0 /x",
+            "",
+        ] {
+            assert_eq!(file_mapping(other.as_bytes()), None, "{other}");
+        }
+    }
 }

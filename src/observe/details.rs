@@ -3,8 +3,8 @@
 
 use super::{Comm, Task, TaskId};
 
-/// Processes remembered: the largest ones. More than fit in memory at the default `min_size` are never candidates.
-pub const ENTRIES: usize = 64;
+/// Processes remembered: the largest ones. Memory is short when a few processes hold it; a 33rd in rank is rarely next.
+pub const ENTRIES: usize = 32;
 /// Bytes kept of a command line and of an executable's path.
 pub const CMDLINE_BYTES: usize = 384;
 /// See [`CMDLINE_BYTES`].

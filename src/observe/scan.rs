@@ -11,11 +11,11 @@ use super::parse::{Malformed, Stat, State, parse_oom_score, parse_oom_score_adj,
 use super::tasks::{Depth, Need, Small, Task, TaskId, Tasks};
 
 /// Tasks a new table has room for at least.
-const LEAST_TASKS: usize = 256;
+const LEAST_TASKS: usize = 128;
 /// Tasks a table never grows beyond: about 1 MiB. A fork bomb has more, but is judged by its cgroup's sum.
 const MOST_TASKS: usize = 8192;
 /// The same for cgroups.
-const LEAST_CGROUPS: usize = 64;
+const LEAST_CGROUPS: usize = 32;
 const MOST_CGROUPS: usize = 2048;
 
 /// Room for one file of a process: `status` is 1.5 KiB on a kernel with every option on.

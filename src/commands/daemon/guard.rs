@@ -170,6 +170,12 @@ impl Guard {
         self.scans.available = reading.available;
     }
 
+    /// The procfs it looks at.
+    #[must_use]
+    pub fn proc(&self) -> &crate::host::dir::Dir {
+        &self.parts.host.proc
+    }
+
     /// Lowers the guard's own `oom_score_adj`. A dry run stays as killable as it was.
     ///
     /// # Errors

@@ -112,7 +112,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
         output: Output::choose(Some(clock::utc_offset)),
         dry_run: args.dry_run,
         status,
-        diagnostics: LevelFilter::WARN,
+        diagnostics: LevelFilter::OFF,
     };
 
     // Everything the guard itself needs exists from here on; what follows is locked in memory as it stands.
@@ -131,8 +131,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     })
     .map_err(cannot("the guard can't be set up"))?;
     guard.rehearse();
-    memory::touch_stack();
-    let locked = memory::lock_all();
+    let locked = memory::lock_all(guard.proc());
 
     let (sender, reporter) = Reporter::start(options).map_err(cannot("the reporter can't be started"))?;
     let degraded = |reason: std::fmt::Arguments<'_>| {
@@ -173,12 +172,14 @@ pub fn fit(config: &mut Config, machine: &MachineReader) -> Vec<String> {
 fn protect_self(guard: &Guard, locked: std::io::Result<()>, degraded: &impl Fn(std::fmt::Arguments<'_>)) {
     let adj = guard.lower_own_oom_score(OWN_OOM_SCORE_ADJ);
     let nice = memory::set_own_nice(OWN_NICE);
-    let failed =
-        [("locked in memory", locked), ("exempt from the kernel's OOM killer", adj), ("at high priority", nice)];
-    if failed.iter().any(|(_, result)| result.is_err()) {
-        let list = failed.iter().filter_map(|(what, result)| Some(format!("{what} ({})", result.as_ref().err()?)));
-        let list = list.collect::<Vec<_>>().join(", ");
-        degraded(format_args!("hogwatch itself is not {list}: under a systemd unit, or as root, it would be"));
+    let wanted = [
+        ("locked in memory (CAP_IPC_LOCK)", locked),
+        ("exempt from the kernel's OOM killer (CAP_SYS_RESOURCE)", adj),
+        ("at high priority (CAP_SYS_NICE)", nice),
+    ];
+    let denied: Vec<_> = wanted.iter().filter(|(_, result)| result.is_err()).map(|(what, _)| *what).collect();
+    if !denied.is_empty() {
+        degraded(format_args!("hogwatch itself is not {}: the system unit has these rights", denied.join(", ")));
     }
 }
 

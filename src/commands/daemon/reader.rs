@@ -11,7 +11,7 @@ use crate::observe::details::{CMDLINE_BYTES, Detail, Details, ENTRIES};
 use crate::observe::scan::{StillThere, look_again};
 use crate::observe::{Comm, Task, TaskId};
 
-/// Two tables of 34 KiB live on the heap; the stack holds one entry and the buffers.
+/// Two tables of 17 KiB live on the heap; the stack holds one entry and the buffers.
 const STACK_BYTES: usize = 48 * 1024;
 
 /// Whom to read about: fixed size, so that asking allocates nothing.
