@@ -45,14 +45,12 @@ pub fn frugal_allocator() {
 ///
 /// # Errors
 /// `EPERM`/`ENOMEM` when `RLIMIT_MEMLOCK` does not allow it and `CAP_IPC_LOCK` is missing.
-pub fn lock_all(proc: &Dir) -> io::Result<()> {
+pub fn lock_all() -> io::Result<()> {
     give_back();
-    let mut buf = vec![0; MAPS_BYTES];
-    if let Ok(maps) = proc.read(c"self/maps", &mut buf) {
-        release_dead_stack(maps);
-        touch_program(maps);
+    if let Ok(maps) = std::fs::read("/proc/self/maps") {
+        release_dead_stack(&maps);
+        touch_program(&maps);
     }
-    drop(buf);
     touch_stack();
     // SAFETY: mlockall takes flags only; it changes how pages are kept, not what is in them.
     let rc = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
@@ -68,15 +66,13 @@ fn give_back() {
     }
 }
 
-/// Room for `/proc/self/maps`: a static program has some thirty lines of 80 bytes, a dynamic one twice that.
-const MAPS_BYTES: usize = 16 * 1024;
-
 /// Gives back the part of this thread's stack that start-up used and the guard will not: reading the command line and
 /// compiling patterns goes deeper than any step of the guard.
 fn release_dead_stack(maps: &[u8]) {
     /// Below the present frame: what this function itself and the call may use.
     const MARGIN: usize = 16 * 1024;
-    let here = std::ptr::from_ref(&maps).expose_provenance();
+    let local = 0_u8;
+    let here = std::ptr::from_ref(&local).expose_provenance();
     let stack = maps.split(|b| *b == b'\n').filter_map(range).find(|(start, end)| (*start..*end).contains(&here));
     let Some((start, _)) = stack else { return };
     let end = here.saturating_sub(MARGIN) / 4096 * 4096;

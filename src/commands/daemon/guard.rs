@@ -170,12 +170,6 @@ impl Guard {
         self.scans.available = reading.available;
     }
 
-    /// The procfs it looks at.
-    #[must_use]
-    pub fn proc(&self) -> &crate::host::dir::Dir {
-        &self.parts.host.proc
-    }
-
     /// Lowers the guard's own `oom_score_adj`. A dry run stays as killable as it was.
     ///
     /// # Errors
@@ -232,23 +226,17 @@ impl Guard {
     /// # Errors
     /// When the runtime can't be had.
     pub fn watch(&mut self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         runtime.block_on(async {
             let wake_up = self.wait_set.in_runtime()?;
-            let sleep = tokio::time::sleep(Duration::ZERO);
-            tokio::pin!(sleep);
             loop {
                 self.attend();
                 if self.signals.stop.load(Ordering::Relaxed) {
                     return Ok(());
                 }
                 let pause = self.turn().min(self.until_timers());
-                sleep.as_mut().reset(tokio::time::Instant::now() + pause);
-                tokio::select! {
-                    biased;
-                    ready = wake_up.readable() => ready?.clear_ready(),
-                    () = &mut sleep => {}
-                }
+                self.wait_set.wake_after(pause)?;
+                wake_up.readable().await?.clear_ready();
             }
         })
     }

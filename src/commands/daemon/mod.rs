@@ -131,7 +131,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     })
     .map_err(cannot("the guard can't be set up"))?;
     guard.rehearse();
-    let locked = memory::lock_all(guard.proc());
+    let locked = memory::lock_all();
 
     let (sender, reporter) = Reporter::start(options).map_err(cannot("the reporter can't be started"))?;
     let degraded = |reason: std::fmt::Arguments<'_>| {
