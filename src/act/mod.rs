@@ -62,10 +62,18 @@ impl Actor {
     }
 
     /// Pins the victim down: a pidfd first, then the check that it is the process that was chosen. From here on a reused
-    /// pid can't be hit. A victim already held stays so.
-    pub fn aim(&mut self, host: &Host, victim: &Victim) -> Aim {
+    /// pid can't be hit. A victim already held stays so. `opened` is a pidfd on this very process from beforehand, if there
+    /// is one: whoever may be throttled opens nothing now.
+    pub fn aim(&mut self, host: &Host, victim: &Victim, opened: Option<PidFd>) -> Aim {
         if self.held.as_ref().is_none_or(|held| held.id != victim.id) {
             self.held = None;
+            if let Some(pidfd) = opened.filter(|_| victim.group.is_none()) {
+                if pidfd.has_exited() {
+                    return Aim::Gone;
+                }
+                self.held = Some(Held { id: victim.id, pidfd: Some(pidfd), cgroup: None });
+                return Aim::Held;
+            }
             let pidfd = match (self.missing.pidfd, PidFd::open(victim.id.pid)) {
                 (false, Ok(fd)) => Some(fd),
                 (false, Err(e)) if e.raw_os_error() == Some(libc::ESRCH) && victim.group.is_none() => return Aim::Gone,

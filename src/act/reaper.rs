@@ -2,7 +2,6 @@
 //! for the victim's `mmap_lock`. The guard must not.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -31,8 +30,8 @@ impl Reaper {
 
     /// Hands a dying process over. Never waits.
     pub fn reap(&self, pidfd: &PidFd) {
-        if let Ok(fd) = pidfd.as_fd().try_clone_to_owned() {
-            let _ = self.0.try_send(PidFd::from_owned(fd));
+        if let Ok(fd) = pidfd.again() {
+            let _ = self.0.try_send(fd);
         }
     }
 }

@@ -351,7 +351,7 @@ impl Chooser {
                 within(t) && matches!(verdict, Verdict::Excluded(why) if *why != Exclusion::SetAside)
             });
         // A task lost from the table may be one that must live.
-        if somebody_must_live || tasks.list.len() == tasks.list.capacity() {
+        if somebody_must_live || tasks.lost_some {
             victim.spared_group = true;
             return Choice::Victim(victim);
         }
@@ -400,7 +400,7 @@ impl Chooser {
     fn fill_members(&mut self, tasks: &Tasks, id: CgroupId) -> bool {
         self.members.clear();
         let path = tasks.cgroups.path(id);
-        let mut whole = path.len() > 1 && tasks.list.len() < tasks.list.capacity();
+        let mut whole = path.len() > 1 && !tasks.lost_some;
         for (task, verdict) in tasks.list.iter().zip(&self.verdicts) {
             match verdict {
                 Verdict::Eligible(..) if task.cgroup == Some(id) => self.members.push(task.id),

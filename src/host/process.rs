@@ -27,10 +27,12 @@ impl PidFd {
         }
     }
 
-    /// Takes over a descriptor that is known to be a pidfd (a duplicate of one).
-    #[must_use]
-    pub fn from_owned(fd: OwnedFd) -> Self {
-        Self(fd)
+    /// Another handle on the same process. Allocates nothing in the kernel but a number.
+    ///
+    /// # Errors
+    /// `EMFILE` when no descriptor is left.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
     }
 
     /// Sends a signal (`None`: only checks that one could).

@@ -119,7 +119,7 @@ pub struct Facts {
 }
 
 /// The table of known cgroups: of fixed capacity between two calls of [`Cgroups::reserve`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cgroups {
     arena: Vec<u8>,
     entries: Vec<Entry>,

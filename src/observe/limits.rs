@@ -154,6 +154,32 @@ impl EnclosingReader {
     }
 }
 
+/// The `memory.high` of every cgroup this process is in, its own unit's included: above one of them the guard itself is
+/// throttled whenever it allocates in the kernel.
+#[derive(Debug)]
+pub struct OwnHighs(Vec<HeldFile>);
+
+impl OwnHighs {
+    /// Opens them; there are none on v1.
+    #[must_use]
+    pub fn open(host: &Host) -> Self {
+        let mut buf = [0; 4096];
+        let own =
+            host.proc.read(c"self/cgroup", &mut buf).ok().and_then(|text| Hierarchy::V2.path(text)).unwrap_or(b"/");
+        let held = |path| open(host.cgroup2.as_ref()?, path).ok()?.file(c"memory.high").ok();
+        Self(ancestors(own).take(MOST).filter_map(held).collect())
+    }
+
+    /// Whether any of them is finite now.
+    #[must_use]
+    pub fn any_is_finite(&self) -> bool {
+        self.0.iter().any(|file| {
+            let mut buf = [0; 64];
+            file.read(&mut buf).is_ok_and(|text| matches!(parse_limit(text), Ok(Limit::Bytes(_))))
+        })
+    }
+}
+
 impl Watched {
     fn open(root: &Dir, version: Hierarchy, page_size: u64, path: &[u8]) -> io::Result<Self> {
         let dir = open(root, path)?;

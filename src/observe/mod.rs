@@ -9,6 +9,7 @@ pub mod limits;
 pub mod machine;
 pub mod parse;
 pub mod pressure;
+pub mod roster;
 pub mod scan;
 pub mod tasks;
 
@@ -44,7 +45,7 @@ pub struct Faults {
     pub denied: u64,
     /// Any other failed read of something that still exists.
     pub failed: u64,
-    /// Tasks that found no room in the table.
+    /// Scans that found more tasks than the table holds.
     pub overflowed: u64,
 }
 

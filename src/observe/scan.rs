@@ -79,6 +79,7 @@ impl Scanner {
         self.tasks.list.clear();
         self.tasks.small = Small::default();
         self.tasks.depth = need.depth;
+        self.tasks.lost_some = false;
         self.seen = 0;
         if self.tasks.cgroups.is_nearly_full() {
             self.tasks.cgroups.clear();
@@ -93,6 +94,7 @@ impl Scanner {
         if let Err(e) = listed {
             faults.failed(&e);
         }
+        faults.overflowed += u64::from(self.tasks.lost_some);
         &self.tasks
     }
 }
@@ -134,9 +136,7 @@ impl Reader<'_> {
             task.oom_score = self.read(pid, "oom_score", &mut buf, parse_oom_score);
         }
         task.cgroup = self.cgroup(&task, &mut buf);
-        if self.tasks.keep(task) {
-            self.faults.overflowed += 1;
-        }
+        self.tasks.keep(task);
     }
 
     fn fill_sizes(&mut self, task: &mut Task, zombie_leader: bool, buf: &mut [u8; FILE_BYTES]) {

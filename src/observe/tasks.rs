@@ -92,7 +92,7 @@ pub struct Small {
 }
 
 /// The processes of one scan. Of fixed capacity; the largest are kept when there are more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tasks {
     /// The processes, in the order of their pids.
     pub list: Vec<Task>,
@@ -102,6 +102,8 @@ pub struct Tasks {
     pub small: Small,
     /// What the scan was asked for.
     pub depth: Depth,
+    /// There were more than fit: who is missing is among the smallest.
+    pub lost_some: bool,
 }
 
 impl Tasks {
@@ -113,22 +115,23 @@ impl Tasks {
             cgroups: Cgroups::with_capacity(cgroups),
             small: Small::default(),
             depth: Depth::All,
+            lost_some: false,
         }
     }
 
-    /// Keeps a task if there is room; when there is not, the smallest one goes. Returns whether one was lost.
-    pub fn keep(&mut self, task: Task) -> bool {
+    /// Keeps a task if there is room; when there is not, the smallest one goes.
+    pub fn keep(&mut self, task: Task) {
         if self.list.len() < self.list.capacity() {
             self.list.push(task);
-            return false;
+            return;
         }
+        self.lost_some = true;
         let smallest = self.list.iter().enumerate().min_by_key(|(_, t)| t.size_with_shared()).map(|(i, _)| i);
         if let Some(slot) = smallest.and_then(|i| self.list.get_mut(i))
             && slot.size_with_shared() < task.size_with_shared()
         {
             *slot = task;
         }
-        true
     }
 
     /// The path of the cgroup a task lives in.

@@ -19,7 +19,7 @@ use crate::decide::{Act, Decision, Engine, Outcome, Step};
 use crate::host::wait::{Source, WaitSet};
 use crate::host::watchdog::Watchdog;
 use crate::host::{Host, clock, memory};
-use crate::observe::limits::{EnclosingReader, Hierarchy};
+use crate::observe::limits::{EnclosingReader, Hierarchy, OwnHighs};
 use crate::observe::machine::{MachineReader, ReadError};
 use crate::observe::pressure::Trigger;
 use crate::observe::scan::Scanner;
@@ -28,6 +28,7 @@ use crate::report::{Event, EventKind, EventSender, Text};
 
 use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
+use super::scout::Scout;
 use super::snapshot::snapshot;
 use super::{others, tell};
 
@@ -69,6 +70,9 @@ pub struct Guard {
     timers: Timers,
     trigger: Option<Trigger>,
     link: Option<Link>,
+    own_highs: OwnHighs,
+    /// The guard itself may be throttled: the scout opens, the guard only reads.
+    throttleable: bool,
 }
 
 /// The other threads.
@@ -76,9 +80,10 @@ struct Link {
     sender: EventSender,
     clerk: Option<Clerk>,
     reader: Option<Reader>,
+    scout: Option<Scout>,
 }
 
-/// What was learnt of the cost and the age of scans.
+/// What is known of the last scan.
 #[derive(Default)]
 struct Scans {
     /// When the process table was last read.
@@ -130,6 +135,8 @@ impl Guard {
         wait_set.add(&signals.pipe, Source::Signal)?;
         let scanner = Scanner::new(parts.hierarchy);
         Ok(Self {
+            own_highs: OwnHighs::open(&parts.host),
+            throttleable: false,
             parts,
             scanner,
             wait_set,
@@ -190,6 +197,7 @@ impl Guard {
         self.parts.actor.set_reaper(reaper);
         let clerk = Clerk::start(explicit, places, last_good);
         let reader = self.parts.host.proc.again().and_then(Reader::start);
+        let scout = Scout::start(self.parts.hierarchy);
         let degraded = |what: &str, e: &io::Error| {
             sender
                 .send(&Event { reason: Text::format(format_args!("{what}: {e}")), ..Event::new(EventKind::Degraded) });
@@ -214,7 +222,9 @@ impl Guard {
         let now = clock::now();
         self.timers.state = self.parts.journal_every.map(|every| now + every);
         self.near = true;
-        self.link = Some(Link { sender, clerk: clerk.ok(), reader: reader.ok() });
+        self.link = Some(Link { sender, clerk: clerk.ok(), reader: reader.ok(), scout: scout.ok() });
+        self.throttleable = self.own_highs.any_is_finite();
+        self.ask_scout();
         self.look_for_others(now);
         if let Ok(decision) = self.measure() {
             self.send(&tell::started(&decision));
@@ -297,8 +307,10 @@ impl Guard {
                     return if self.trigger.is_some() { pause } else { pause.min(Duration::from_secs(1)) };
                 }
                 Step::Look(need) => {
-                    self.scan(need);
-                    looked = Some(need.depth);
+                    if !self.throttleable {
+                        self.scan(need);
+                    }
+                    looked = Some(need);
                 }
                 Step::Act(act) => self.perform(&act),
             }
@@ -307,7 +319,7 @@ impl Guard {
     }
 
     /// Observes and lets the engine decide. The processes are shown if they were just looked at.
-    fn decide(&mut self, looked: Option<Depth>) -> Result<Decision, ReadError> {
+    fn decide(&mut self, looked: Option<Need>) -> Result<Decision, ReadError> {
         self.last = self.parts.machine.read(self.near, &mut self.faults)?;
         let enclosing = self.parts.enclosing.read(&mut self.faults);
         let engine = &mut self.parts.engine;
@@ -315,15 +327,25 @@ impl Guard {
             .victim()
             .is_some_and(|victim| self.parts.actor.exited(&self.parts.host, victim.group.is_some(), engine.members()));
         let details = self.link.as_ref().and_then(|link| link.reader.as_ref()?.table());
-        let obs = Observation {
-            machine: &self.last,
-            enclosing,
-            victim_exited,
-            tasks: looked.map(|_| self.scanner.tasks()),
-            details: details.as_deref(),
+        let mut table = self.link.as_ref().filter(|_| self.throttleable).and_then(|link| link.scout.as_ref()?.found());
+        let scouted = table.as_mut().and_then(|found| found.as_mut()).filter(|_| looked.is_some());
+        let tasks = match scouted {
+            Some(found) => {
+                found.roster.refresh(&mut found.tasks, self.parts.host.page_size);
+                Some(&found.tasks)
+            }
+            // The scout has nothing yet: better throttled than blind.
+            None if self.throttleable
+                && let Some(need) = looked =>
+            {
+                let swap_used = self.last.meminfo.swap_used();
+                Some(self.scanner.scan(&self.parts.host, need, swap_used, &mut self.faults))
+            }
+            None => looked.map(|_| self.scanner.tasks()),
         };
+        let obs = Observation { machine: &self.last, enclosing, victim_exited, tasks, details: details.as_deref() };
         let decision = engine.step(&obs, clock::now());
-        drop(details);
+        drop((details, table));
         self.near = decision.near;
         if victim_exited {
             self.let_go();
@@ -344,7 +366,12 @@ impl Guard {
 
     fn attempt(&mut self, act: &Act) -> Outcome {
         let host = &self.parts.host;
-        if self.parts.actor.aim(host, &act.victim) == Aim::Gone {
+        let held = self
+            .link
+            .as_ref()
+            .filter(|_| self.throttleable)
+            .and_then(|link| link.scout.as_ref()?.found()?.as_ref()?.roster.pidfd(act.victim.id));
+        if self.parts.actor.aim(host, &act.victim, held) == Aim::Gone {
             return Outcome::Gone;
         }
         let Ok(machine) = self.parts.machine.read(false, &mut self.faults) else { return Outcome::Failed };
@@ -388,8 +415,7 @@ impl Guard {
     }
 
     fn scan(&mut self, need: Need) {
-        let info = &self.last.meminfo;
-        let swap_used = info.swap_total.unwrap_or(0).saturating_sub(info.swap_free.unwrap_or(0));
+        let swap_used = self.last.meminfo.swap_used();
         self.scanner.scan(&self.parts.host, need, swap_used, &mut self.faults);
         self.scans.last = Some(clock::now());
     }
@@ -416,6 +442,7 @@ impl Guard {
         }
         if due(&mut self.timers.others, now, OTHERS) {
             self.look_for_others(now);
+            self.throttleable = self.own_highs.any_is_finite();
         }
         if self.faults != self.told && due(&mut self.timers.faults, now, FAULTS) {
             self.tell_faults();
@@ -430,9 +457,13 @@ impl Guard {
         if !old && headroom >= then / 2 {
             return;
         }
+        self.scans.available = reading.available;
+        if self.throttleable {
+            self.scans.last = Some(now);
+            return self.ask_scout();
+        }
         let need = self.parts.engine.chooser().need(reading);
         self.scan(need);
-        self.scans.available = reading.available;
         // Above `warn` memory may be had.
         if reading.level == Level::Calm {
             self.scanner.grow();
@@ -440,6 +471,17 @@ impl Guard {
         }
         if let Some(reader) = self.link.as_ref().and_then(|link| link.reader.as_ref()) {
             reader.ask(self.scanner.largest().iter());
+        }
+    }
+
+    /// Has the scout look, if that is how the guard sees; and makes room for what it found last.
+    fn ask_scout(&mut self) {
+        let Some(scout) = self.link.as_ref().filter(|_| self.throttleable).and_then(|link| link.scout.as_ref()) else {
+            return;
+        };
+        scout.ask(self.last.meminfo.swap_used());
+        if let Some(found) = scout.found().as_ref().and_then(|found| found.as_ref()) {
+            self.parts.engine.reserve(&found.tasks);
         }
     }
 

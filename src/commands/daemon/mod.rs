@@ -5,6 +5,7 @@ mod guard;
 mod lock;
 mod others;
 mod reader;
+mod scout;
 mod snapshot;
 mod tell;
 

@@ -70,6 +70,11 @@ impl Meminfo {
         self.mem_available.is_none()
     }
 
+    /// Swap in use, in bytes; 0 where the kernel does not tell.
+    pub fn swap_used(&self) -> u64 {
+        self.swap_total.unwrap_or(0).saturating_sub(self.swap_free.unwrap_or(u64::MAX))
+    }
+
     /// Bytes in reserved huge pages, used or not: nothing else can have them.
     pub fn huge_pages(&self) -> Option<u64> {
         self.hugetlb.or_else(|| self.huge_pages_total?.checked_mul(self.huge_page_size?))
