@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{config, daemon, explain, status};
 use crate::config::BuiltIns;
-use crate::decide::builtin;
+use crate::decide::builtin::{self, Name};
 
 /// A memory guard for Linux: acts before the machine freezes, and says what it did.
 #[derive(Debug, Parser)]
@@ -41,8 +41,16 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Daemon(args) => daemon::run(&args),
-        Command::Config(args) => config::run(&args, &BuiltIns { protect: builtin::PROTECT, avoid: builtin::AVOID }),
+        Command::Config(args) => {
+            let regexes = |list: &[Name]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let (protect, avoid) = (regexes(builtin::PROTECT), regexes(builtin::AVOID));
+            config::run(&args, &BuiltIns { protect: &borrowed(&protect), avoid: &borrowed(&avoid) })
+        }
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
     }
+}
+
+fn borrowed(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use crate::config::{self, Config, Places};
-use crate::decide::builtin;
+use crate::decide::builtin::{self, Name};
 use crate::decide::measure::{Gauge, Level, Reading, Whose};
 use crate::decide::rules::{Rule, Rules, Says};
 use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Refusal, Tier, Verdict, Victim};
@@ -214,7 +214,7 @@ fn why_not(why: Exclusion, config: &Config) -> String {
 }
 
 fn rule_name(rule: Rule, list: &str, admin: &[config::Pattern]) -> String {
-    let builtin = |list: &[&str], n: u16| list.get(usize::from(n)).map_or("?", |p| p).to_owned();
+    let builtin = |list: &[Name], n: u16| list.get(usize::from(n)).map_or("?".to_owned(), ToString::to_string);
     match rule {
         Rule::BuiltinProtect(n) => format!("the built-in {}", builtin(builtin::PROTECT, n)),
         Rule::BuiltinAvoid(n) => format!("the built-in {}", builtin(builtin::AVOID, n)),

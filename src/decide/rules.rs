@@ -57,18 +57,11 @@ pub struct TooLarge {
 /// The compiled lists.
 #[derive(Debug)]
 pub struct Rules {
-    builtin: Option<Builtin>,
+    builtin: bool,
     protect: List,
     avoid: List,
     prefer: List,
     users: Vec<(u32, Box<[u8]>)>,
-}
-
-#[derive(Debug)]
-struct Builtin {
-    protect: Automaton,
-    systemd_child: Automaton,
-    avoid: Automaton,
 }
 
 impl Rules {
@@ -77,18 +70,8 @@ impl Rules {
     /// # Errors
     /// When a list is too large as a whole; single patterns were checked when the file was read.
     pub fn new(victim: &Victim, users: Vec<(u32, Box<[u8]>)>) -> Result<Self, TooLarge> {
-        let builtin = |list, patterns: &[&str]| Automaton::new(list, patterns);
         Ok(Self {
-            builtin: victim
-                .protect_builtin
-                .then(|| {
-                    Ok(Builtin {
-                        protect: builtin("protect_builtin", builtin::PROTECT)?,
-                        systemd_child: builtin("protect_builtin", &[builtin::SYSTEMD_CHILD])?,
-                        avoid: builtin("protect_builtin", builtin::AVOID)?,
-                    })
-                })
-                .transpose()?,
+            builtin: victim.protect_builtin,
             protect: List::new("protect", &victim.protect)?,
             avoid: List::new("avoid", &victim.avoid)?,
             prefer: List::new("prefer", &victim.prefer)?,
@@ -110,7 +93,7 @@ impl Rules {
             Found::Unread(n) => Some(Says::Unread(Rule::Admin(n))),
             Found::No => None,
         };
-        if let Some(rule) = self.builtin.as_mut().and_then(|b| b.protects(task)) {
+        if let Some(rule) = builtin_protection(task).filter(|_| self.builtin) {
             return Says::Protect(rule);
         }
         if let Some(unread) = admin {
@@ -122,25 +105,23 @@ impl Rules {
         if let Found::Yes(n) = self.avoid.search(&look) {
             return Says::Avoid(Rule::Admin(n));
         }
-        match self.builtin.as_mut().and_then(|b| b.avoid.search(task.comm.as_bytes())) {
+        match builtin::find(builtin::AVOID, task.comm.as_bytes()).filter(|_| self.builtin) {
             Some(n) => Says::Avoid(Rule::BuiltinAvoid(n)),
             None => Says::Nothing,
         }
     }
 }
 
-impl Builtin {
-    fn protects(&mut self, task: &Task) -> Option<Rule> {
-        let name = task.comm.as_bytes();
-        // Whoever can't be looked up is taken for the system's: sparing a hog costs less than killing the way in.
-        let systems_own = task.uid.is_none_or(|uid| uid < builtin::FIRST_ORDINARY_UID);
-        if (systems_own || task.size() < builtin::NAME_TRUSTED_BELOW)
-            && let Some(n) = self.protect.search(name)
-        {
-            return Some(Rule::BuiltinProtect(n));
-        }
-        (task.uid.is_none_or(|uid| uid == 0) && self.systemd_child.search(name).is_some()).then_some(Rule::SystemdChild)
+fn builtin_protection(task: &Task) -> Option<Rule> {
+    let name = task.comm.as_bytes();
+    // Whoever can't be looked up is taken for the system's: sparing a hog costs less than killing the way in.
+    let systems_own = task.uid.is_none_or(|uid| uid < builtin::FIRST_ORDINARY_UID);
+    if (systems_own || task.size() < builtin::NAME_TRUSTED_BELOW)
+        && let Some(n) = builtin::find(builtin::PROTECT, name)
+    {
+        return Some(Rule::BuiltinProtect(n));
     }
+    (task.uid.is_none_or(|uid| uid == 0) && builtin::is_systemd_child(name)).then_some(Rule::SystemdChild)
 }
 
 /// What a pattern may look at.

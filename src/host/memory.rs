@@ -35,7 +35,7 @@ pub fn frugal_allocator() {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_TOP_PAD, TOP_PAD);
         libc::mallopt(libc::M_TRIM_THRESHOLD, TOP_PAD * 4);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, TOP_PAD / 2);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, TOP_PAD / 4);
     }
 }
 
@@ -70,7 +70,7 @@ fn give_back() {
 /// compiling patterns goes deeper than any step of the guard.
 fn release_dead_stack(maps: &[u8]) {
     /// Below the present frame: what this function itself and the call may use.
-    const MARGIN: usize = 16 * 1024;
+    const MARGIN: usize = 8 * 1024;
     let local = 0_u8;
     let here = std::ptr::from_ref(&local).expose_provenance();
     let stack = maps.split(|b| *b == b'\n').filter_map(range).find(|(start, end)| (*start..*end).contains(&here));
@@ -113,7 +113,7 @@ fn file_mapping(line: &[u8]) -> Option<(usize, usize)> {
 #[inline(never)]
 fn touch_stack() {
     /// A scan inside a step inside the loop, by the frame sizes of a release build, with room to spare.
-    const DEPTH: usize = 48 * 1024;
+    const DEPTH: usize = 40 * 1024;
     let mut room = [0u8; DEPTH];
     for byte in room.iter_mut().step_by(4096) {
         *byte = 1;

@@ -129,12 +129,12 @@ impl Guard {
     ///
     /// # Errors
     /// No descriptor for signals or waiting.
-    pub fn new(parts: Parts) -> io::Result<Self> {
+    pub fn new(parts: Parts) -> io::Result<Box<Self>> {
         let wait_set = WaitSet::new()?;
         let signals = Signals::install()?;
         wait_set.add(&signals.pipe, Source::Signal)?;
         let scanner = Scanner::new(parts.hierarchy);
-        Ok(Self {
+        Ok(Box::new(Self {
             own_highs: OwnHighs::open(&parts.host),
             throttleable: false,
             parts,
@@ -150,7 +150,7 @@ impl Guard {
             timers: Timers::default(),
             trigger: None,
             link: None,
-        })
+        }))
     }
 
     /// Goes through a whole decision once, signalling nobody: so that every page of program and stack that the kill path
@@ -196,8 +196,6 @@ impl Guard {
     ) {
         self.parts.actor.set_reaper(reaper);
         let clerk = Clerk::start(explicit, places, last_good);
-        let reader = self.parts.host.proc.again().and_then(Reader::start);
-        let scout = Scout::start(self.parts.hierarchy);
         let degraded = |what: &str, e: &io::Error| {
             sender
                 .send(&Event { reason: Text::format(format_args!("{what}: {e}")), ..Event::new(EventKind::Degraded) });
@@ -222,9 +220,8 @@ impl Guard {
         let now = clock::now();
         self.timers.state = self.parts.journal_every.map(|every| now + every);
         self.near = true;
-        self.link = Some(Link { sender, clerk: clerk.ok(), reader: reader.ok(), scout: scout.ok() });
-        self.throttleable = self.own_highs.any_is_finite();
-        self.ask_scout();
+        self.link = Some(Link { sender, clerk: clerk.ok(), reader: None, scout: None });
+        self.look_whether_throttleable();
         self.look_for_others(now);
         if let Ok(decision) = self.measure() {
             self.send(&tell::started(&decision));
@@ -442,7 +439,7 @@ impl Guard {
         }
         if due(&mut self.timers.others, now, OTHERS) {
             self.look_for_others(now);
-            self.throttleable = self.own_highs.any_is_finite();
+            self.look_whether_throttleable();
         }
         if self.faults != self.told && due(&mut self.timers.faults, now, FAULTS) {
             self.tell_faults();
@@ -469,8 +466,23 @@ impl Guard {
             self.scanner.grow();
             self.parts.engine.reserve(self.scanner.tasks());
         }
-        if let Some(reader) = self.link.as_ref().and_then(|link| link.reader.as_ref()) {
-            reader.ask(self.scanner.largest().iter());
+        if let Some(link) = &mut self.link {
+            // Not before it is needed: most machines never come near.
+            if link.reader.is_none() {
+                link.reader = self.parts.host.proc.again().and_then(Reader::start).ok();
+            }
+            if let Some(reader) = &link.reader {
+                reader.ask(self.scanner.largest().iter());
+            }
+        }
+    }
+
+    /// Limits come and go: whether one of them could throttle the guard itself is looked up now and then.
+    fn look_whether_throttleable(&mut self) {
+        self.throttleable = self.own_highs.any_is_finite();
+        if let Some(link) = self.link.as_mut().filter(|link| self.throttleable && link.scout.is_none()) {
+            link.scout = Scout::start(self.parts.hierarchy).ok();
+            self.ask_scout();
         }
     }
 

@@ -81,11 +81,58 @@ enum Failure {
     Other(String),
 }
 
+/// Everything the guard needs, made before anything is locked in memory.
+struct Prepared {
+    guard: Box<Guard>,
+    /// The lock, or why there is none.
+    lock: Result<Lock, String>,
+    missing: Missing,
+    options: ReporterOptions,
+    places: Places,
+    /// What of the configuration was adjusted to this machine.
+    adjusted: Vec<String>,
+    /// Why this is not the configuration that the admin wrote.
+    problem: Option<String>,
+    last_good: Option<String>,
+}
+
 fn start(args: &DaemonArgs) -> Result<(), Failure> {
-    let cannot = |what: &str| {
-        let what = what.to_owned();
-        move |e: std::io::Error| Failure::Other(format!("{what}: {e}"))
+    let mut prepared = prepare(args)?;
+    let guard = &mut prepared.guard;
+    guard.rehearse();
+    let locked = memory::lock_all();
+
+    let (sender, reporter) = Reporter::start(prepared.options).map_err(cannot("the reporter can't be started"))?;
+    let degraded = |reason: std::fmt::Arguments<'_>| {
+        sender.send(&Event { reason: Text::format(reason), ..Event::new(EventKind::Degraded) });
     };
+    if let Some(problem) = &prepared.problem {
+        sender.send(&Event { reason: Text::from_bytes(problem.as_bytes()), ..Event::new(EventKind::ConfigRejected) });
+    }
+    for change in &prepared.adjusted {
+        degraded(format_args!("{change}"));
+    }
+    if let Err(why) = &prepared.lock {
+        degraded(format_args!("no lock: a second daemon would not notice this one ({why})"));
+    }
+    if !prepared.missing.is_nothing() {
+        degraded(format_args!("{}", prepared.missing));
+    }
+    protect_self(guard, locked, &degraded);
+    guard.arm(sender, Reaper::start().ok(), args.config.clone(), prepared.places, prepared.last_good);
+
+    let _ = systemd::ready();
+    let ended = guard.watch();
+    let _ = systemd::stopping();
+    guard.say_stop();
+    reporter.stop(LAST_WORDS);
+    ended.map_err(cannot("the guard's loop failed"))
+}
+
+/// Reads the configuration, takes the lock, opens what has to be open. In a frame of its own, which goes deeper than the
+/// guard ever will and is given back afterwards.
+#[inline(never)]
+fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     let places = Places::of_this_process();
     let mut started = config::at_start(args.config.as_deref(), &places).map_err(Failure::Config)?;
     let runtime = lock::runtime_dir(args.dry_run);
@@ -107,6 +154,19 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     let own = own_self(&host);
     let adjusted = fit(&mut started.config, &machine);
     let rules = Rules::new(&started.config.victim, users()).map_err(|e| Failure::Other(e.to_string()))?;
+    let missing = Missing::probe();
+    let guard = Guard::new(Parts {
+        actor: Actor::new(hierarchy, missing),
+        dry_run: args.dry_run,
+        enclosing,
+        engine: Engine::new(&started.config, rules, own),
+        hierarchy,
+        host,
+        journal_every: started.config.journal.every,
+        machine,
+        own,
+    })
+    .map_err(cannot("the guard can't be set up"))?;
 
     let status = lock.is_ok().then(|| runtime.as_deref().map(StatusOptions::in_dir)).flatten();
     let options = ReporterOptions {
@@ -115,52 +175,12 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
         status,
         diagnostics: LevelFilter::OFF,
     };
+    let (problem, last_good) = (started.problem, started.last_good);
+    Ok(Prepared { guard, lock, missing, options, places, adjusted, problem, last_good })
+}
 
-    // Everything the guard itself needs exists from here on; what follows is locked in memory as it stands.
-    let missing = Missing::probe();
-    let engine = Engine::new(&started.config, rules, own);
-    let mut guard = Guard::new(Parts {
-        actor: Actor::new(hierarchy, missing),
-        dry_run: args.dry_run,
-        enclosing,
-        engine,
-        hierarchy,
-        host,
-        journal_every: started.config.journal.every,
-        machine,
-        own,
-    })
-    .map_err(cannot("the guard can't be set up"))?;
-    guard.rehearse();
-    let locked = memory::lock_all();
-
-    let (sender, reporter) = Reporter::start(options).map_err(cannot("the reporter can't be started"))?;
-    let degraded = |reason: std::fmt::Arguments<'_>| {
-        sender.send(&Event { reason: Text::format(reason), ..Event::new(EventKind::Degraded) });
-    };
-    if let Some(problem) = &started.problem {
-        sender.send(&Event { reason: Text::from_bytes(problem.as_bytes()), ..Event::new(EventKind::ConfigRejected) });
-    }
-    for change in &adjusted {
-        degraded(format_args!("{change}"));
-    }
-    if let Err(why) = &lock {
-        degraded(format_args!("no lock: a second daemon would not notice this one ({why})"));
-    }
-    if !missing.is_nothing() {
-        degraded(format_args!("{missing}"));
-    }
-    protect_self(&guard, locked, &degraded);
-    guard.arm(sender, Reaper::start().ok(), args.config.clone(), places, started.last_good);
-
-    let _ = systemd::ready();
-    let ended = guard.watch();
-    let _ = systemd::stopping();
-    guard.say_stop();
-    drop(guard);
-    reporter.stop(LAST_WORDS);
-    drop(lock);
-    ended.map_err(cannot("the guard's loop failed"))
+fn cannot(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    move |e| Failure::Other(format!("{what}: {e}"))
 }
 
 /// Settles what of the thresholds depends on how much memory there is.

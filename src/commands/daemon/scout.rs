@@ -60,9 +60,11 @@ impl Scout {
 }
 
 fn run(host: &Host, hierarchy: Hierarchy, inbox: &Receiver<u64>, shared: &Mutex<Option<Found>>) {
-    let mut scanner = Scanner::new(hierarchy);
     let need = Need { depth: Depth::All, oom_score: true };
+    // Most guards never need a scout: it gets its tables when it is first asked.
+    let mut scanner = None;
     for swap_used in inbox {
+        let scanner = scanner.get_or_insert_with(|| Scanner::new(hierarchy));
         for _ in 0..2 {
             if !scanner.scan(host, need, swap_used, &mut Faults::default()).lost_some {
                 break;
