@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,7 +14,6 @@ use crate::decide::builtin::{self, Name};
 use crate::decide::measure::{Gauge, Level, Reading, Whose};
 use crate::decide::rules::{Rule, Rules, Says};
 use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Refusal, Tier, Verdict, Victim};
-use crate::host::dir::SmallPath;
 use crate::host::{Host, Roots, clock};
 use crate::observe::cgroups::{CgroupPath, is_within};
 use crate::observe::details::{Detail, Details};
@@ -98,7 +98,7 @@ fn explain(args: &ExplainArgs, config: &Config) -> Result<Explained, String> {
     let hierarchy = Hierarchy::of(&host);
     let mut faults = Faults::default();
     let machine = MachineReader::open(&host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
-    let machine = machine.read(true, &mut faults).map_err(|e| e.to_string())?;
+    let machine = machine.read(&mut faults).map_err(|e| e.to_string())?;
     let mut enclosing = EnclosingReader::open(&host, hierarchy, false);
     let rules = Rules::new(&config.victim, users()).map_err(|e| e.to_string())?;
     let mut scanner = Scanner::new(hierarchy);
@@ -108,7 +108,7 @@ fn explain(args: &ExplainArgs, config: &Config) -> Result<Explained, String> {
         scanner.grow();
     }
     let tasks = scanner.tasks();
-    let details = details(&host, tasks);
+    let details = details(tasks);
     let obs = Observation {
         machine: &machine,
         enclosing: enclosing.read(&mut faults),
@@ -165,17 +165,14 @@ fn known_cgroup(path: &str, tasks: &Tasks) -> Result<CgroupPath, String> {
 }
 
 /// Command lines and executables of the largest: a command may wait where the guard may not.
-fn details(host: &Host, tasks: &Tasks) -> Details {
+fn details(tasks: &Tasks) -> Details {
     let mut details = Details::new();
     let mut largest: Vec<_> = tasks.list.iter().collect();
     largest.sort_by_key(|t| std::cmp::Reverse(t.size_with_shared()));
     for task in largest {
-        let mut cmdline = [0; 512];
-        let Ok(cmdline) = host.proc.read(SmallPath::under(task.id.pid, "cmdline").as_c_str(), &mut cmdline) else {
-            continue;
-        };
-        let Ok(exe) = host.proc.link(SmallPath::under(task.id.pid, "exe").as_c_str()) else { continue };
-        details.add(Detail::new(task.id, task.comm, cmdline, &exe));
+        let Ok(process) = procfs::process::Process::new(task.id.pid) else { continue };
+        let (Ok(cmdline), Ok(exe)) = (process.cmdline(), process.exe()) else { continue };
+        details.add(Detail::new(task.id, task.comm, cmdline.join("\0").as_bytes(), exe.as_os_str().as_bytes()));
     }
     details
 }

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::config::{self, Config, Places};
 use crate::decide::measure::Gauge;
 use crate::host::{Host, Roots, clock};
 use crate::observe::limits::{EnclosingReader, Hierarchy};
-use crate::observe::machine::MachineReader;
+use crate::observe::machine::{self, MachineReader};
 use crate::observe::{Faults, Observation};
 use crate::report::Size;
 use crate::report::status::{Daemon, FetchError, StatusOptions, document, fetch};
@@ -57,6 +57,8 @@ pub fn run(args: &StatusArgs) -> ExitCode {
             }
         }
     };
+    let mut document = document;
+    document["swap"]["zram"] = zram();
     let text = if args.json { format!("{document:#}\n") } else { text(&document) };
     // Whoever closed the pipe has read enough.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -84,7 +86,7 @@ fn look() -> Result<Json, String> {
     let host = Host::open(&Roots::default()).map_err(|e| format!("/proc can't be opened: {e}"))?;
     let mut faults = Faults::default();
     let machine = MachineReader::open(&host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
-    let machine = machine.read(true, &mut faults).map_err(|e| e.to_string())?;
+    let machine = machine.read(&mut faults).map_err(|e| e.to_string())?;
     let mut enclosing = EnclosingReader::open(&host, Hierarchy::of(&host), false);
     let enclosing = enclosing.read(&mut faults);
     let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
@@ -92,6 +94,17 @@ fn look() -> Result<Json, String> {
     gauge.note(&machine, clock::now());
     let snapshot = snapshot(&gauge.worst(&obs), &machine, enclosing);
     Ok(document(Daemon { pid: None, dry_run: None }, Some((SystemTime::now(), &snapshot))))
+}
+
+/// What swap on zram really costs: it lives in memory. `null` without zram.
+fn zram() -> Json {
+    Host::open(&Roots::default()).ok().and_then(|host| machine::zram(host.sys.as_ref()?)).map_or(Json::Null, |sum| {
+        json!({
+            "stored_bytes": sum.orig_data_size,
+            "compressed_bytes": sum.compr_data_size,
+            "memory_bytes": sum.mem_used_total,
+        })
+    })
 }
 
 fn text(document: &Json) -> String {
@@ -125,6 +138,15 @@ fn write(out: &mut String, document: &Json) -> std::fmt::Result {
     match swap["total_bytes"].as_u64() {
         Some(0) => writeln!(out, "swap      none")?,
         _ => writeln!(out, "swap      {} free of {}", bytes(&swap["free_bytes"]), bytes(&swap["total_bytes"]))?,
+    }
+    let zram = &swap["zram"];
+    if !zram.is_null() {
+        writeln!(
+            out,
+            "zram      {} of swap in {} of memory",
+            bytes(&zram["stored_bytes"]),
+            bytes(&zram["memory_bytes"])
+        )?;
     }
     let psi = &document["psi"];
     if psi["some_avg10"].is_null() {

@@ -15,7 +15,7 @@ pub struct Machine {
     pub meminfo: Meminfo,
     /// The ZFS cache, which MemAvailable does not count though it can be given back.
     pub arc: Option<ArcStats>,
-    /// `/proc/pressure/memory`; absent without PSI, and when it was not asked for.
+    /// `/proc/pressure/memory`; absent without PSI.
     pub pressure: Option<Pressure>,
 }
 
@@ -61,11 +61,11 @@ impl MachineReader {
         self.pressure.is_some()
     }
 
-    /// Reads the memory, and the pressure when it is wanted or when ZFS makes it matter.
+    /// Reads the memory, the pressure and the ARC.
     ///
     /// # Errors
     /// When `/proc/meminfo` can't be read or makes no sense; everything else is optional and only counted in `faults`.
-    pub fn read(&self, want_pressure: bool, faults: &mut Faults) -> Result<Machine, ReadError> {
+    pub fn read(&self, faults: &mut Faults) -> Result<Machine, ReadError> {
         let mut buf = [0; MEMINFO_BYTES];
         let meminfo = parse_meminfo(self.meminfo.read(&mut buf)?).map_err(|e| {
             faults.malformed(e);
@@ -75,9 +75,7 @@ impl MachineReader {
             faults.malformed(doubt);
         }
         let arc = optional(self.arc.as_ref(), &mut buf, parse_arcstats, faults);
-        let pressure = (want_pressure || arc.is_some())
-            .then(|| optional(self.pressure.as_ref(), &mut buf, parse_pressure, faults))
-            .flatten();
+        let pressure = optional(self.pressure.as_ref(), &mut buf, parse_pressure, faults);
         Ok(Machine { meminfo, arc, pressure })
     }
 }

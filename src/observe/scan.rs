@@ -7,7 +7,9 @@ use crate::host::dir::{Dir, SmallPath};
 use super::Faults;
 use super::cgroups::CgroupId;
 use super::limits::Hierarchy;
-use super::parse::{Malformed, Stat, State, parse_oom_score, parse_oom_score_adj, parse_stat, parse_status};
+use super::parse::{
+    Malformed, Stat, State, parse_oom_score, parse_oom_score_adj, parse_stat, parse_statm, parse_status,
+};
 use super::tasks::{Depth, Need, Small, Task, TaskId, Tasks};
 
 /// Tasks a new table has room for at least.
@@ -143,7 +145,9 @@ impl Reader<'_> {
         let own = SmallPath::under(task.id.pid, "status");
         // A leader that called pthread_exit has given up its view of the memory; a thread that lives still has it.
         let path = if zombie_leader { self.live_thread(task.id.pid).unwrap_or(own) } else { own };
-        let Some(status) = self.read_path(path, buf, parse_status) else { return };
+        let Some(status) = self.read_path(path, buf, parse_status) else {
+            return self.fill_sizes_without_status(task, buf);
+        };
         task.uid = Some(status.uid_effective);
         task.anon = status.rss_anon;
         task.shmem = status.rss_shmem;
@@ -151,6 +155,18 @@ impl Reader<'_> {
         if zombie_leader {
             task.rss = status.vm_rss.unwrap_or(0);
         }
+    }
+
+    /// A process in so many groups that they fill the buffer (`Groups:` comes before the sizes) must not hide its memory so:
+    /// `statm` has the sizes but for swap, and the owner of the directory is the effective user.
+    fn fill_sizes_without_status(&mut self, task: &mut Task, buf: &mut [u8; FILE_BYTES]) {
+        if let Some(statm) = self.read(task.id.pid, "statm", buf, parse_statm) {
+            let bytes = |pages: u64| pages.saturating_mul(self.host.page_size);
+            task.rss = bytes(statm.resident);
+            task.anon = Some(bytes(statm.resident.saturating_sub(statm.shared)));
+        }
+        let directory = self.host.proc.dir(SmallPath::build(format_args!("{}", task.id.pid)).as_c_str());
+        task.uid = directory.and_then(|dir| dir.owner()).ok();
     }
 
     /// The `status` file of a thread other than the leader.

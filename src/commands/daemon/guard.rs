@@ -157,7 +157,7 @@ impl Guard {
     /// needs is there, tables have the right size, and lazy parts are lazy no more.
     pub fn rehearse(&mut self) {
         let now = clock::now();
-        let Ok(machine) = self.parts.machine.read(true, &mut self.faults) else { return };
+        let Ok(machine) = self.parts.machine.read(&mut self.faults) else { return };
         self.last = machine;
         for _ in 0..2 {
             self.scan(Need { depth: Depth::All, oom_score: true });
@@ -317,7 +317,7 @@ impl Guard {
 
     /// Observes and lets the engine decide. The processes are shown if they were just looked at.
     fn decide(&mut self, looked: Option<Need>) -> Result<Decision, ReadError> {
-        self.last = self.parts.machine.read(self.near, &mut self.faults)?;
+        self.last = self.parts.machine.read(&mut self.faults)?;
         let enclosing = self.parts.enclosing.read(&mut self.faults);
         let engine = &mut self.parts.engine;
         let victim_exited = engine
@@ -371,7 +371,7 @@ impl Guard {
         if self.parts.actor.aim(host, &act.victim, held) == Aim::Gone {
             return Outcome::Gone;
         }
-        let Ok(machine) = self.parts.machine.read(false, &mut self.faults) else { return Outcome::Failed };
+        let Ok(machine) = self.parts.machine.read(&mut self.faults) else { return Outcome::Failed };
         let enclosing = self.parts.enclosing.read(&mut self.faults);
         let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
         if !self.parts.engine.still_holds(act, &obs) {
@@ -507,7 +507,7 @@ impl Guard {
     }
 
     fn measure(&mut self) -> Result<Reading, ReadError> {
-        let machine = self.parts.machine.read(true, &mut self.faults)?;
+        let machine = self.parts.machine.read(&mut self.faults)?;
         let enclosing = self.parts.enclosing.read(&mut self.faults);
         let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
         Ok(self.parts.engine.gauge().worst(&obs))

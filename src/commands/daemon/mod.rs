@@ -185,7 +185,7 @@ fn cannot(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
 
 /// Settles what of the thresholds depends on how much memory there is.
 pub fn fit(config: &mut Config, machine: &MachineReader) -> Vec<String> {
-    let Ok(seen) = machine.read(false, &mut Faults::default()) else { return Vec::new() };
+    let Ok(seen) = machine.read(&mut Faults::default()) else { return Vec::new() };
     config.fit(seen.meminfo.mem_total, seen.meminfo.swap_total.unwrap_or(0))
 }
 
