@@ -151,7 +151,9 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     let machine = MachineReader::open(&host).map_err(cannot("/proc/meminfo can't be opened"))?;
     let hierarchy = Hierarchy::of(&host);
     let enclosing = EnclosingReader::open(&host, hierarchy, is_own_unit());
-    let own = own_self(&host);
+    let mut own = own_self(&host);
+    // A dry run shows what the armed guard would do: its unit leaves out the right to signal, having no use for it.
+    own.may_signal_others |= args.dry_run && own.uid == 0;
     let adjusted = fit(&mut started.config, &machine);
     let rules = Rules::new(&started.config.victim, users()).map_err(|e| Failure::Other(e.to_string()))?;
     let missing = Missing::probe();
