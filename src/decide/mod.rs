@@ -323,17 +323,23 @@ impl Engine {
     pub fn acted(&mut self, act: &Act, outcome: Outcome, now: Duration) {
         self.notes.clear();
         let id = act.victim.id;
-        self.phase = match outcome {
-            Outcome::Sent => {
+        self.phase = match (outcome, self.phase) {
+            (Outcome::Sent, _) => {
                 if act.signal == Signal::Term {
                     self.asked.insert(id, now);
                 }
                 Phase::Waiting(Waiting { act: *act, sent_at: now, lowest: act.reading.left() })
             }
-            Outcome::Pretended => Phase::Pretended,
-            Outcome::Recovered => Phase::Watching,
-            Outcome::Gone => Phase::Settling(Settling::new(act, None, act.reading.left(), now)),
-            Outcome::Failed => {
+            (Outcome::Pretended, _) => Phase::Pretended,
+            // SIGTERM stays sent, even if SIGKILL does not follow.
+            (Outcome::Recovered, Phase::Waiting(waiting)) => Phase::Waiting(waiting),
+            (Outcome::Recovered, _) => Phase::Watching,
+            (Outcome::Gone, Phase::Waiting(Waiting { act: asked, sent_at, lowest })) => {
+                let sent = Some((asked.signal, now.saturating_sub(sent_at)));
+                Phase::Settling(Settling::new(&asked, sent, lowest, now))
+            }
+            (Outcome::Gone, _) => Phase::Settling(Settling::new(act, None, act.reading.left(), now)),
+            (Outcome::Failed, _) => {
                 self.set_aside.insert(id, now);
                 Phase::Watching
             }
