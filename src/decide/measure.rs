@@ -96,6 +96,16 @@ impl Reading {
         }
     }
 
+    /// What a death gives back, of the kind that ran short. Swap of the victim's counts beside its memory: what the
+    /// kernel pages out is not freed, and a swapped-out victim frees what the others can be paged out to.
+    #[must_use]
+    pub fn free(&self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Memory => self.available.saturating_add(self.swap_free),
+            Resource::Swap => self.swap_free,
+        }
+    }
+
     /// How much must come back for nothing to be done any more.
     #[must_use]
     pub fn deficit(&self) -> u64 {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::observe::{Depth, Need, Observation, TaskId, Tasks};
 
-use measure::{Gauge, Level, Reading, Whose};
+use measure::{Gauge, Level, Reading, Resource, Whose};
 use pace::Pace;
 use rules::Rules;
 use victim::{Choice, Chooser, Own, Refusal, Victim};
@@ -181,10 +181,12 @@ struct Waiting {
 struct Settling {
     victim: Victim,
     whose: Whose,
+    resource: Resource,
     sent: Option<(Signal, Duration)>,
     exited_at: Duration,
     lowest: u64,
     highest: u64,
+    freed: u64,
     last_growth: Duration,
 }
 
@@ -328,7 +330,7 @@ impl Engine {
                 if act.signal == Signal::Term {
                     self.asked.insert(id, now);
                 }
-                Phase::Waiting(Waiting { act: *act, sent_at: now, lowest: act.reading.left() })
+                Phase::Waiting(Waiting { act: *act, sent_at: now, lowest: act.reading.free(act.reading.resource) })
             }
             (Outcome::Pretended, _) => Phase::Pretended,
             // SIGTERM stays sent, even if SIGKILL does not follow.
@@ -338,7 +340,9 @@ impl Engine {
                 let sent = Some((asked.signal, now.saturating_sub(sent_at)));
                 Phase::Settling(Settling::new(&asked, sent, lowest, now))
             }
-            (Outcome::Gone, _) => Phase::Settling(Settling::new(act, None, act.reading.left(), now)),
+            (Outcome::Gone, _) => {
+                Phase::Settling(Settling::new(act, None, act.reading.free(act.reading.resource), now))
+            }
             (Outcome::Failed, _) => {
                 self.set_aside.insert(id, now);
                 Phase::Watching
@@ -383,9 +387,13 @@ impl Engine {
 
     fn wait(&mut self, mut waiting: Waiting, obs: &Observation<'_>, reading: &Reading, now: Duration) -> Step {
         let Waiting { act, sent_at, .. } = waiting;
-        let here = self.gauge.again(&act.reading.whose, obs).unwrap_or(*reading);
+        let again = self.gauge.again(&act.reading.whose, obs);
+        // Another scope's numbers say nothing about what comes back in this one.
+        if let Some(here) = again {
+            waiting.lowest = waiting.lowest.min(here.free(act.reading.resource));
+        }
+        let here = again.unwrap_or(*reading);
         let waited = now.saturating_sub(sent_at);
-        waiting.lowest = waiting.lowest.min(here.left());
         self.phase = Phase::Waiting(waiting);
         if obs.victim_exited {
             let settling = Settling::new(&act, Some((act.signal, waited)), waiting.lowest, now);
@@ -454,14 +462,19 @@ impl Engine {
     }
 
     fn settle(&mut self, mut settling: Settling, obs: &Observation<'_>, reading: &Reading, now: Duration) -> Step {
-        let here = self.gauge.again(&settling.whose, obs).unwrap_or(*reading);
-        settling.lowest = settling.lowest.min(here.left());
-        if here.left() > settling.highest {
-            settling.highest = here.left();
-            settling.last_growth = now;
+        let again = self.gauge.again(&settling.whose, obs);
+        if let Some(here) = again {
+            let free = here.free(settling.resource);
+            settling.lowest = settling.lowest.min(free);
+            settling.freed = free.saturating_sub(settling.lowest);
+            if free > settling.highest {
+                settling.highest = free;
+                settling.last_growth = now;
+            }
         }
+        let here = again.unwrap_or(*reading);
         self.phase = Phase::Settling(settling);
-        let freed = here.left().saturating_sub(settling.lowest);
+        let freed = settling.freed;
         let since_exit = now.saturating_sub(settling.exited_at);
         let back = freed >= settling.victim.size / 100 * BACK_PERCENT;
         let quiet = here.level < Level::Term && now.saturating_sub(settling.last_growth) >= pace::QUIET;
@@ -532,10 +545,12 @@ impl Settling {
         Self {
             victim: act.victim,
             whose: act.reading.whose,
+            resource: act.reading.resource,
             sent,
             exited_at: now,
             lowest,
             highest: 0,
+            freed: 0,
             last_growth: now,
         }
     }
