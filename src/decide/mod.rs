@@ -420,8 +420,9 @@ impl Engine {
             Signal::Kill if waited >= PATIENCE => {
                 self.set_aside.insert(act.victim.id, now);
                 self.notes.add(&Note::SetAside { victim: act.victim, reading: worst });
-                self.phase = Phase::Watching;
-                self.watch(obs, reading, now)
+                let freed = here.free(act.reading.resource).saturating_sub(waiting.lowest);
+                self.count_gain(&act.victim, freed, here.level);
+                self.next(obs, reading, &here, now)
             }
             Signal::Term => {
                 Step::Wait(self.pace.until_next_look(&worst).min(self.grace.saturating_sub(waited)).max(pace::SHORTEST))
@@ -482,17 +483,25 @@ impl Engine {
             return Step::Wait(pace::WHILE_DYING);
         }
         self.notes.add(&Note::Exited { victim: settling.victim, after: settling.sent, freed, reading: here });
-        self.phase = Phase::Watching;
-        let futile = here.level >= Level::Term && freed < settling.victim.size / 100 * GAIN_PERCENT;
-        match (settling.sent, futile) {
-            (Some(_), true) => self.futile = self.futile.saturating_add(1),
-            (Some(_), false) => self.futile = 0,
-            // Nobody was killed.
-            (None, _) => {}
+        // Else nobody was killed.
+        if settling.sent.is_some() {
+            self.count_gain(&settling.victim, freed, here.level);
         }
+        self.next(obs, reading, &here, now)
+    }
+
+    /// Whether a kill was of any use.
+    fn count_gain(&mut self, victim: &Victim, freed: u64, level: Level) {
+        let futile = level >= Level::Term && freed <= victim.size / 100 * GAIN_PERCENT;
+        self.futile = if futile { self.futile.saturating_add(1) } else { 0 };
+    }
+
+    /// Goes on after a victim, unless the last ones brought nothing back.
+    fn next(&mut self, obs: &Observation<'_>, reading: &Reading, here: &Reading, now: Duration) -> Step {
+        self.phase = Phase::Watching;
         if self.futile >= FUTILE_KILLS {
             self.futile = 0;
-            return self.refuse(Refusal::NoGain, &here, now);
+            return self.refuse(Refusal::NoGain, here, now);
         }
         self.watch(obs, reading, now)
     }
