@@ -420,8 +420,10 @@ impl Engine {
             Signal::Kill if waited >= PATIENCE => {
                 self.set_aside.insert(act.victim.id, now);
                 self.notes.add(&Note::SetAside { victim: act.victim, reading: worst });
-                let freed = here.free(act.reading.resource).saturating_sub(waiting.lowest);
-                self.count_gain(&act.victim, freed, here.level);
+                if let Some(here) = again {
+                    let freed = here.free(act.reading.resource).saturating_sub(waiting.lowest);
+                    self.count_gain(&act.victim, freed, here.level);
+                }
                 self.next(obs, reading, &here, now)
             }
             Signal::Term => {
@@ -478,13 +480,14 @@ impl Engine {
         let freed = settling.freed;
         let since_exit = now.saturating_sub(settling.exited_at);
         let back = freed >= settling.victim.size / 100 * BACK_PERCENT;
-        let quiet = here.level < Level::Term && now.saturating_sub(settling.last_growth) >= pace::QUIET;
+        let enough = again.is_some_and(|here| here.level < Level::Term);
+        let quiet = enough && now.saturating_sub(settling.last_growth) >= pace::QUIET;
         if !(back || quiet || since_exit >= PATIENCE) {
             return Step::Wait(pace::WHILE_DYING);
         }
         self.notes.add(&Note::Exited { victim: settling.victim, after: settling.sent, freed, reading: here });
-        // Else nobody was killed.
-        if settling.sent.is_some() {
+        // Else nobody was killed, or nothing could be measured.
+        if let (Some(_), Some(here)) = (settling.sent, again) {
             self.count_gain(&settling.victim, freed, here.level);
         }
         self.next(obs, reading, &here, now)

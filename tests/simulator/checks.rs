@@ -275,7 +275,8 @@ impl Checks {
         if many_small {
             ensure!(best.is_none(), "a crowd is killed though {best:?} alone is worth it");
         } else if !self.aside.contains(&lead) && act.victim.group.is_none() && !escalates {
-            ensure!(best == Some(lead), "{lead:?} was chosen, {best:?} comes first");
+            let show = |id| lens.seen.iter().find(|s| Some(s.task.id) == id).map(|s| s.task);
+            ensure!(best == Some(lead), "{:?} was chosen, {:?} comes first", show(Some(lead)), show(best));
         }
         if act.victim.group.is_some() {
             ensure!(lens.tasks.depth == Depth::All, "a group was chosen without a look at everybody");
