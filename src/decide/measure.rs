@@ -207,17 +207,19 @@ impl Gauge {
     /// The scope that is worst off; among equals the narrowest, so that an act stays where the trouble is.
     #[must_use]
     pub fn worst(&self, obs: &Observation<'_>) -> Reading {
-        let machine = self.machine(obs.machine);
-        let narrower = obs.enclosing.iter().map(|e| self.enclosing(e, obs.machine));
-        let urgency = |r: &Reading| (r.level, std::cmp::Reverse(r.headroom()));
-        match self.memory.scope {
-            Scope::Host => machine,
-            Scope::Cgroup => narrower.max_by_key(urgency).unwrap_or(machine),
-            Scope::Auto => {
-                // `max_by_key` takes the last of equals: the machine first, then from the outermost limit inwards.
-                std::iter::once(machine).chain(narrower.rev()).max_by_key(urgency).unwrap_or(machine)
-            }
-        }
+        worst_of(self.watched(obs)).unwrap_or_else(|| self.machine(obs.machine))
+    }
+
+    /// Every scope that counts, the machine first, then from the outermost limit inwards.
+    pub fn watched<'a>(&'a self, obs: &'a Observation<'_>) -> impl Iterator<Item = Reading> + 'a {
+        let machine = match self.memory.scope {
+            Scope::Auto | Scope::Host => true,
+            // Where nothing encloses, there is only the machine.
+            Scope::Cgroup => obs.enclosing.is_empty(),
+        };
+        let limits = if self.memory.scope == Scope::Host { &[] } else { obs.enclosing };
+        let machine = machine.then(|| self.machine(obs.machine));
+        machine.into_iter().chain(limits.iter().rev().map(|e| self.enclosing(e, obs.machine)))
     }
 
     /// The scope of an earlier reading, measured again; `None` when its limit is gone.
@@ -313,6 +315,11 @@ impl Gauge {
         };
         reading
     }
+}
+
+/// The worst off of these; the last of equals.
+pub fn worst_of(readings: impl Iterator<Item = Reading>) -> Option<Reading> {
+    readings.max_by_key(|r| (r.level, std::cmp::Reverse(r.headroom())))
 }
 
 fn level(left: u64, kill: u64, term: u64) -> Level {

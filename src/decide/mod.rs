@@ -207,7 +207,7 @@ pub struct Engine {
     episode: Option<Episode>,
     episodes: u32,
     paused_until: Option<Duration>,
-    last_refusal: Option<(Duration, std::mem::Discriminant<Refusal>)>,
+    refusals: Refusals,
     futile: u8,
     set_aside: Remembered,
     asked: Remembered,
@@ -228,7 +228,7 @@ impl Engine {
             episode: None,
             episodes: 0,
             paused_until: None,
-            last_refusal: None,
+            refusals: Refusals::default(),
             futile: 0,
             set_aside: Remembered::default(),
             asked: Remembered::default(),
@@ -242,6 +242,7 @@ impl Engine {
         self.gauge.reconfigure(&config.memory, &config.swap);
         self.grace = config.escalation.grace;
         self.paused_until = None;
+        self.refusals = Refusals::default();
         self.chooser.reconfigure(&config.victim, rules)
     }
 
@@ -306,7 +307,7 @@ impl Engine {
             self.seen_at = Some(now);
         }
         let step = match self.phase {
-            Phase::Watching => self.watch(obs, &reading, now),
+            Phase::Watching => self.watch(obs, now),
             Phase::Waiting(waiting) => self.wait(waiting, obs, &reading, now),
             Phase::Settling(settling) => self.settle(settling, obs, &reading, now),
             Phase::Pretended => self.pretended(&reading),
@@ -351,24 +352,45 @@ impl Engine {
         self.seen_at = None;
     }
 
-    fn watch(&mut self, obs: &Observation<'_>, reading: &Reading, now: Duration) -> Step {
-        if reading.level < Level::Term {
-            return Step::Wait(self.pace.until_next_look(reading));
-        }
+    fn watch(&mut self, obs: &Observation<'_>, now: Duration) -> Step {
         if let Some(until) = self.paused_until {
             if now < until {
-                return Step::Wait(until.saturating_sub(now).min(pace::IN_PAUSE));
+                return Step::Wait(until.saturating_sub(now).clamp(pace::SHORTEST, pace::IN_PAUSE));
             }
             self.paused_until = None;
         }
-        let Some(tasks) = obs.tasks else { return Step::Look(self.chooser.need(reading)) };
+        let Some(reading) = self.worst_in_need(obs, now) else { return Step::Wait(self.until_next_look(obs, now)) };
+        let Some(tasks) = obs.tasks else { return Step::Look(self.chooser.need(&reading)) };
         let set_aside = &self.set_aside;
-        self.chooser.judge(tasks, obs, reading, |id| set_aside.since(id).is_some());
-        match self.chooser.choose(tasks, reading) {
-            Choice::Victim(victim) => Step::Act(self.first_act(&victim, reading, now)),
-            Choice::NeedAll => Step::Look(Need { depth: Depth::All, ..self.chooser.need(reading) }),
-            Choice::Refused(refusal) => self.refuse(refusal, reading, now),
+        self.chooser.judge(tasks, obs, &reading, |id| set_aside.since(id).is_some());
+        match self.chooser.choose(tasks, &reading) {
+            Choice::Victim(victim) => Step::Act(self.first_act(&victim, &reading, now)),
+            Choice::NeedAll => Step::Look(Need { depth: Depth::All, ..self.chooser.need(&reading) }),
+            Choice::Refused(refusal) => {
+                self.refuse(refusal, &reading, now);
+                // What can't be helped in one scope can perhaps be in another.
+                match self.worst_in_need(obs, now) {
+                    Some(next) => Step::Look(self.chooser.need(&next)),
+                    None => Step::Wait(self.until_next_look(obs, now)),
+                }
+            }
         }
+    }
+
+    /// The worst off of the scopes for which somebody may be killed now.
+    fn worst_in_need(&self, obs: &Observation<'_>, now: Duration) -> Option<Reading> {
+        let in_need = |r: &Reading| r.level >= Level::Term && self.refusals.pause(&r.whose, now).is_none();
+        measure::worst_of(self.gauge.watched(obs).filter(in_need))
+    }
+
+    /// Until the first scope that is still well can be in need, or the first pause is over.
+    fn until_next_look(&self, obs: &Observation<'_>, now: Duration) -> Duration {
+        let each = self.gauge.watched(obs).map(|r| match self.refusals.pause(&r.whose, now) {
+            Some(rest) if r.level >= Level::Term => rest.min(pace::IN_PAUSE),
+            _ if r.whose == Whose::Machine && !self.gauge.machine_is_ours => pace::LONGEST,
+            _ => self.pace.until_next_look(&r),
+        });
+        each.min().unwrap_or(pace::LONGEST).max(pace::SHORTEST)
     }
 
     fn first_act(&self, victim: &Victim, reading: &Reading, now: Duration) -> Act {
@@ -415,7 +437,7 @@ impl Engine {
             Signal::Term if waited >= self.grace => {
                 self.notes.add(&Note::Spared { victim: act.victim, reading: worst });
                 self.phase = Phase::Watching;
-                self.watch(obs, reading, now)
+                self.watch(obs, now)
             }
             Signal::Kill if waited >= PATIENCE => {
                 self.set_aside.insert(act.victim.id, now);
@@ -424,7 +446,7 @@ impl Engine {
                     let freed = here.free(act.reading.resource).saturating_sub(waiting.lowest);
                     self.count_gain(&act.victim, freed, here.level);
                 }
-                self.next(obs, reading, &here, now)
+                self.next(obs, &here, now)
             }
             Signal::Term => {
                 Step::Wait(self.pace.until_next_look(&worst).min(self.grace.saturating_sub(waited)).max(pace::SHORTEST))
@@ -457,7 +479,7 @@ impl Engine {
                 }
                 _ => {
                     self.phase = Phase::Watching;
-                    return self.watch(obs, reading, now);
+                    return self.watch(obs, now);
                 }
             }
         }
@@ -490,7 +512,7 @@ impl Engine {
         if let (Some(_), Some(here)) = (settling.sent, again) {
             self.count_gain(&settling.victim, freed, here.level);
         }
-        self.next(obs, reading, &here, now)
+        self.next(obs, &here, now)
     }
 
     /// Whether a kill was of any use.
@@ -500,13 +522,15 @@ impl Engine {
     }
 
     /// Goes on after a victim, unless the last ones brought nothing back.
-    fn next(&mut self, obs: &Observation<'_>, reading: &Reading, here: &Reading, now: Duration) -> Step {
+    fn next(&mut self, obs: &Observation<'_>, here: &Reading, now: Duration) -> Step {
         self.phase = Phase::Watching;
         if self.futile >= FUTILE_KILLS {
             self.futile = 0;
-            return self.refuse(Refusal::NoGain, here, now);
+            self.refuse(Refusal::NoGain, here, now);
+            // Whatever the scope: the kills were of no use to anybody.
+            self.paused_until = Some(now + PAUSE);
         }
-        self.watch(obs, reading, now)
+        self.watch(obs, now)
     }
 
     fn pretended(&mut self, reading: &Reading) -> Step {
@@ -516,17 +540,12 @@ impl Engine {
         Step::Wait(self.pace.until_next_look(reading).max(pace::WHILE_DYING))
     }
 
-    fn refuse(&mut self, refusal: Refusal, reading: &Reading, now: Duration) -> Step {
-        let kind = std::mem::discriminant(&refusal);
-        let said = self.last_refusal.is_some_and(|(when, what)| what == kind && now.saturating_sub(when) < PAUSE);
-        if !said {
-            self.notes.add(&Note::Refused(refusal, *reading));
-            self.last_refusal = Some((now, kind));
-        }
+    fn refuse(&mut self, refusal: Refusal, reading: &Reading, now: Duration) {
         // Somebody eligible may appear at any moment; what else holds the memory will not go so soon.
         let pause = if refusal == Refusal::NobodyEligible { pace::IN_PAUSE } else { PAUSE };
-        self.paused_until = Some(now + pause);
-        Step::Wait(pace::IN_PAUSE)
+        if self.refusals.insert(&refusal, &reading.whose, now, now + pause) {
+            self.notes.add(&Note::Refused(refusal, *reading));
+        }
     }
 
     fn follow_episode(&mut self, reading: &Reading, now: Duration) {
@@ -544,7 +563,7 @@ impl Engine {
                 self.episode = None;
                 self.futile = 0;
                 self.paused_until = None;
-                self.last_refusal = None;
+                self.refusals = Refusals::default();
                 self.notes.add(&Note::Recovered(*reading, now.saturating_sub(episode.began)));
             }
             None | Some(_) => {}
@@ -586,6 +605,41 @@ impl Remembered {
 
     fn since(&self, id: TaskId) -> Option<Duration> {
         self.tasks.iter().flatten().find(|(known, _)| *known == id).map(|(_, when)| *when)
+    }
+}
+
+/// Scopes whose refusals are remembered: the machine and the limits around a container or a user, which are seldom
+/// more than two.
+const SCOPES: usize = 8;
+
+/// The last refusal in each scope; the one whose pause ends first is forgotten first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusals([Option<Refused>; SCOPES]);
+
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    whose: Whose,
+    until: Duration,
+    kind: std::mem::Discriminant<Refusal>,
+    said_at: Duration,
+}
+
+impl Refusals {
+    /// How much longer nothing is done for this scope.
+    fn pause(&self, whose: &Whose, now: Duration) -> Option<Duration> {
+        let refused = self.0.iter().flatten().find(|r| r.whose == *whose)?;
+        refused.until.checked_sub(now).filter(|rest| !rest.is_zero())
+    }
+
+    /// Returns whether this is worth saying: the same was not said within a [`PAUSE`].
+    fn insert(&mut self, refusal: &Refusal, whose: &Whose, now: Duration, until: Duration) -> bool {
+        let kind = std::mem::discriminant(refusal);
+        let known = self.0.iter().position(|r| r.is_some_and(|r| r.whose == *whose));
+        let first_over = || (0..SCOPES).min_by_key(|i| self.0[*i].map(|r| r.until)).unwrap_or(0);
+        let slot = &mut self.0[known.unwrap_or_else(first_over)];
+        let said = slot.filter(|r| r.whose == *whose && r.kind == kind && now.saturating_sub(r.said_at) < PAUSE);
+        *slot = Some(Refused { whose: *whose, until, kind, said_at: said.map_or(now, |r| r.said_at) });
+        said.is_none()
     }
 }
 

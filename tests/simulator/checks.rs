@@ -312,13 +312,12 @@ impl Checks {
             let looked = if shown { "after" } else { "without" };
             return Err(format!("waits {pause:?} {looked} a look, though {:?} is at {:?}", idle.path, idle.level));
         }
-        if watched.iter().all(|s| s.level < Level::Term) {
-            for scope in watched.iter().filter(|s| s.path.is_some() || plan.machine_is_ours) {
-                // At 8 GiB/s, and never more often than every 10 ms without need.
-                let safe = scope.headroom / ((8 << 30) / S);
-                let pause = micros(pause);
-                ensure!(pause <= safe.max(10 * MS) + 1, "sleeps {pause} µs, {:?} can be full in {safe}", scope.path);
-            }
+        let ours = |s: &&Scope| s.level < Level::Term && (s.path.is_some() || plan.machine_is_ours);
+        for scope in watched.iter().filter(ours) {
+            // At 8 GiB/s, and never more often than every 10 ms without need.
+            let safe = scope.headroom / ((8 << 30) / S);
+            let pause = micros(pause);
+            ensure!(pause <= safe.max(10 * MS) + 1, "sleeps {pause} µs, {:?} can be full in {safe}", scope.path);
         }
         Ok(())
     }
