@@ -430,9 +430,9 @@ impl Engine {
                 here
             };
         match act.signal {
-            Signal::Term if worst.level == Level::Kill => self.escalate(&act, Because::AtKill, &worst, obs, now),
+            Signal::Term if worst.level == Level::Kill => self.escalate(&waiting, Because::AtKill, &worst, obs, now),
             Signal::Term if waited >= self.grace && worst.level >= Level::Term => {
-                self.escalate(&act, Because::GraceOver(waited), &worst, obs, now)
+                self.escalate(&waiting, Because::GraceOver(waited), &worst, obs, now)
             }
             Signal::Term if waited >= self.grace => {
                 self.notes.add(&Note::Spared { victim: act.victim, reading: worst });
@@ -441,6 +441,9 @@ impl Engine {
             }
             Signal::Kill if waited >= PATIENCE => {
                 self.set_aside.insert(act.victim.id, now);
+                if act.victim.group.is_some() {
+                    self.chooser.set_members_aside();
+                }
                 self.notes.add(&Note::SetAside { victim: act.victim, reading: worst });
                 if let Some(here) = again {
                     let freed = here.free(act.reading.resource).saturating_sub(waiting.lowest);
@@ -458,12 +461,13 @@ impl Engine {
     /// From SIGTERM to SIGKILL for the same victim. A group's members may have changed meanwhile.
     fn escalate(
         &mut self,
-        act: &Act,
+        waiting: &Waiting,
         because: Because,
         reading: &Reading,
         obs: &Observation<'_>,
         now: Duration,
     ) -> Step {
+        let act = &waiting.act;
         let seen_at = self.seen_at.unwrap_or(now);
         let mut next = Act { signal: Signal::Kill, because, reading: *reading, seen_at, ..*act };
         if act.victim.group.is_some() {
@@ -472,14 +476,12 @@ impl Engine {
             };
             let set_aside = &self.set_aside;
             self.chooser.judge(tasks, obs, reading, |id| set_aside.since(id).is_some());
-            match self.chooser.choose(tasks, reading) {
-                // The same group as it is now.
-                Choice::Victim(victim) if victim.group.is_some() && victim.cgroup == act.victim.cgroup => {
-                    next.victim = victim
-                }
-                _ => {
-                    self.phase = Phase::Watching;
-                    return self.watch(obs, now);
+            match self.chooser.regroup(tasks, &act.victim) {
+                Some(victim) => next.victim = victim,
+                // All of them are on their way out.
+                None => {
+                    let sent = Some((act.signal, now.saturating_sub(waiting.sent_at)));
+                    return self.settle(Settling::new(act, sent, waiting.lowest, now), obs, reading, now);
                 }
             }
         }

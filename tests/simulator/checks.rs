@@ -57,6 +57,7 @@ pub struct Checks {
     /// Doing nothing for these scopes is right until then.
     excused: Vec<(Option<Vec<u8>>, u64)>,
     aside: BTreeSet<TaskId>,
+    last_aside: Vec<TaskId>,
     asked: Vec<(TaskId, u64)>,
     pretended: bool,
     scopes: Vec<Scope>,
@@ -82,11 +83,15 @@ impl Checks {
         lens: &Lens,
         decision: &Decision,
         notes: &[Note],
-        (shown, stalled, exited): (bool, Option<f64>, bool),
+        (shown, stalled, exited, settles): (bool, Option<f64>, bool, bool),
     ) -> Verdict {
         let now = world.now;
         self.scopes = scopes(plan, lens, stalled);
         self.follow_work(now, exited);
+        if let Some(work) = self.work.as_mut().filter(|w| settles && w.group.is_some()) {
+            // All of the group are on their way out, though some may not be gone.
+            work.exited_at.get_or_insert(now);
+        }
         for note in notes {
             self.noted(plan, world, lens, note, shown)?;
         }
@@ -163,8 +168,10 @@ impl Checks {
                     let gained = scope.level < Level::Term || back > work.size / 100 * 10;
                     self.count_gain(now, gained);
                 }
-                self.aside.extend(work.ids);
+                self.aside.extend(work.ids.iter().copied());
                 self.aside.insert(work.lead);
+                self.last_aside = work.ids;
+                self.last_aside.push(work.lead);
             }
             Note::Spared { victim, .. } => {
                 self.spared += 1;
@@ -232,7 +239,7 @@ impl Checks {
                 ensure!(work.exited_at.is_none(), "an act on {lead:?} while memory of {:?} comes back", work.lead);
                 let due = now - at >= grace || scope.level == Level::Kill;
                 ensure!(due, "an act on {lead:?} within the grace of {:?}", work.lead);
-                ensure!(same(work) || work.group.is_some(), "{lead:?} was taken while {:?} is under way", work.lead);
+                ensure!(same(work), "{lead:?} was taken while {:?} is under way", work.lead);
             }
             None => {
                 ensure!(now >= self.paused, "acts in the pause after kills without gain");
@@ -270,6 +277,7 @@ impl Checks {
                 seen.proc.comm, seen.task, plan.config.victim, act.victim.tier
             ));
         }
+        ensure!(!self.last_aside.contains(&lead), "{lead:?} was set aside and is taken again at once");
         let many_small = act.victim.group.is_some_and(|g| g.why == GroupWhy::ManySmall);
         let best = field(plan, lens, scope, &self.aside).best;
         if many_small {
@@ -355,9 +363,7 @@ impl Checks {
     }
 
     /// What came of an act.
-    pub fn acted(&mut self, world: &World, lens: &Lens, act: &Act, outcome: Outcome, members: &[TaskId]) {
-        let now = world.now;
-        let _ = lens;
+    pub fn acted(&mut self, now: u64, act: &Act, outcome: Outcome, members: &[TaskId]) {
         match outcome {
             Outcome::Sent | Outcome::Gone => {
                 let kept = self.work.take().filter(|w| outcome == Outcome::Gone && w.lead == act.victim.id);
@@ -391,6 +397,9 @@ impl Checks {
             Outcome::Failed => {
                 self.work = None;
                 self.aside.insert(act.victim.id);
+                if act.victim.group.is_some() {
+                    self.aside.extend(members);
+                }
                 self.failures += 1;
                 if self.failures == FAILURES {
                     self.failures = 0;

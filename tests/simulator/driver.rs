@@ -171,7 +171,10 @@ impl<'a> Run<'a> {
         }
         self.stats.exits += notes.iter().filter(|n| matches!(n, Note::Exited { .. })).count() as u64;
         let stalled = self.engine.gauge().stall.full_percent();
-        self.checks.decided(&self.plan, &self.world, &self.lens, &decision, &notes, (looked, stalled, exited))?;
+        let given_up = notes.iter().any(|n| matches!(n, Note::SetAside { .. } | Note::Spared { .. }));
+        let settles = self.engine.victim().is_none() && !given_up;
+        let seen = (looked, stalled, exited, settles);
+        self.checks.decided(&self.plan, &self.world, &self.lens, &decision, &notes, seen)?;
         Ok(decision)
     }
 
@@ -198,7 +201,7 @@ impl<'a> Run<'a> {
         if self.tell {
             println!("      {outcome:?} {} {:?}", ids.len(), act.victim);
         }
-        self.checks.acted(&self.world, &self.lens, act, outcome, self.engine.members());
+        self.checks.acted(self.world.now, act, outcome, self.engine.members());
         let now = self.now();
         self.engine.acted(act, outcome, now);
         Ok(())
