@@ -30,6 +30,10 @@ pub const PAUSE: Duration = Duration::from_secs(60);
 /// Kills in a row without gain after which killing is given up for a [`PAUSE`].
 pub const FUTILE_KILLS: u8 = 3;
 
+/// Signals in a row that can't be sent before the guard catches its breath ([`pace::IN_PAUSE`]): where none can be sent,
+/// trying them all would keep a core busy.
+const FAILURES: u8 = 4;
+
 /// A kill gained nothing measurable when less than this share of the victim's size came back, in percent.
 const GAIN_PERCENT: u64 = 10;
 
@@ -209,6 +213,8 @@ pub struct Engine {
     paused_until: Option<Duration>,
     refusals: Refusals,
     futile: u8,
+    /// Signals in a row that could not be sent.
+    failures: u8,
     set_aside: Remembered,
     asked: Remembered,
     notes: Notes,
@@ -230,6 +236,7 @@ impl Engine {
             paused_until: None,
             refusals: Refusals::default(),
             futile: 0,
+            failures: 0,
             set_aside: Remembered::default(),
             asked: Remembered::default(),
             notes: Notes::default(),
@@ -328,6 +335,7 @@ impl Engine {
         let id = act.victim.id;
         self.phase = match (outcome, self.phase) {
             (Outcome::Sent, _) => {
+                self.failures = 0;
                 if act.signal == Signal::Term {
                     self.asked.insert(id, now);
                 }
@@ -346,6 +354,14 @@ impl Engine {
             }
             (Outcome::Failed, _) => {
                 self.set_aside.insert(id, now);
+                if act.victim.group.is_some() {
+                    self.chooser.set_members_aside();
+                }
+                self.failures += 1;
+                if self.failures == FAILURES {
+                    self.failures = 0;
+                    self.paused_until = Some(now + pace::IN_PAUSE);
+                }
                 Phase::Watching
             }
         };
@@ -597,11 +613,16 @@ struct Remembered {
 }
 
 impl Remembered {
-    /// Remembers the first time only.
+    /// Remembers the first time, for as long as that counts.
     fn insert(&mut self, id: TaskId, now: Duration) {
-        if self.since(id).is_none() {
-            self.tasks[self.next] = Some((id, now));
-            self.next = (self.next + 1) % REMEMBERED_TASKS;
+        let known = self.tasks.iter_mut().flatten().find(|(known, _)| *known == id);
+        match known {
+            Some((_, when)) if now.saturating_sub(*when) >= REMEMBERED => *when = now,
+            Some(_) => {}
+            None => {
+                self.tasks[self.next] = Some((id, now));
+                self.next = (self.next + 1) % REMEMBERED_TASKS;
+            }
         }
     }
 

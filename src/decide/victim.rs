@@ -61,7 +61,8 @@ pub struct Victim {
     pub uid: Option<u32>,
     /// Where it lives; for a group, the group.
     pub cgroup: Option<CgroupPath>,
-    /// What killing it should free, in bytes: anonymous memory and swap, of the group together.
+    /// What killing it should free, in bytes: anonymous memory and swap, of the group together; shared memory too when
+    /// that is what one process was chosen for.
     pub size: u64,
     /// Of that, swap.
     pub swap: u64,
@@ -308,10 +309,12 @@ impl Chooser {
             return Choice::Refused(Refusal::WouldNotSuffice { together, deficit: reading.deficit() });
         }
         // Shared memory ranks only when nothing else is worth killing: every backend of a database counts the same.
-        let best =
-            self.best(tasks, min_size, Task::size).or_else(|| self.best(tasks, min_size, Task::size_with_shared));
+        let best = self
+            .best(tasks, min_size, Task::size)
+            .map(|index| (index, Task::size as fn(&Task) -> u64))
+            .or_else(|| Some((self.best(tasks, min_size, Task::size_with_shared)?, Task::size_with_shared as _)));
         match best {
-            Some(index) => self.alone_or_with_its_group(tasks, index),
+            Some((index, size)) => self.alone_or_with_its_group(tasks, index, size(&tasks.list[index])),
             None if !all_seen => Choice::NeedAll,
             None => [Tier::Ordinary, Tier::Avoid, Tier::Unread]
                 .into_iter()
@@ -349,10 +352,10 @@ impl Chooser {
         all.into_iter().map(|(index, _, _)| index).collect()
     }
 
-    fn alone_or_with_its_group(&mut self, tasks: &Tasks, index: usize) -> Choice {
+    fn alone_or_with_its_group(&mut self, tasks: &Tasks, index: usize, size: u64) -> Choice {
         self.members.clear();
         let task = &tasks.list[index];
-        let mut victim = self.victim(tasks, index);
+        let mut victim = Victim { size, ..self.victim(tasks, index) };
         let Some((group, why)) = self.group_of(task, tasks) else { return Choice::Victim(victim) };
         if tasks.depth != Depth::All {
             return Choice::NeedAll;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hogwatch::config::Config;
 use hogwatch::decide::measure::{Level, Resource, Whose};
-use hogwatch::decide::victim::{Group, GroupWhy, Refusal};
+use hogwatch::decide::victim::{Group, GroupWhy, Refusal, Tier};
 use hogwatch::decide::{Act, Because, Decision, Note, Outcome, Signal, Step};
 use hogwatch::observe::{Depth, TaskId};
 
@@ -209,16 +209,13 @@ impl Checks {
         }
     }
 
-    /// The processes were shown and nobody was chosen: what is left to do in the worst scope?
+    /// The processes were shown and nobody was chosen: where nothing can be done, doing nothing is right for a while.
     fn passed_over(&mut self, plan: &Plan, now: u64, lens: &Lens) {
-        let worst = watched(&plan.config, &self.scopes)
-            .iter()
-            .filter(|s| s.level >= Level::Term && !is_in(&self.excused, s, now))
-            .max_by_key(|s| (s.level, std::cmp::Reverse(s.headroom)));
-        let Some(worst) = worst else { return };
-        let Field { act, anybody, .. } = field(plan, lens, worst, &self.aside);
-        if !act {
-            self.excused.push((worst.path.clone(), now + if anybody { PAUSE } else { S }));
+        for scope in watched(&plan.config, &self.scopes).iter().filter(|s| s.level >= Level::Term) {
+            let Field { act, anybody, .. } = field(plan, lens, scope, &self.aside);
+            if !act {
+                self.excused.push((scope.path.clone(), now + if anybody { PAUSE } else { S }));
+            }
         }
     }
 
@@ -351,7 +348,7 @@ impl Checks {
                 Standing::Barred(why) => {
                     return Err(format!("{id:?} ({}) died with its group: {why}", seen.proc.comm));
                 }
-                Standing::Tier(3) if best_tier(plan, lens, act, &scope) < 3 => {
+                Standing::Tier(3) if act.victim.tier != Tier::Unread => {
                     return Err(format!("{id:?} ({}) died with its group, perhaps protected", seen.proc.comm));
                 }
                 Standing::Tier(_) => {}
@@ -399,6 +396,7 @@ impl Checks {
                 self.aside.insert(act.victim.id);
                 if act.victim.group.is_some() {
                     self.aside.extend(members);
+                    self.last_aside = members.to_vec();
                 }
                 self.failures += 1;
                 if self.failures == FAILURES {
@@ -408,14 +406,6 @@ impl Checks {
                 }
             }
         }
-    }
-}
-
-fn best_tier(plan: &Plan, lens: &Lens, act: &Act, scope: &Scope) -> u8 {
-    let lead = lens.seen.iter().find(|s| s.task.id == act.victim.id);
-    match lead.map(|s| standing(plan, s, scope, s.preference)) {
-        Some(Standing::Tier(tier)) => tier,
-        _ => 3,
     }
 }
 
