@@ -78,6 +78,8 @@ pub struct Reading {
     pub swap_term: u64,
     /// The threshold `swap.kill`.
     pub swap_kill: u64,
+    /// Whether swap counts; never where there is none.
+    pub swap_mode: SwapMode,
 }
 
 impl Reading {
@@ -96,6 +98,16 @@ impl Reading {
         }
     }
 
+    /// What a death gives back, of the kind that ran short. Swap of the victim's counts beside its memory: what the
+    /// kernel pages out is not freed, and a swapped-out victim frees what the others can be paged out to.
+    #[must_use]
+    pub fn free(&self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Memory => self.available.saturating_add(self.swap_free),
+            Resource::Swap => self.swap_free,
+        }
+    }
+
     /// How much must come back for nothing to be done any more.
     #[must_use]
     pub fn deficit(&self) -> u64 {
@@ -108,14 +120,14 @@ impl Reading {
     /// How much can still be allocated before the next thing happens: `term`, or `kill` once there.
     #[must_use]
     pub fn headroom(&self) -> u64 {
-        let memory = self.available.saturating_sub(if self.level < Level::Term { self.term } else { self.kill });
-        match self.resource {
-            Resource::Memory => memory,
-            Resource::Swap => memory.min(self.swap_free.saturating_sub(if self.level < Level::Term {
-                self.swap_term
-            } else {
-                self.swap_kill
-            })),
+        let (memory, swap) =
+            if self.level < Level::Term { (self.term, self.swap_term) } else { (self.kill, self.swap_kill) };
+        let memory = self.available.saturating_sub(memory);
+        let swap = self.swap_free.saturating_sub(swap);
+        match self.swap_mode {
+            SwapMode::Ignore => memory,
+            SwapMode::And => memory.max(swap),
+            SwapMode::Or => memory.min(swap),
         }
     }
 }
@@ -197,17 +209,19 @@ impl Gauge {
     /// The scope that is worst off; among equals the narrowest, so that an act stays where the trouble is.
     #[must_use]
     pub fn worst(&self, obs: &Observation<'_>) -> Reading {
-        let machine = self.machine(obs.machine);
-        let narrower = obs.enclosing.iter().map(|e| self.enclosing(e, obs.machine));
-        let urgency = |r: &Reading| (r.level, std::cmp::Reverse(r.headroom()));
-        match self.memory.scope {
-            Scope::Host => machine,
-            Scope::Cgroup => narrower.max_by_key(urgency).unwrap_or(machine),
-            Scope::Auto => {
-                // `max_by_key` takes the last of equals: the machine first, then from the outermost limit inwards.
-                std::iter::once(machine).chain(narrower.rev()).max_by_key(urgency).unwrap_or(machine)
-            }
-        }
+        worst_of(self.watched(obs)).unwrap_or_else(|| self.machine(obs.machine))
+    }
+
+    /// Every scope that counts, the machine first, then from the outermost limit inwards.
+    pub fn watched<'a>(&'a self, obs: &'a Observation<'_>) -> impl Iterator<Item = Reading> + 'a {
+        let machine = match self.memory.scope {
+            Scope::Auto | Scope::Host => true,
+            // Where nothing encloses, there is only the machine.
+            Scope::Cgroup => obs.enclosing.is_empty(),
+        };
+        let limits = if self.memory.scope == Scope::Host { &[] } else { obs.enclosing };
+        let machine = machine.then(|| self.machine(obs.machine));
+        machine.into_iter().chain(limits.iter().rev().map(|e| self.enclosing(e, obs.machine)))
     }
 
     /// The scope of an earlier reading, measured again; `None` when its limit is gone.
@@ -237,7 +251,10 @@ impl Gauge {
             PercentOf::Total => info.mem_total,
             PercentOf::User => available.saturating_add(info.anon_pages.unwrap_or(0)),
         };
-        let mut reading = self.reading(&Whose::Machine, info.mem_total, base, available, swap_of(info), |a| a.of(base));
+        let (total, free) = swap_of(info);
+        let swap = Left { total, free, base: total, share: None };
+        let mut reading =
+            self.reading(&Whose::Machine, &Left { total: info.mem_total, free: available, base, share: None }, &swap);
         if !self.machine_is_ours {
             reading.level = reading.level.min(Level::Warn);
         }
@@ -252,57 +269,75 @@ impl Gauge {
         };
         let info = &machine.meminfo;
         let (total, free) = swap_of(info);
-        let swap = match cgroup.swap {
+        let (swap_total, swap_free) = match cgroup.swap {
             Some(s) => (s.max.min(total), s.max.saturating_sub(s.current).min(free)),
             None => (total, free),
         };
-        // A size was chosen with the whole machine in mind; a cgroup gets its share of it.
-        let scale = percent(cgroup.limit, info.mem_total).min(100.0);
-        self.reading(&Whose::Cgroup(cgroup.path), cgroup.limit, base, available, swap, |a| match a {
-            Amount::Percent(_) => a.of(base),
-            Amount::Bytes(bytes) => Amount::Percent(scale).of(bytes),
-        })
+        let share = |part, whole| Some(percent(part, whole).min(100.0));
+        let memory = Left { total: cgroup.limit, free: available, base, share: share(cgroup.limit, info.mem_total) };
+        let swap = Left { total: swap_total, free: swap_free, base: swap_total, share: share(swap_total, total) };
+        self.reading(&Whose::Cgroup(cgroup.path), &memory, &swap)
     }
 
-    fn reading(
-        &self,
-        whose: &Whose,
-        total: u64,
-        base: u64,
-        available: u64,
-        (swap_total, swap_free): (u64, u64),
-        bytes: impl Fn(Amount) -> u64,
-    ) -> Reading {
+    fn reading(&self, whose: &Whose, memory: &Left, swap: &Left) -> Reading {
+        // A percent of one thing and a size can change places where the first is small.
+        let term = memory.amount(self.memory.term);
+        let swap_term = swap.amount(self.swap.term);
         let mut reading = Reading {
             whose: *whose,
             level: Level::Calm,
             resource: Resource::Memory,
-            total,
-            base,
-            available,
-            warn: bytes(self.memory.warn),
-            term: bytes(self.memory.term),
-            kill: bytes(self.memory.kill),
-            swap_total,
-            swap_free,
-            swap_term: self.swap.term.of(swap_total),
-            swap_kill: self.swap.kill.of(swap_total),
+            total: memory.total,
+            base: memory.base,
+            available: memory.free,
+            warn: memory.amount(self.memory.warn).max(term),
+            term,
+            kill: memory.amount(self.memory.kill).min(term),
+            swap_total: swap.total,
+            swap_free: swap.free,
+            swap_term,
+            swap_kill: swap.amount(self.swap.kill).min(swap_term),
+            // A machine without swap has none to wait for.
+            swap_mode: if swap.total == 0 { SwapMode::Ignore } else { self.swap.mode },
         };
-        let memory = level(available, reading.kill, reading.term).max(if available <= reading.warn {
+        let of_swap = level(swap.free, reading.swap_kill, reading.swap_term);
+        let of_memory = level(memory.free, reading.kill, reading.term).max(if memory.free <= reading.warn {
             Level::Warn
         } else {
             Level::Calm
         });
-        let swap = level(swap_free, reading.swap_kill, reading.swap_term);
-        (reading.level, reading.resource) = match self.swap.mode {
-            SwapMode::Ignore => (memory, Resource::Memory),
-            // Both must be low; a machine without swap has none to wait for.
-            SwapMode::And if swap_total > 0 => (memory.min(swap.max(Level::Warn)), Resource::Memory),
-            SwapMode::Or if swap_total > 0 && swap > memory => (swap, Resource::Swap),
-            SwapMode::And | SwapMode::Or => (memory, Resource::Memory),
+        (reading.level, reading.resource) = match reading.swap_mode {
+            // Both must be low.
+            SwapMode::And => (of_memory.min(of_swap.max(Level::Warn)), Resource::Memory),
+            SwapMode::Or if of_swap > of_memory => (of_swap, Resource::Swap),
+            SwapMode::Or | SwapMode::Ignore => (of_memory, Resource::Memory),
         };
         reading
     }
+}
+
+/// What there is of memory or of swap in a scope, in bytes.
+struct Left {
+    total: u64,
+    free: u64,
+    /// What percents are of.
+    base: u64,
+    /// The scope's share of the machine's, in percent: a size was chosen with the whole machine in mind.
+    share: Option<f64>,
+}
+
+impl Left {
+    fn amount(&self, amount: Amount) -> u64 {
+        match (amount, self.share) {
+            (Amount::Bytes(bytes), Some(share)) => Amount::Percent(share).of(bytes),
+            (amount, _) => amount.of(self.base),
+        }
+    }
+}
+
+/// The worst off of these; the last of equals.
+pub fn worst_of(readings: impl Iterator<Item = Reading>) -> Option<Reading> {
+    readings.max_by_key(|r| (r.level, std::cmp::Reverse(r.headroom())))
 }
 
 fn level(left: u64, kill: u64, term: u64) -> Level {

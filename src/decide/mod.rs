@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::observe::{Depth, Need, Observation, TaskId, Tasks};
 
-use measure::{Gauge, Level, Reading, Whose};
+use measure::{Gauge, Level, Reading, Resource, Whose};
 use pace::Pace;
 use rules::Rules;
 use victim::{Choice, Chooser, Own, Refusal, Victim};
@@ -29,6 +29,10 @@ pub const PAUSE: Duration = Duration::from_secs(60);
 
 /// Kills in a row without gain after which killing is given up for a [`PAUSE`].
 pub const FUTILE_KILLS: u8 = 3;
+
+/// Signals in a row that can't be sent before the guard catches its breath ([`pace::IN_PAUSE`]): where none can be sent,
+/// trying them all would keep a core busy.
+const FAILURES: u8 = 4;
 
 /// A kill gained nothing measurable when less than this share of the victim's size came back, in percent.
 const GAIN_PERCENT: u64 = 10;
@@ -181,10 +185,12 @@ struct Waiting {
 struct Settling {
     victim: Victim,
     whose: Whose,
+    resource: Resource,
     sent: Option<(Signal, Duration)>,
     exited_at: Duration,
     lowest: u64,
     highest: u64,
+    freed: u64,
     last_growth: Duration,
 }
 
@@ -205,8 +211,10 @@ pub struct Engine {
     episode: Option<Episode>,
     episodes: u32,
     paused_until: Option<Duration>,
-    last_refusal: Option<(Duration, std::mem::Discriminant<Refusal>)>,
+    refusals: Refusals,
     futile: u8,
+    /// Signals in a row that could not be sent.
+    failures: u8,
     set_aside: Remembered,
     asked: Remembered,
     notes: Notes,
@@ -226,8 +234,9 @@ impl Engine {
             episode: None,
             episodes: 0,
             paused_until: None,
-            last_refusal: None,
+            refusals: Refusals::default(),
             futile: 0,
+            failures: 0,
             set_aside: Remembered::default(),
             asked: Remembered::default(),
             notes: Notes::default(),
@@ -240,6 +249,7 @@ impl Engine {
         self.gauge.reconfigure(&config.memory, &config.swap);
         self.grace = config.escalation.grace;
         self.paused_until = None;
+        self.refusals = Refusals::default();
         self.chooser.reconfigure(&config.victim, rules)
     }
 
@@ -304,7 +314,7 @@ impl Engine {
             self.seen_at = Some(now);
         }
         let step = match self.phase {
-            Phase::Watching => self.watch(obs, &reading, now),
+            Phase::Watching => self.watch(obs, now),
             Phase::Waiting(waiting) => self.wait(waiting, obs, &reading, now),
             Phase::Settling(settling) => self.settle(settling, obs, &reading, now),
             Phase::Pretended => self.pretended(&reading),
@@ -323,42 +333,80 @@ impl Engine {
     pub fn acted(&mut self, act: &Act, outcome: Outcome, now: Duration) {
         self.notes.clear();
         let id = act.victim.id;
-        self.phase = match outcome {
-            Outcome::Sent => {
+        self.phase = match (outcome, self.phase) {
+            (Outcome::Sent, _) => {
+                self.failures = 0;
                 if act.signal == Signal::Term {
                     self.asked.insert(id, now);
                 }
-                Phase::Waiting(Waiting { act: *act, sent_at: now, lowest: act.reading.left() })
+                Phase::Waiting(Waiting { act: *act, sent_at: now, lowest: act.reading.free(act.reading.resource) })
             }
-            Outcome::Pretended => Phase::Pretended,
-            Outcome::Recovered => Phase::Watching,
-            Outcome::Gone => Phase::Settling(Settling::new(act, None, act.reading.left(), now)),
-            Outcome::Failed => {
+            (Outcome::Pretended, _) => Phase::Pretended,
+            // SIGTERM stays sent, even if SIGKILL does not follow.
+            (Outcome::Recovered, Phase::Waiting(waiting)) => Phase::Waiting(waiting),
+            (Outcome::Recovered, _) => Phase::Watching,
+            (Outcome::Gone, Phase::Waiting(Waiting { act: asked, sent_at, lowest })) => {
+                let sent = Some((asked.signal, now.saturating_sub(sent_at)));
+                Phase::Settling(Settling::new(&asked, sent, lowest, now))
+            }
+            (Outcome::Gone, _) => {
+                Phase::Settling(Settling::new(act, None, act.reading.free(act.reading.resource), now))
+            }
+            (Outcome::Failed, _) => {
                 self.set_aside.insert(id, now);
+                if act.victim.group.is_some() {
+                    self.chooser.set_members_aside();
+                }
+                self.failures += 1;
+                if self.failures == FAILURES {
+                    self.failures = 0;
+                    self.paused_until = Some(now + pace::IN_PAUSE);
+                }
                 Phase::Watching
             }
         };
         self.seen_at = None;
     }
 
-    fn watch(&mut self, obs: &Observation<'_>, reading: &Reading, now: Duration) -> Step {
-        if reading.level < Level::Term {
-            return Step::Wait(self.pace.until_next_look(reading));
-        }
+    fn watch(&mut self, obs: &Observation<'_>, now: Duration) -> Step {
         if let Some(until) = self.paused_until {
             if now < until {
-                return Step::Wait(until.saturating_sub(now).min(pace::IN_PAUSE));
+                return Step::Wait(until.saturating_sub(now).clamp(pace::SHORTEST, pace::IN_PAUSE));
             }
             self.paused_until = None;
         }
-        let Some(tasks) = obs.tasks else { return Step::Look(self.chooser.need(reading)) };
+        let Some(reading) = self.worst_in_need(obs, now) else { return Step::Wait(self.until_next_look(obs, now)) };
+        let Some(tasks) = obs.tasks else { return Step::Look(self.chooser.need(&reading)) };
         let set_aside = &self.set_aside;
-        self.chooser.judge(tasks, obs, reading, |id| set_aside.since(id).is_some());
-        match self.chooser.choose(tasks, reading) {
-            Choice::Victim(victim) => Step::Act(self.first_act(&victim, reading, now)),
-            Choice::NeedAll => Step::Look(Need { depth: Depth::All, ..self.chooser.need(reading) }),
-            Choice::Refused(refusal) => self.refuse(refusal, reading, now),
+        self.chooser.judge(tasks, obs, &reading, |id| set_aside.since(id).is_some());
+        match self.chooser.choose(tasks, &reading) {
+            Choice::Victim(victim) => Step::Act(self.first_act(&victim, &reading, now)),
+            Choice::NeedAll => Step::Look(Need { depth: Depth::All, ..self.chooser.need(&reading) }),
+            Choice::Refused(refusal) => {
+                self.refuse(refusal, &reading, now);
+                // What can't be helped in one scope can perhaps be in another.
+                match self.worst_in_need(obs, now) {
+                    Some(next) => Step::Look(self.chooser.need(&next)),
+                    None => Step::Wait(self.until_next_look(obs, now)),
+                }
+            }
         }
+    }
+
+    /// The worst off of the scopes for which somebody may be killed now.
+    fn worst_in_need(&self, obs: &Observation<'_>, now: Duration) -> Option<Reading> {
+        let in_need = |r: &Reading| r.level >= Level::Term && self.refusals.pause(&r.whose, now).is_none();
+        measure::worst_of(self.gauge.watched(obs).filter(in_need))
+    }
+
+    /// Until the first scope that is still well can be in need, or the first pause is over.
+    fn until_next_look(&self, obs: &Observation<'_>, now: Duration) -> Duration {
+        let each = self.gauge.watched(obs).map(|r| match self.refusals.pause(&r.whose, now) {
+            Some(rest) if r.level >= Level::Term => rest.min(pace::IN_PAUSE),
+            _ if r.whose == Whose::Machine && !self.gauge.machine_is_ours => pace::LONGEST,
+            _ => self.pace.until_next_look(&r),
+        });
+        each.min().unwrap_or(pace::LONGEST).max(pace::SHORTEST)
     }
 
     fn first_act(&self, victim: &Victim, reading: &Reading, now: Duration) -> Act {
@@ -377,9 +425,13 @@ impl Engine {
 
     fn wait(&mut self, mut waiting: Waiting, obs: &Observation<'_>, reading: &Reading, now: Duration) -> Step {
         let Waiting { act, sent_at, .. } = waiting;
-        let here = self.gauge.again(&act.reading.whose, obs).unwrap_or(*reading);
+        let again = self.gauge.again(&act.reading.whose, obs);
+        // Another scope's numbers say nothing about what comes back in this one.
+        if let Some(here) = again {
+            waiting.lowest = waiting.lowest.min(here.free(act.reading.resource));
+        }
+        let here = again.unwrap_or(*reading);
         let waited = now.saturating_sub(sent_at);
-        waiting.lowest = waiting.lowest.min(here.left());
         self.phase = Phase::Waiting(waiting);
         if obs.victim_exited {
             let settling = Settling::new(&act, Some((act.signal, waited)), waiting.lowest, now);
@@ -394,20 +446,26 @@ impl Engine {
                 here
             };
         match act.signal {
-            Signal::Term if worst.level == Level::Kill => self.escalate(&act, Because::AtKill, &worst, obs, now),
+            Signal::Term if worst.level == Level::Kill => self.escalate(&waiting, Because::AtKill, &worst, obs, now),
             Signal::Term if waited >= self.grace && worst.level >= Level::Term => {
-                self.escalate(&act, Because::GraceOver(waited), &worst, obs, now)
+                self.escalate(&waiting, Because::GraceOver(waited), &worst, obs, now)
             }
             Signal::Term if waited >= self.grace => {
                 self.notes.add(&Note::Spared { victim: act.victim, reading: worst });
                 self.phase = Phase::Watching;
-                self.watch(obs, reading, now)
+                self.watch(obs, now)
             }
             Signal::Kill if waited >= PATIENCE => {
                 self.set_aside.insert(act.victim.id, now);
+                if act.victim.group.is_some() {
+                    self.chooser.set_members_aside();
+                }
                 self.notes.add(&Note::SetAside { victim: act.victim, reading: worst });
-                self.phase = Phase::Watching;
-                self.watch(obs, reading, now)
+                if let Some(here) = again {
+                    let freed = here.free(act.reading.resource).saturating_sub(waiting.lowest);
+                    self.count_gain(&act.victim, freed, here.level);
+                }
+                self.next(obs, &here, now)
             }
             Signal::Term => {
                 Step::Wait(self.pace.until_next_look(&worst).min(self.grace.saturating_sub(waited)).max(pace::SHORTEST))
@@ -419,12 +477,13 @@ impl Engine {
     /// From SIGTERM to SIGKILL for the same victim. A group's members may have changed meanwhile.
     fn escalate(
         &mut self,
-        act: &Act,
+        waiting: &Waiting,
         because: Because,
         reading: &Reading,
         obs: &Observation<'_>,
         now: Duration,
     ) -> Step {
+        let act = &waiting.act;
         let seen_at = self.seen_at.unwrap_or(now);
         let mut next = Act { signal: Signal::Kill, because, reading: *reading, seen_at, ..*act };
         if act.victim.group.is_some() {
@@ -433,14 +492,12 @@ impl Engine {
             };
             let set_aside = &self.set_aside;
             self.chooser.judge(tasks, obs, reading, |id| set_aside.since(id).is_some());
-            match self.chooser.choose(tasks, reading) {
-                // The same group as it is now.
-                Choice::Victim(victim) if victim.group.is_some() && victim.cgroup == act.victim.cgroup => {
-                    next.victim = victim
-                }
-                _ => {
-                    self.phase = Phase::Watching;
-                    return self.watch(obs, reading, now);
+            match self.chooser.regroup(tasks, &act.victim) {
+                Some(victim) => next.victim = victim,
+                // All of them are on their way out.
+                None => {
+                    let sent = Some((act.signal, now.saturating_sub(waiting.sent_at)));
+                    return self.settle(Settling::new(act, sent, waiting.lowest, now), obs, reading, now);
                 }
             }
         }
@@ -448,34 +505,50 @@ impl Engine {
     }
 
     fn settle(&mut self, mut settling: Settling, obs: &Observation<'_>, reading: &Reading, now: Duration) -> Step {
-        let here = self.gauge.again(&settling.whose, obs).unwrap_or(*reading);
-        settling.lowest = settling.lowest.min(here.left());
-        if here.left() > settling.highest {
-            settling.highest = here.left();
-            settling.last_growth = now;
+        let again = self.gauge.again(&settling.whose, obs);
+        if let Some(here) = again {
+            let free = here.free(settling.resource);
+            settling.lowest = settling.lowest.min(free);
+            settling.freed = free.saturating_sub(settling.lowest);
+            if free > settling.highest {
+                settling.highest = free;
+                settling.last_growth = now;
+            }
         }
+        let here = again.unwrap_or(*reading);
         self.phase = Phase::Settling(settling);
-        let freed = here.left().saturating_sub(settling.lowest);
+        let freed = settling.freed;
         let since_exit = now.saturating_sub(settling.exited_at);
         let back = freed >= settling.victim.size / 100 * BACK_PERCENT;
-        let quiet = here.level < Level::Term && now.saturating_sub(settling.last_growth) >= pace::QUIET;
+        let enough = again.is_some_and(|here| here.level < Level::Term);
+        let quiet = enough && now.saturating_sub(settling.last_growth) >= pace::QUIET;
         if !(back || quiet || since_exit >= PATIENCE) {
             return Step::Wait(pace::WHILE_DYING);
         }
         self.notes.add(&Note::Exited { victim: settling.victim, after: settling.sent, freed, reading: here });
-        self.phase = Phase::Watching;
-        let futile = here.level >= Level::Term && freed < settling.victim.size / 100 * GAIN_PERCENT;
-        match (settling.sent, futile) {
-            (Some(_), true) => self.futile = self.futile.saturating_add(1),
-            (Some(_), false) => self.futile = 0,
-            // Nobody was killed.
-            (None, _) => {}
+        // Else nobody was killed, or nothing could be measured.
+        if let (Some(_), Some(here)) = (settling.sent, again) {
+            self.count_gain(&settling.victim, freed, here.level);
         }
+        self.next(obs, &here, now)
+    }
+
+    /// Whether a kill was of any use.
+    fn count_gain(&mut self, victim: &Victim, freed: u64, level: Level) {
+        let futile = level >= Level::Term && freed <= victim.size / 100 * GAIN_PERCENT;
+        self.futile = if futile { self.futile.saturating_add(1) } else { 0 };
+    }
+
+    /// Goes on after a victim, unless the last ones brought nothing back.
+    fn next(&mut self, obs: &Observation<'_>, here: &Reading, now: Duration) -> Step {
+        self.phase = Phase::Watching;
         if self.futile >= FUTILE_KILLS {
             self.futile = 0;
-            return self.refuse(Refusal::NoGain, &here, now);
+            self.refuse(Refusal::NoGain, here, now);
+            // Whatever the scope: the kills were of no use to anybody.
+            self.paused_until = Some(now + PAUSE);
         }
-        self.watch(obs, reading, now)
+        self.watch(obs, now)
     }
 
     fn pretended(&mut self, reading: &Reading) -> Step {
@@ -485,17 +558,12 @@ impl Engine {
         Step::Wait(self.pace.until_next_look(reading).max(pace::WHILE_DYING))
     }
 
-    fn refuse(&mut self, refusal: Refusal, reading: &Reading, now: Duration) -> Step {
-        let kind = std::mem::discriminant(&refusal);
-        let said = self.last_refusal.is_some_and(|(when, what)| what == kind && now.saturating_sub(when) < PAUSE);
-        if !said {
-            self.notes.add(&Note::Refused(refusal, *reading));
-            self.last_refusal = Some((now, kind));
-        }
+    fn refuse(&mut self, refusal: Refusal, reading: &Reading, now: Duration) {
         // Somebody eligible may appear at any moment; what else holds the memory will not go so soon.
         let pause = if refusal == Refusal::NobodyEligible { pace::IN_PAUSE } else { PAUSE };
-        self.paused_until = Some(now + pause);
-        Step::Wait(pace::IN_PAUSE)
+        if self.refusals.insert(&refusal, &reading.whose, now, now + pause) {
+            self.notes.add(&Note::Refused(refusal, *reading));
+        }
     }
 
     fn follow_episode(&mut self, reading: &Reading, now: Duration) {
@@ -513,7 +581,7 @@ impl Engine {
                 self.episode = None;
                 self.futile = 0;
                 self.paused_until = None;
-                self.last_refusal = None;
+                self.refusals = Refusals::default();
                 self.notes.add(&Note::Recovered(*reading, now.saturating_sub(episode.began)));
             }
             None | Some(_) => {}
@@ -526,10 +594,12 @@ impl Settling {
         Self {
             victim: act.victim,
             whose: act.reading.whose,
+            resource: act.reading.resource,
             sent,
             exited_at: now,
             lowest,
             highest: 0,
+            freed: 0,
             last_growth: now,
         }
     }
@@ -543,16 +613,56 @@ struct Remembered {
 }
 
 impl Remembered {
-    /// Remembers the first time only.
+    /// Remembers the first time, for as long as that counts.
     fn insert(&mut self, id: TaskId, now: Duration) {
-        if self.since(id).is_none() {
-            self.tasks[self.next] = Some((id, now));
-            self.next = (self.next + 1) % REMEMBERED_TASKS;
+        let known = self.tasks.iter_mut().flatten().find(|(known, _)| *known == id);
+        match known {
+            Some((_, when)) if now.saturating_sub(*when) >= REMEMBERED => *when = now,
+            Some(_) => {}
+            None => {
+                self.tasks[self.next] = Some((id, now));
+                self.next = (self.next + 1) % REMEMBERED_TASKS;
+            }
         }
     }
 
     fn since(&self, id: TaskId) -> Option<Duration> {
         self.tasks.iter().flatten().find(|(known, _)| *known == id).map(|(_, when)| *when)
+    }
+}
+
+/// Scopes whose refusals are remembered: the machine and the limits around a container or a user, which are seldom
+/// more than two.
+const SCOPES: usize = 8;
+
+/// The last refusal in each scope; the one whose pause ends first is forgotten first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusals([Option<Refused>; SCOPES]);
+
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    whose: Whose,
+    until: Duration,
+    kind: std::mem::Discriminant<Refusal>,
+    said_at: Duration,
+}
+
+impl Refusals {
+    /// How much longer nothing is done for this scope.
+    fn pause(&self, whose: &Whose, now: Duration) -> Option<Duration> {
+        let refused = self.0.iter().flatten().find(|r| r.whose == *whose)?;
+        refused.until.checked_sub(now).filter(|rest| !rest.is_zero())
+    }
+
+    /// Returns whether this is worth saying: the same was not said within a [`PAUSE`].
+    fn insert(&mut self, refusal: &Refusal, whose: &Whose, now: Duration, until: Duration) -> bool {
+        let kind = std::mem::discriminant(refusal);
+        let known = self.0.iter().position(|r| r.is_some_and(|r| r.whose == *whose));
+        let first_over = || (0..SCOPES).min_by_key(|i| self.0[*i].map(|r| r.until)).unwrap_or(0);
+        let slot = &mut self.0[known.unwrap_or_else(first_over)];
+        let said = slot.filter(|r| r.whose == *whose && r.kind == kind && now.saturating_sub(r.said_at) < PAUSE);
+        *slot = Some(Refused { whose: *whose, until, kind, said_at: said.map_or(now, |r| r.said_at) });
+        said.is_none()
     }
 }
 

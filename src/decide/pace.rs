@@ -15,7 +15,7 @@ pub const SHORTEST: Duration = Duration::from_millis(1);
 const SHORTEST_IDLE: Duration = Duration::from_millis(10);
 
 /// The longest time without a look.
-const LONGEST: Duration = Duration::from_secs(5);
+pub const LONGEST: Duration = Duration::from_secs(5);
 
 /// Between looks while a killed process exits (its pidfd wakes the guard besides).
 pub const WHILE_DYING: Duration = Duration::from_millis(10);

@@ -4,8 +4,8 @@
 //! engine used (Thompson NFA simulation) has all its memory from the start; the lazy DFA of the `regex` crate would
 //! allocate while it searches, on the kill path.
 
-use regex_automata::Input;
 use regex_automata::meta::{Cache, Regex};
+use regex_automata::{Input, PatternSet};
 
 use crate::config::{Pattern, RegexError, Subject, Victim, compile_list};
 use crate::observe::details::Details;
@@ -211,12 +211,14 @@ impl<'a> Look<'a> {
 struct Automaton {
     regex: Regex,
     cache: Cache,
+    found: PatternSet,
 }
 
 impl Automaton {
     fn new(list: &'static str, patterns: &[&str]) -> Result<Self, TooLarge> {
         let regex = compile_list(patterns).map_err(|source| TooLarge { list, source })?;
-        let mut automaton = Self { cache: regex.create_cache(), regex };
+        let found = PatternSet::new(regex.pattern_len());
+        let mut automaton = Self { cache: regex.create_cache(), found, regex };
         automaton.warm_up();
         Ok(automaton)
     }
@@ -224,8 +226,11 @@ impl Automaton {
     /// The number of a pattern that matches anywhere in `text`.
     fn search(&mut self, text: &[u8]) -> Option<u16> {
         let text = &text[..text.len().min(SUBJECT_BYTES)];
-        let found = self.regex.search_half_with(&mut self.cache, &Input::new(text).earliest(true))?;
-        u16::try_from(found.pattern().as_usize()).ok()
+        // The lists are compiled without capture groups, which would cost some hundred KiB of locked memory; every search
+        // but this one then finds no match at all, as it has nowhere to put the offsets.
+        self.found.clear();
+        self.regex.which_overlapping_matches_with(&mut self.cache, &Input::new(text), &mut self.found);
+        u16::try_from(self.found.iter().next()?.as_usize()).ok()
     }
 
     /// Searches in a long and varied text, so that what grows in the scratch memory has grown.
@@ -236,5 +241,50 @@ impl Automaton {
         }
         self.search(&text);
         self.search(b"");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_of_a_list_is_found_where_it_stands() {
+        let mut list =
+            Automaton::new("protect", &["^keep-me$", "precious", "^a(b|c)?d$", "--keep", "^(x|y).*z$"]).unwrap();
+        for (text, expected) in [
+            ("keep-me", Some(0)),
+            ("keep-me2", None),
+            ("so precious!", Some(1)),
+            ("acd", Some(2)),
+            ("ad", Some(2)),
+            ("abcd", None),
+            ("run --keep=1", Some(3)),
+            ("x\n\u{e4}z", Some(4)),
+            ("", None),
+        ] {
+            assert_eq!(list.search(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_one_literal_is_found_too() {
+        let mut list = Automaton::new("avoid", &["--type=renderer"]).unwrap();
+        assert_eq!(list.search(b"firefox --type=renderer -x"), Some(0));
+        assert_eq!(list.search(b"firefox"), None);
+    }
+
+    #[test]
+    fn the_built_in_lists_know_their_names() {
+        let mut protect = Automaton::new("protect_builtin", builtin::PROTECT).unwrap();
+        for name in ["systemd", "systemd-journal", "sshd", "sshd-session", "tmux: server", "dbus-daemon", "hogwatch"] {
+            assert!(protect.search(name.as_bytes()).is_some(), "{name}");
+        }
+        for name in ["sshdx", "xsshd", "python3", "systemd1", "hog"] {
+            assert_eq!(protect.search(name.as_bytes()), None, "{name}");
+        }
+        let mut avoid = Automaton::new("protect_builtin", builtin::AVOID).unwrap();
+        assert!(avoid.search(b"Xorg").is_some() && avoid.search(b"gnome-shell").is_some());
+        assert_eq!(avoid.search(b"Xorgy"), None);
     }
 }

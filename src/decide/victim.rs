@@ -1,7 +1,7 @@
 //! Who it will be: every process judged, the eligible ones ranked.
 
 use crate::config::{self, Amount, Order, TargetKind};
-use crate::observe::cgroups::{CgroupId, CgroupPath, Cgroups, Preference, is_within};
+use crate::observe::cgroups::{CgroupPath, Cgroups, Preference, is_within};
 use crate::observe::{Comm, Depth, Observation, Task, TaskId, Tasks};
 
 use super::measure::Reading;
@@ -16,7 +16,7 @@ pub enum Tier {
     Ordinary,
     /// In an `avoid` list, or marked so for systemd-oomd.
     Avoid,
-    /// Perhaps protected: a `protect` pattern asks for what could not be read.
+    /// Perhaps protected: a `protect` pattern asks for what could not be read, or `oom_score_adj` could not.
     Unread,
 }
 
@@ -61,7 +61,8 @@ pub struct Victim {
     pub uid: Option<u32>,
     /// Where it lives; for a group, the group.
     pub cgroup: Option<CgroupPath>,
-    /// What killing it should free, in bytes: anonymous memory and swap, of the group together.
+    /// What killing it should free, in bytes: anonymous memory and swap, of the group together; shared memory too when
+    /// that is what one process was chosen for.
     pub size: u64,
     /// Of that, swap.
     pub swap: u64,
@@ -153,6 +154,8 @@ pub struct Chooser {
     verdicts: Vec<Verdict>,
     groups: Vec<Sum>,
     members: Vec<TaskId>,
+    /// The members of the last group that did not die, in order.
+    stuck: Vec<TaskId>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,6 +164,8 @@ struct Sum {
     swap: u64,
     eligible: u32,
     largest: Option<usize>,
+    /// Nobody in the cgroup or below it must live.
+    whole: bool,
 }
 
 impl Chooser {
@@ -176,6 +181,7 @@ impl Chooser {
             verdicts: Vec::new(),
             groups: Vec::new(),
             members: Vec::new(),
+            stuck: Vec::new(),
         }
     }
 
@@ -192,6 +198,7 @@ impl Chooser {
         let grow = |have: usize, want: usize| want.saturating_sub(have);
         self.verdicts.reserve(grow(self.verdicts.len(), tasks.list.capacity()));
         self.members.reserve(grow(self.members.len(), tasks.list.capacity()));
+        self.stuck.reserve(grow(self.stuck.len(), tasks.list.capacity()));
         self.groups.reserve(grow(self.groups.len(), tasks.cgroups.capacity()));
     }
 
@@ -223,6 +230,13 @@ impl Chooser {
         &self.members
     }
 
+    /// The group chosen last does not die: none of its members is chosen again, until another group is set aside.
+    pub fn set_members_aside(&mut self) {
+        std::mem::swap(&mut self.members, &mut self.stuck);
+        self.stuck.sort_unstable();
+        self.members.clear();
+    }
+
     /// The verdicts of the last judgement, in the order of the tasks.
     #[must_use]
     pub fn verdicts(&self) -> &[Verdict] {
@@ -239,10 +253,16 @@ impl Chooser {
     ) {
         self.verdicts.clear();
         for task in &tasks.list {
-            let verdict = match self.exclusion(task, tasks, reading, &set_aside) {
+            let verdict = match self.exclusion(task, tasks, reading) {
                 Some(why) => Verdict::Excluded(why),
                 None => match self.rules.judge(task, &tasks.cgroups, obs.details) {
                     Says::Protect(rule) => Verdict::Excluded(Exclusion::Protected(rule)),
+                    // After all that must live: whoever must not be killed does not die with a group either.
+                    _ if set_aside(task.id) || self.stuck.binary_search(&task.id).is_ok() => {
+                        Verdict::Excluded(Exclusion::SetAside)
+                    }
+                    // −1000 may stand there.
+                    says if task.oom_score_adj.is_none() => Verdict::Eligible(Tier::Unread, says),
                     says @ Says::Unread(_) => Verdict::Eligible(Tier::Unread, says),
                     says @ Says::Avoid(_) => Verdict::Eligible(Tier::Avoid, says),
                     // The mark is systemd's way of saying "avoid"; an explicit `prefer` of the admin's is stronger.
@@ -257,13 +277,7 @@ impl Chooser {
         }
     }
 
-    fn exclusion(
-        &self,
-        task: &Task,
-        tasks: &Tasks,
-        reading: &Reading,
-        set_aside: &impl Fn(TaskId) -> bool,
-    ) -> Option<Exclusion> {
+    fn exclusion(&self, task: &Task, tasks: &Tasks, reading: &Reading) -> Option<Exclusion> {
         if task.id.pid == 1 {
             Some(Exclusion::Init)
         } else if task.id.pid == self.own.pid {
@@ -274,8 +288,6 @@ impl Chooser {
             Some(Exclusion::NeverKill)
         } else if !self.own.may_signal_others && task.uid != Some(self.own.uid) {
             Some(Exclusion::NotPermitted)
-        } else if set_aside(task.id) {
-            Some(Exclusion::SetAside)
         } else if preference(task, &tasks.cgroups) == Preference::Omit {
             Some(Exclusion::Omit)
         } else {
@@ -297,13 +309,16 @@ impl Chooser {
             return Choice::Refused(Refusal::WouldNotSuffice { together, deficit: reading.deficit() });
         }
         // Shared memory ranks only when nothing else is worth killing: every backend of a database counts the same.
-        let best =
-            self.best(tasks, min_size, Task::size).or_else(|| self.best(tasks, min_size, Task::size_with_shared));
+        let best = self
+            .best(tasks, min_size, Task::size)
+            .map(|index| (index, Task::size as fn(&Task) -> u64))
+            .or_else(|| Some((self.best(tasks, min_size, Task::size_with_shared)?, Task::size_with_shared as _)));
         match best {
-            Some(index) => self.alone_or_with_its_group(tasks, index),
+            Some((index, size)) => self.alone_or_with_its_group(tasks, index, size(&tasks.list[index])),
             None if !all_seen => Choice::NeedAll,
-            None => self
-                .largest_group(tasks, min_size)
+            None => [Tier::Ordinary, Tier::Avoid, Tier::Unread]
+                .into_iter()
+                .find_map(|last| self.largest_group(tasks, min_size, last))
                 .unwrap_or(Choice::Refused(Refusal::NothingWorthKilling { largest: largest.unwrap_or(0), min_size })),
         }
     }
@@ -337,34 +352,59 @@ impl Chooser {
         all.into_iter().map(|(index, _, _)| index).collect()
     }
 
-    fn alone_or_with_its_group(&mut self, tasks: &Tasks, index: usize) -> Choice {
+    fn alone_or_with_its_group(&mut self, tasks: &Tasks, index: usize, size: u64) -> Choice {
         self.members.clear();
         let task = &tasks.list[index];
-        let mut victim = self.victim(tasks, index);
+        let mut victim = Victim { size, ..self.victim(tasks, index) };
         let Some((group, why)) = self.group_of(task, tasks) else { return Choice::Victim(victim) };
         if tasks.depth != Depth::All {
             return Choice::NeedAll;
         }
-        let within = |t: &Task| tasks.cgroup_path(t).is_some_and(|path| is_within(path, group));
-        let somebody_must_live =
-            tasks.list.iter().zip(&self.verdicts).any(|(t, verdict)| {
-                within(t) && matches!(verdict, Verdict::Excluded(why) if *why != Exclusion::SetAside)
-            });
-        // A task lost from the table may be one that must live.
-        if somebody_must_live || tasks.lost_some {
+        // Whoever is perhaps protected dies with nobody who is not.
+        let sum = self.gather(tasks, group, false, victim.tier.max(Tier::Avoid));
+        if !sum.whole {
+            self.members.clear();
             victim.spared_group = true;
             return Choice::Victim(victim);
         }
-        let mut sum = Sum::default();
-        for (i, t) in tasks.list.iter().enumerate().filter(|(_, t)| within(t)) {
-            sum.add(i, t, &tasks.list);
-            self.members.push(t.id);
-        }
         victim.cgroup = CgroupPath::new(group);
-        victim.size = sum.size;
-        victim.swap = sum.swap;
-        victim.group = Some(Group { members: sum.eligible, why, whole: true });
+        sum.describe(&mut victim, why);
         Choice::Victim(victim)
+    }
+
+    /// Lists as members the tasks in a cgroup that may die: those of this tier or better, in exactly this cgroup
+    /// (`leaf`) or in what is below it too.
+    fn gather(&mut self, tasks: &Tasks, group: &[u8], leaf: bool, last_tier: Tier) -> Sum {
+        self.members.clear();
+        // A task lost from the table may be one that must live.
+        let mut sum = Sum { whole: group.len() > 1 && !tasks.lost_some, ..Sum::default() };
+        for (index, (task, verdict)) in tasks.list.iter().zip(&self.verdicts).enumerate() {
+            let path = tasks.cgroup_path(task);
+            // One whose cgroup could not be read may be in there.
+            let inside = path.is_none_or(|p| is_within(p, group));
+            let member = path.is_some_and(|p| if leaf { p == group } else { inside });
+            match verdict {
+                Verdict::Eligible(tier, _) if member && *tier <= last_tier => {
+                    sum.add(index, task, &tasks.list);
+                    self.members.push(task.id);
+                }
+                // It was sent SIGKILL, or can't be sent any signal.
+                Verdict::Excluded(Exclusion::SetAside) => {}
+                Verdict::Eligible(..) | Verdict::Excluded(_) => sum.whole &= !inside,
+            }
+        }
+        sum
+    }
+
+    /// The group of an earlier choice as it is now, for who is judged now; `None` when nobody is left of it.
+    pub fn regroup(&mut self, tasks: &Tasks, victim: &Victim) -> Option<Victim> {
+        let (group, path) = victim.group.zip(victim.cgroup.as_ref())?;
+        let leaf = group.why == GroupWhy::ManySmall;
+        let sum = self.gather(tasks, path.as_bytes(), leaf, victim.tier.max(Tier::Avoid));
+        let largest = sum.largest?;
+        let mut now = Victim { cgroup: victim.cgroup, tier: victim.tier, ..self.victim(tasks, largest) };
+        sum.describe(&mut now, group.why);
+        Some(now)
     }
 
     fn group_of<'t>(&self, task: &Task, tasks: &'t Tasks) -> Option<(&'t [u8], GroupWhy)> {
@@ -377,37 +417,23 @@ impl Chooser {
         (self.target == TargetKind::Cgroup && path.len() > 1).then_some((path, GroupWhy::Configured))
     }
 
-    /// The eligible tasks of the cgroup that holds most, when together they are worth killing.
-    fn largest_group(&mut self, tasks: &Tasks, min_size: u64) -> Option<Choice> {
+    /// The tasks up to this tier of the cgroup that holds most of them, when together they are worth killing.
+    fn largest_group(&mut self, tasks: &Tasks, min_size: u64, last_tier: Tier) -> Option<Choice> {
         self.groups.clear();
         self.groups.resize(tasks.cgroups.len().min(self.groups.capacity()), Sum::default());
-        for (index, task, _) in eligible(tasks, &self.verdicts) {
-            if let Some(sum) = task.cgroup.and_then(|id| self.groups.get_mut(Cgroups::index(id))) {
+        for (index, task, tier) in eligible(tasks, &self.verdicts) {
+            if tier <= last_tier
+                && let Some(sum) = task.cgroup.and_then(|id| self.groups.get_mut(Cgroups::index(id)))
+            {
                 sum.add(index, task, &tasks.list);
             }
         }
         let (id, sum) = tasks.cgroups.ids().zip(&self.groups).max_by_key(|(_, sum)| sum.size)?;
-        let (sum, largest) = (*sum, sum.largest.filter(|_| sum.size >= min_size)?);
-        let whole = self.fill_members(tasks, id);
-        let mut victim = self.victim(tasks, largest);
-        victim.size = sum.size;
-        victim.swap = sum.swap;
-        victim.group = Some(Group { members: sum.eligible, why: GroupWhy::ManySmall, whole });
+        let largest = sum.largest.filter(|_| sum.size >= min_size)?;
+        let sum = self.gather(tasks, tasks.cgroups.path(id), true, last_tier);
+        let mut victim = Victim { tier: last_tier, ..self.victim(tasks, largest) };
+        sum.describe(&mut victim, GroupWhy::ManySmall);
         Some(Choice::Victim(victim))
-    }
-
-    /// Lists the eligible tasks of exactly this cgroup; returns whether they are all there are in it and below it.
-    fn fill_members(&mut self, tasks: &Tasks, id: CgroupId) -> bool {
-        self.members.clear();
-        let path = tasks.cgroups.path(id);
-        let mut whole = path.len() > 1 && !tasks.lost_some;
-        for (task, verdict) in tasks.list.iter().zip(&self.verdicts) {
-            match verdict {
-                Verdict::Eligible(..) if task.cgroup == Some(id) => self.members.push(task.id),
-                _ => whole &= !tasks.cgroup_path(task).is_some_and(|p| is_within(p, path)),
-            }
-        }
-        whole
     }
 
     fn victim(&self, tasks: &Tasks, index: usize) -> Victim {
@@ -432,6 +458,13 @@ impl Chooser {
 }
 
 impl Sum {
+    /// Makes the victim stand for the group.
+    fn describe(&self, victim: &mut Victim, why: GroupWhy) {
+        victim.size = self.size;
+        victim.swap = self.swap;
+        victim.group = Some(Group { members: self.eligible, why, whole: self.whole });
+    }
+
     fn add(&mut self, index: usize, task: &Task, list: &[Task]) {
         self.size = self.size.saturating_add(task.size());
         self.swap = self.swap.saturating_add(task.swap.unwrap_or(0));
