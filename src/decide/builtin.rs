@@ -225,4 +225,16 @@ mod tests {
             assert!(text.len() <= 15, "{text}");
         }
     }
+
+    #[test]
+    fn the_lists_know_their_names() {
+        for name in ["systemd", "systemd-journal", "sshd", "sshd-session", "tmux: server", "dbus-daemon", "hogwatch"] {
+            assert!(find(PROTECT, name.as_bytes()).is_some(), "{name}");
+        }
+        for name in ["sshdx", "xsshd", "python3", "systemd1", "hog", ""] {
+            assert_eq!(find(PROTECT, name.as_bytes()), None, "{name}");
+        }
+        assert!(find(AVOID, b"Xorg").is_some() && find(AVOID, b"gnome-shell").is_some());
+        assert_eq!(find(AVOID, b"Xorgy"), None);
+    }
 }
