@@ -9,7 +9,11 @@ set -uo pipefail
 readonly SCENARIO_LIMIT=90
 readonly SOAK_LIMIT=3600
 
-mkdir -p "$LAB" "$LAB/log" "$TMPDIR"
+# A memory disk of the lab's own: /run takes no programs.
+mkdir "$LAB"
+mount -t tmpfs -o mode=755 lab "$LAB"
+mkdir "$LAB/log" "$TMPDIR"
+mkdir -m 1777 "$LAB/progress"
 # Bash takes `read -t` on a pipe nobody writes to as a sleep that starts no process.
 mkfifo "$LAB/quiet"
 # Binaries the scenarios start are read now: not first when the machine is out of memory.
@@ -49,10 +53,10 @@ dump() {
     tail -n 60 "$LAB/log/$1"
     echo "--- journal of hogwatch"
     timeout 20 journalctl -q --no-pager -o short-precise --after-cursor="$(<"$LAB/cursor")" \
-      -u hogwatch.service -u hogwatch-dryrun.service + _COMM=hogwatch | tail -n 40
+      _COMM=hogwatch + _SYSTEMD_UNIT=hogwatch.service + UNIT=hogwatch.service + USER_UNIT=hogwatch.service | tail -n 40
     echo "--- memory"
     grep -E '^(Mem|Swap)' /proc/meminfo
-    ps -eo pid,uid,rss,oom_score_adj,comm --sort=-rss | head -n 8
+    ps -eo pid,uid,rss,comm --sort=-rss | head -n 8
     echo "--- kernel"
     dmesg | tail -n 12
   } 2>&1 | sed 's/^/| /'

@@ -65,7 +65,8 @@ memory() {
 # below PERCENT: MemAvailable is at or below it.
 below() { (( $(memory MemAvailable) * 100 <= $1 * $(memory MemTotal) )); }
 
-drop_caches() { echo 3 > /proc/sys/vm/drop_caches; }
+# 1 + 2: page cache and slabs; 4: without a line in the kernel's log.
+drop_caches() { echo 7 > /proc/sys/vm/drop_caches; }
 
 # How often the kernel's OOM killer has killed since boot.
 oom_kills() {
@@ -79,20 +80,21 @@ expect_no_kernel_oom() { same "kernel OOM kills" "$OOM_KILLS" "$(oom_kills)"; }
 
 # --- hogs: each in a unit hog-NAME.service, so that systemd tells how it ended ----------------------------------------
 
-# hog NAME ARGUMENTS...: starts one (helpers/hog.c). HOG_PROPERTIES holds more settings for its unit, HOG_BINARY
-# another file to run.
-HOG_PROPERTIES=()
+# hog NAME [-p SETTING]... ARGUMENTS...: starts one (helpers/hog.c), with these settings for its unit. HOG_BINARY is the
+# file to run.
 HOG_BINARY=$BIN/hog
 hog() {
-  local name=$1; shift
-  systemd-run --quiet --unit="hog-$name" -p Type=exec -p OOMScoreAdjust=0 "${HOG_PROPERTIES[@]}" \
-    "$HOG_BINARY" --progress "$LAB/progress-$name" "$@" || fail "could not start hog $name"
+  local name=$1 settings=(); shift
+  while [[ $1 == -p ]]; do settings+=(-p "$2"); shift 2; done
+  # RemainAfterExit: SIGTERM is a clean end to systemd, which forgets such a unit at once otherwise.
+  systemd-run --quiet --unit="hog-$name" -p Type=exec -p RemainAfterExit=yes -p OOMScoreAdjust=0 "${settings[@]}" \
+    "$HOG_BINARY" --progress "$LAB/progress/$name" "$@" || fail "could not start hog $name"
 }
 
 hog_pid() { systemctl show -P MainPID "hog-$1.service"; }
 
 # reached NAME WORD: the hog wrote "paused" or "there".
-reached() { grep -qs "^$2" "$LAB/progress-$1"; }
+reached() { grep -qs "^$2" "$LAB/progress/$1"; }
 
 # hog_at NAME WORD: waits until it did.
 hog_at() { wait_for 30 reached "$1" "$2" || fail "hog $1 was not '$2' after 30 s"; }
@@ -103,12 +105,15 @@ resume() { kill -USR1 "$(hog_pid "$1")"; }
 alive() { [[ -d /proc/$1 ]]; }
 gone() { [[ ! -d /proc/$1 ]]; }
 
-# ended_by NAME: the signal that ended it ("TERM", "KILL"), or "exit".
+# ended_by NAME: "SIGTERM", "SIGKILL" ..., "exit", or "nothing" while it lives.
 ended_by() {
   local code status
-  code=$(systemctl show -P ExecMainCode "hog-$1.service")
-  status=$(systemctl show -P ExecMainStatus "hog-$1.service")
-  if [[ $code == 2 || $code == 3 ]]; then kill -l "$status"; else echo exit; fi
+  { read -r code; read -r status; } < <(systemctl show --value -p ExecMainCode -p ExecMainStatus "hog-$1.service")
+  case $code in
+    0) echo nothing ;;
+    1) echo exit ;;
+    *) echo "SIG$(kill -l "$status")" ;;
+  esac
 }
 
 # foretell PID: explain's first candidate, and its victim, must be PID. Called just before a kill.
@@ -150,7 +155,7 @@ config() { mkdir -p /etc/hogwatch/hogwatch.toml.d; cat > /etc/hogwatch/hogwatch.
 unit_setting() { mkdir -p "/run/systemd/system/$1.d"; cat > "/run/systemd/system/$1.d/50-lab.conf"; systemctl daemon-reload; }
 
 start_guard() {
-  systemctl start "$GUARD" || { systemctl status --no-pager "$GUARD"; fail "$GUARD did not start"; }
+  systemctl start "$GUARD" || { systemctl status --no-pager "$GUARD" || true; fail "$GUARD did not start"; }
 }
 
 guard_pid() { systemctl show -P MainPID "$GUARD"; }
@@ -222,39 +227,44 @@ freeze() {
 thaw() { [[ -f $LAB/thawer ]] || return 0; fsfreeze --unfreeze / 2>/dev/null; kill "$(<"$LAB/thawer")" 2>/dev/null; rm -f "$LAB/thawer"; return 0; }
 
 journald_pid() { systemctl show -P MainPID systemd-journald.service; }
-# stop_journald: it reads nothing more, and its socket is full.
+# stop_journald: it reads nothing more, and its sockets are full.
 stop_journald() {
   kill -STOP "$(journald_pid)"
-  echo "ok: journald stopped, its socket took $("$BIN/fill_journal") more entries"
+  echo "ok: journald stopped, its sockets took $("$BIN/fill_journal" | xargs) more entries"
 }
 continue_journald() { kill -CONT "$(journald_pid)"; }
 
-# restore: whatever the scenario left, the machine is as it was after the boot.
+# restore: whatever the scenario left, the machine is as it was after the boot. Each step only where there is something to
+# do: systemctl takes its time here.
 restore() {
   thaw
   continue_journald
-  as_alice systemctl --user --quiet disable --now hogwatch.service
-  as_alice systemctl --user --quiet stop 'hog-*.service'
-  as_alice systemctl --user reset-failed
-  rm -rf /home/alice/.config/hogwatch /home/alice/.local/state/hogwatch
-  systemctl --quiet disable hogwatch.service hogwatch-dryrun.service
-  systemctl kill --signal=KILL 'hog-*.service' 'hogwatch*.service'
-  systemctl stop hogwatch.service hogwatch-dryrun.service earlyoom.service 'hog-*.service' lab-earlyoom.service
+  if [[ -d /run/user/$ALICE/hogwatch || -d /home/alice/.config ]]; then
+    as_alice systemctl --user --quiet disable --now hogwatch.service
+    as_alice systemctl --user --quiet stop 'hog-*.service'
+    as_alice systemctl --user reset-failed
+    rm -rf /home/alice/.config /home/alice/.local /run/user/$ALICE/hogwatch
+  fi
+  systemctl kill --signal=KILL 'hog-*.service' 2>/dev/null
+  systemctl stop 'hog*.service' earlyoom.service lab-earlyoom.service 2>/dev/null
   local group
   for group in /sys/fs/cgroup/lab-*/; do
     [[ -d $group ]] || continue
     echo 1 > "$group/cgroup.kill"
     wait_for 5 rmdir "$group"
   done
-  rm -rf /run/systemd/system/*hog*.d /run/systemd/system/band.slice
-  systemctl daemon-reload
-  systemctl stop band.slice
+  if [[ -n $(find /etc/systemd/system -name 'hogwatch*') ]]; then systemctl --quiet disable hogwatch.service hogwatch-dryrun.service; fi
+  if [[ -n $(find /run/systemd/system -name 'hogwatch*.d' -o -name band.slice) ]]; then
+    rm -rf /run/systemd/system/hogwatch*.d /run/systemd/system/band.slice
+    systemctl daemon-reload
+    systemctl stop band.slice
+  fi
   systemctl reset-failed
   if grep -q zram /proc/swaps; then swapoff /dev/zram0; fi
   [[ ! -d /sys/module/zram ]] || modprobe -r zram
   rm -rf /etc/hogwatch /var/lib/hogwatch* /run/hogwatch*
   cp -r --no-preserve=ownership /lab/root/etc/hogwatch /etc/
-  rm -rf "$LAB"/progress-* "$LAB"/*.json "$LAB"/copies
+  rm -rf "$LAB"/progress/* "$LAB"/*.json "$LAB"/copies
   drop_caches
 }
 
@@ -269,8 +279,8 @@ left_behind() {
   grep -q '^State:.T' "/proc/$(journald_pid)/status" && echo -n "journald stopped; "
   return 0
 }
-# A scenario may leave some caches that can't be dropped; a hog or a tmpfs file is larger.
-memory_is_back() { (( $(memory MemAvailable) >= $(<"$LAB/baseline") - 32 )); }
+# The kernel keeps some of what it took (slabs, caches of dead cgroups); a hog or a file in memory is larger.
+memory_is_back() { (( $(memory MemAvailable) >= $(<"$LAB/baseline") - 64 )); }
 
 # --- as a program: one scenario --------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ one=$(hog_pid one)
 bystanders
 resume one
 wait_for 20 gone "$one" || fail "the hog lives 20 s after it went on: the built-in 5 % is not in force"
-expect_only_victim "$one" one TERM
+expect_only_victim "$one" one SIGTERM
 
 systemctl stop "$GUARD"
 config <<TOML

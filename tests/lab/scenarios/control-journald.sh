@@ -1,17 +1,13 @@
-# The control for journald-stuck: earlyoom, same settings, with its log pipe full. Small socket buffers and earlyoom's own
-# debug lines fill it in seconds instead of hours.
-# suites: trixie
-buffer=$(</proc/sys/net/core/wmem_default)
-echo 4608 > /proc/sys/net/core/wmem_default
-earlyoom_control -d
-echo "$buffer" > /proc/sys/net/core/wmem_default
-hog big --pause 15 --to 4
+# The control for journald-stuck: earlyoom, same settings, logging to syslog. Asserts only that the situation was there.
+# suites: bookworm trixie
+earlyoom_control --syslog
+hog big --pause 10 --to 4
 hog_at big paused
 victim=$(hog_pid big)
 stop_journald
-pause 5
 resume big
-if wait_for 12 gone "$victim"; then outcome="the hog was ended by SIG$(ended_by big)"; else outcome="the hog lives 12 s later"; fi
-expect "the hog to have reached its level" reached big there
+if wait_for 12 gone "$victim"; then outcome="was ended by $(ended_by big)"; else outcome="lives 12 s after it went on"; fi
+expect "the machine to have run low" test "$outcome" != "was ended by exit"
+expect "the hog to have reached 5 %" eval 'reached big there || gone "$victim"'
+note "$(earlyoom_version): the hog $outcome, kernel OOM kills: $(( $(oom_kills) - OOM_KILLS ))"
 continue_journald
-note "$(earlyoom_version): $outcome, $(( $(oom_kills) - OOM_KILLS )) kernel OOM kills"

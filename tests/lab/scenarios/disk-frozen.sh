@@ -17,4 +17,4 @@ expect "the disk to be frozen still" alive "$toucher"
 thaw
 wait "$toucher"
 rm /var/lib/lab-frozen
-expect_only_victim "$victim" big TERM
+expect_only_victim "$victim" big SIGTERM

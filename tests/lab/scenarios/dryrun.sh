@@ -13,7 +13,7 @@ expect "the hog to live on under the shadow guard" stays 3 alive "$one"
 start_guard
 same "the shadow guard beside the armed one" active "$(systemctl is-active "$shadow")"
 wait_for 15 gone "$one" || fail "the hog lives 15 s after the armed guard started"
-same "what ended the first hog" TERM "$(ended_by one)"
+same "what ended the first hog" SIGTERM "$(ended_by one)"
 wait_for 10 entry exited _SYSTEMD_UNIT="$GUARD" HOGWATCH_PID="$one" || fail "the armed guard has no exited entry"
 systemctl stop "$GUARD"
 

@@ -3,9 +3,8 @@
 mkdir "$LAB/copies"
 cp "$BIN/hog" "$LAB/copies/sshd"
 start_guard
-HOG_BINARY=$LAB/copies/sshd HOG_PROPERTIES=(-p User=alice) hog impostor --size 400
-pause 0.5
-wait_for 20 not below 65 || true
+HOG_BINARY=$LAB/copies/sshd hog impostor -p User=alice --size 400
+hog_at impostor there
 impostor=$(hog_pid impostor)
 hog big --pause 10 --to 4
 hog_at big paused
@@ -13,4 +12,4 @@ foretell "$impostor"
 bystanders
 resume big
 wait_for 20 gone "$impostor" || fail "the impostor lives 20 s after the hog went on"
-expect_only_victim "$impostor" impostor TERM
+expect_only_victim "$impostor" impostor SIGTERM

@@ -8,7 +8,7 @@ foretell "$victim"
 bystanders
 resume big
 wait_for 20 gone "$victim" || fail "the hog lives 20 s after it went on"
-expect_only_victim "$victim" big TERM
+expect_only_victim "$victim" big SIGTERM
 entries term | jq .
 
 same "UID" 0 "$(field term UID)"

@@ -7,7 +7,7 @@ echo 1 > "$group/memory.oom.group"
 member() { ( echo 0 > /proc/self/oom_score_adj; echo "$BASHPID" > "$group/cgroup.procs"; exec "$BIN/hog" "$@" ) & }
 member --size 60; small=$!
 member --size 120; middle=$!
-member --pause 10 --to 4 --progress "$LAB/progress-group"; large=$!
+member --pause 10 --to 4 --progress "$LAB/progress/group"; large=$!
 hog_at group paused
 foretell "$large"
 bystanders

@@ -18,7 +18,7 @@ foretell "$scratch"
 bystanders
 resume plain
 wait_for 20 gone "$scratch" || fail "the preferred one lives 20 s after the hog went on"
-expect_only_victim "$scratch" scratch TERM
+expect_only_victim "$scratch" scratch SIGTERM
 pause 4
 foretell "$plain"
 resume plain

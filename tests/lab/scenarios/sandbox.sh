@@ -5,7 +5,7 @@ config <<TOML
 grace = "2s"
 TOML
 start_guard
-hog big --ignore-term --pause 10 --to 4
+hog big --ignore-term --pause 10 --to 4.5
 hog_at big paused
 victim=$(hog_pid big)
 bystanders
@@ -14,7 +14,7 @@ tracer=$!
 pause 1
 resume big
 wait_for 40 gone "$victim" || fail "the hog lives 40 s after it went on"
-expect_only_victim "$victim" big KILL
+expect_only_victim "$victim" big SIGKILL
 kill "$tracer"
 wait "$tracer" || true
 cat "$LAB/strace.json"

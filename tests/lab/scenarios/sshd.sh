@@ -15,5 +15,5 @@ expect "explain to list sshd as excluded" jq -e --argjson p "$wayin" '.excluded 
 bystanders
 resume big
 wait_for 20 gone "$victim" || fail "the hog lives 20 s after it went on"
-expect_only_victim "$victim" big TERM
+expect_only_victim "$victim" big SIGTERM
 systemctl stop hog-wayin

@@ -12,5 +12,5 @@ foretell "$victim"
 bystanders
 resume big
 wait_for 40 gone "$victim" || fail "the hog lives 40 s after it went on"
-expect_only_victim "$victim" big TERM
+expect_only_victim "$victim" big SIGTERM
 note "free swap at the kill: $(journal HOGWATCH_EVENT=term | head -n 1 | jq -r .MESSAGE)"

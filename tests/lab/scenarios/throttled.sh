@@ -16,7 +16,7 @@ band=/sys/fs/cgroup/band.slice
 expect "the guard to sit in band.slice" grep -q "$(guard_pid)" "$band/$GUARD/cgroup.procs"
 hog big --pause 20 --to 4
 hog_at big paused
-HOG_PROPERTIES=(-p Slice=band.slice) hog plateau --size 92
+hog plateau -p Slice=band.slice --size 92
 stuck() { (( $(<"$band/memory.current") > 80 * 1048576 * 104 / 100 )); }
 wait_for 25 stuck || fail "band.slice never got past its memory.high: $(<"$band/memory.current")"
 pause 2
@@ -31,6 +31,6 @@ expect "band.slice to be throttled all the while" stuck
 systemctl kill --signal=KILL hog-plateau.service
 wait_for 10 entry exited
 expect_entry term "$victim"
-same "what ended hog big" TERM "$(ended_by big)"
+same "what ended hog big" SIGTERM "$(ended_by big)"
 expect_no_kernel_oom
 note "the hog was gone $took ms after it went on; decided in $(field term DECIDE_USEC) us"

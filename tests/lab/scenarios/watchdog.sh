@@ -9,7 +9,7 @@ pid=$(guard_pid)
 freeze
 stop_journald
 # Gives the guard something to say, to an ear that does not hear.
-hog big --pause 12 --to 7
+hog big --to 7
 hog_at big there
 expect "the guard to run for 14 s while journald and the disk are stuck" stays 14 alive "$pid"
 continue_journald

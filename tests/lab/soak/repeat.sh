@@ -12,9 +12,9 @@ for (( round = 1; round <= ROUNDS; round++ )); do
   victim=$(hog_pid "r$round")
   resume "r$round"
   wait_for 20 gone "$victim" || fail "round $round: the hog lives 20 s after it went on"
-  same "what ended the hog of round $round" TERM "$(ended_by "r$round")"
+  same "what ended the hog of round $round" SIGTERM "$(ended_by "r$round")"
   (( round > 1 )) || { first_resident=$(resident) first_descriptors=$(descriptors); }
-  systemctl reset-failed "hog-r$round.service"
+  systemctl stop "hog-r$round.service"
   pause 3
 done
 same "guard's pid" "$guard" "$(guard_pid)"
