@@ -57,8 +57,13 @@ dump() {
     echo "--- memory"
     grep -E '^(Mem|Swap)' /proc/meminfo
     ps -eo pid,uid,rss,comm --sort=-rss | head -n 8
+    echo "--- threads of hogwatch: name, what it waits in"
+    local task
+    for task in $(systemctl show -P MainPID hogwatch.service | sed 's#.*#/proc/&/task/*#'); do
+      [[ ! -d $task ]] || echo "$(<"$task/comm"): $(<"$task/wchan") $(head -n 6 "$task/stack" | sed 's/^[^ ]* //; s/+.*//' | xargs)"
+    done
     echo "--- kernel"
-    dmesg | tail -n 12
+    dmesg | grep -v 'systemd-journald.*sync journal\|systemd-ssh-generator' | tail -n 6
   } 2>&1 | sed 's/^/| /'
 }
 

@@ -62,6 +62,9 @@ memory() {
   return 1
 }
 
+# share PERCENT: of MemTotal, in MiB.
+share() { echo $(( $1 * $(memory MemTotal) / 100 )); }
+
 # below PERCENT: MemAvailable is at or below it.
 below() { (( $(memory MemAvailable) * 100 <= $1 * $(memory MemTotal) )); }
 
@@ -127,7 +130,7 @@ foretell() {
 # Everything that runs outside the lab's own unit: "PID NAME" lines. Left out: kernel threads, and helpers that end when
 # they have nothing to do.
 processes() {
-  ps -eo pid=,ppid=,cgroup=,comm= | while read -r pid ppid cgroup name; do
+  ps -eo pid=,ppid=,cgroup:200=,comm= | while read -r pid ppid cgroup name; do
     [[ $ppid == 2 || $pid == 2 || $cgroup == */lab.service* ]] && continue
     [[ $name =~ ^(\(?udev-worker|systemd-udevd|systemd-userwor|systemd-hostnam|systemd-timedat|\(sd-|ps$) ]] && continue
     echo "$pid $name"

@@ -2,7 +2,7 @@
 # suites: bookworm trixie
 mkdir "$LAB/copies"
 cp "$BIN/hog" "$LAB/copies/sshd"
-HOG_BINARY=$LAB/copies/sshd hog wayin --size 400
+HOG_BINARY=$LAB/copies/sshd hog wayin --size "$(share 45)"
 hog_at wayin there
 earlyoom_control
 hog big --to 4

@@ -4,7 +4,7 @@
 shadow=hogwatch-dryrun.service
 systemctl start "$shadow" || fail "$shadow did not start"
 bystanders
-hog one --to 4
+hog one --to 4.7
 hog_at one there
 one=$(hog_pid one)
 wait_for 10 entry term _SYSTEMD_UNIT="$shadow" || fail "no term entry of the shadow guard"

@@ -3,7 +3,7 @@
 mkdir "$LAB/copies"
 cp "$BIN/hog" "$LAB/copies/sshd"
 start_guard
-HOG_BINARY=$LAB/copies/sshd hog impostor -p User=alice --size 400
+HOG_BINARY=$LAB/copies/sshd hog impostor -p User=alice --size "$(share 45)"
 hog_at impostor there
 impostor=$(hog_pid impostor)
 hog big --pause 10 --to 4

@@ -7,9 +7,9 @@ avoid = ["^keepme$"]
 protect = ["^sacred$"]
 TOML
 start_guard
-hog keepme --name keepme --size 330
-hog sacred --name sacred --size 100
-hog scratch --name scratch --size 80
+hog keepme --name keepme --size "$(share 38)"
+hog sacred --name sacred --size "$(share 10)"
+hog scratch --name scratch --size "$(share 8)"
 for name in keepme sacred scratch; do hog_at "$name" there; done
 hog plain --pause 11 --to 4
 hog_at plain paused

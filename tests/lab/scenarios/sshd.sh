@@ -3,7 +3,7 @@
 mkdir "$LAB/copies"
 cp "$BIN/hog" "$LAB/copies/sshd"
 start_guard
-HOG_BINARY=$LAB/copies/sshd hog wayin --size 400
+HOG_BINARY=$LAB/copies/sshd hog wayin --size "$(share 45)"
 hog_at wayin there
 wayin=$(hog_pid wayin)
 same "name of the large process" sshd "$(<"/proc/$wayin/comm")"

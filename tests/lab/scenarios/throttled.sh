@@ -16,8 +16,8 @@ band=/sys/fs/cgroup/band.slice
 expect "the guard to sit in band.slice" grep -q "$(guard_pid)" "$band/$GUARD/cgroup.procs"
 hog big --pause 20 --to 4
 hog_at big paused
-hog plateau -p Slice=band.slice --size 92
-stuck() { (( $(<"$band/memory.current") > 80 * 1048576 * 104 / 100 )); }
+hog plateau -p Slice=band.slice --size 84
+stuck() { (( $(<"$band/memory.current") > 80 * 1048576 * 103 / 100 )); }
 wait_for 25 stuck || fail "band.slice never got past its memory.high: $(<"$band/memory.current")"
 pause 2
 victim=$(hog_pid big)

@@ -4,7 +4,7 @@
 as_alice systemctl --user --quiet enable --now hogwatch.service || fail "alice's hogwatch did not start"
 alices=$(as_alice systemctl --user show -P MainPID hogwatch.service)
 same "owner of alice's guard" alice "$(stat -c %U "/proc/$alices")"
-hog root --size 350
+hog root --size "$(share 45)"
 hog_at root there
 alices_hog() { as_alice systemd-run --user --quiet --unit="hog-$1" -p Type=exec "$BIN/hog" "${@:2}"; }
 alices_hog mine --pause 10 --to 4
