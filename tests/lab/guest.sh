@@ -52,7 +52,7 @@ dump() {
   {
     tail -n 60 "$LAB/log/$1"
     echo "--- journal of hogwatch"
-    timeout 20 journalctl -q --no-pager -o short-precise --after-cursor="$(<"$LAB/cursor")" \
+    log -o short-precise \
       _COMM=hogwatch + _SYSTEMD_UNIT=hogwatch.service + UNIT=hogwatch.service + USER_UNIT=hogwatch.service | tail -n 40
     echo "--- memory"
     grep -E '^(Mem|Swap)' /proc/meminfo

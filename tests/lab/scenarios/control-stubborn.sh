@@ -7,4 +7,4 @@ hog_at big there
 wait_for 15 control_said "sending SIGTERM to" || fail "earlyoom never saw the hog"
 pause 15
 note "$(earlyoom_version): 15 s after SIGTERM the hog was ended by $(ended_by big)"
-journalctl -q --no-pager -o cat --after-cursor="$(<"$LAB/cursor")" -u lab-earlyoom
+log -o cat -u lab-earlyoom

@@ -35,4 +35,4 @@ for event in start term exited; do
 done
 expect "no forged field" not eval '[[ -n $(journal HOGWATCH_A=1) ]]'
 same "lines of the message" 1 "$(field term MESSAGE | wc -l)"
-expect "the catalog to explain it" eval 'journalctl -q --no-pager -x --after-cursor="$(<"$LAB/cursor")" HOGWATCH_EVENT=term | grep -q "^░░ Subject:"'
+expect "the catalog to explain it" eval 'log -x HOGWATCH_EVENT=term | grep -q "Subject:"'

@@ -27,8 +27,7 @@ config <<TOML
 term = "banana"
 TOML
 expect "systemctl reload to fail with a broken file" not systemctl reload "$GUARD"
-expect "the journal to say which file and line" wait_for 5 eval \
-  'journalctl -q -o cat --after-cursor="$(<"$LAB/cursor")" -u "$GUARD" | grep -q "50-lab.toml:2:"'
+expect "the journal to say which file and line" wait_for 5 logged "50-lab.toml:2:" -u "$GUARD"
 same "is-active after a broken file" active "$(systemctl is-active "$GUARD")"
 same "pid after a broken file" "$pid" "$(guard_pid)"
 same "reloads taken" 1 "$(count reload)"
