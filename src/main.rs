@@ -1,1 +1,5 @@
-fn main() {}
+//! The `hogwatch` program: see [`hogwatch::cli`].
+
+fn main() -> std::process::ExitCode {
+    hogwatch::cli::main()
+}

@@ -1,0 +1,48 @@
+//! The command line, and which command answers it.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{config, daemon, explain, status};
+use crate::config::BuiltIns;
+use crate::decide::builtin;
+
+/// A memory guard for Linux: acts before the machine freezes, and says what it did.
+#[derive(Debug, Parser)]
+#[command(name = "hogwatch", version, arg_required_else_help = true, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  hogwatch explain               who would be killed now, and why
+  hogwatch status                memory, pressure, limits and the last acts
+  hogwatch daemon --dry-run      watch, decide and report, but signal nobody
+  hogwatch config check          whether /etc/hogwatch/hogwatch.toml is good
+
+Exit status: 0 done, 1 failed, 2 usage, 78 bad configuration; more under `hogwatch COMMAND --help`.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the guard in the foreground (a service manager starts it so)
+    Daemon(daemon::DaemonArgs),
+    /// Check the configuration, show where each value comes from, or import earlyoom's
+    Config(config::ConfigArgs),
+    /// Who would be killed now, and why
+    Explain(explain::ExplainArgs),
+    /// Memory, pressure, limits and the last acts
+    Status(status::StatusArgs),
+}
+
+/// Parses the command line and runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Daemon(args) => daemon::run(&args),
+        Command::Config(args) => config::run(&args, &BuiltIns { protect: builtin::PROTECT, avoid: builtin::AVOID }),
+        Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => status::run(&args),
+    }
+}

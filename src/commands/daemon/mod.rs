@@ -1,0 +1,192 @@
+//! `hogwatch daemon`: the guard, in the foreground.
+
+mod clerk;
+mod guard;
+mod lock;
+mod others;
+mod reader;
+mod scout;
+mod snapshot;
+mod tell;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::act::Actor;
+use crate::act::reaper::Reaper;
+use crate::config::{self, Config, Places};
+use crate::decide::Engine;
+use crate::decide::rules::Rules;
+use crate::host::process::Missing;
+use crate::host::{Host, Roots, clock, memory};
+use crate::observe::Faults;
+use crate::observe::limits::{EnclosingReader, Hierarchy};
+use crate::observe::machine::MachineReader;
+use crate::report::status::StatusOptions;
+use crate::report::{Event, EventKind, LevelFilter, Output, Reporter, ReporterOptions, Text, systemd};
+
+use super::{EXIT_CONFIG, own_self, users};
+pub use lock::runtime_dir;
+pub use snapshot::snapshot;
+
+use guard::{Guard, Parts};
+use lock::{Lock, LockError};
+
+/// Options of `hogwatch daemon`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  hogwatch daemon --dry-run            watch this machine and say what would be done
+  hogwatch daemon --config my.toml     run with this file instead of /etc/hogwatch/hogwatch.toml
+  systemctl enable --now hogwatch      the usual way")]
+pub struct DaemonArgs {
+    /// Use this file instead of the default one; it must be good
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Decide and report everything, signal nobody
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How long the reporter may take at the end to write what it still has.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// −1000 is "never": the kernel's OOM killer must not take the guard while it is at work.
+const OWN_OOM_SCORE_ADJ: i32 = -1000;
+
+/// The guard comes before whatever keeps the machine busy.
+const OWN_NICE: i32 = -20;
+
+/// Runs the guard until SIGTERM or SIGINT.
+#[must_use]
+pub fn run(args: &DaemonArgs) -> ExitCode {
+    memory::frugal_allocator();
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(error)) => {
+            eprintln!("{error}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+        Err(Failure::Other(what)) => {
+            eprintln!("hogwatch: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Failure {
+    Config(config::Error),
+    Other(String),
+}
+
+fn start(args: &DaemonArgs) -> Result<(), Failure> {
+    let cannot = |what: &str| {
+        let what = what.to_owned();
+        move |e: std::io::Error| Failure::Other(format!("{what}: {e}"))
+    };
+    let places = Places::of_this_process();
+    let mut started = config::at_start(args.config.as_deref(), &places).map_err(Failure::Config)?;
+    let runtime = lock::runtime_dir(args.dry_run);
+    let lock = match runtime.as_deref().map(Lock::take) {
+        Some(Err(LockError::Held(pid))) => {
+            return Err(Failure::Other(format!(
+                "another hogwatch daemon is running already (pid {pid}); stop it first, or look at it with `hogwatch status`"
+            )));
+        }
+        Some(Ok(lock)) => Ok(lock),
+        Some(Err(LockError::Io(e))) => Err(e.to_string()),
+        None => Err("no runtime directory (neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set)".to_owned()),
+    };
+
+    let host = Host::open(&Roots::default()).map_err(cannot("/proc can't be opened"))?;
+    let machine = MachineReader::open(&host).map_err(cannot("/proc/meminfo can't be opened"))?;
+    let hierarchy = Hierarchy::of(&host);
+    let enclosing = EnclosingReader::open(&host, hierarchy, is_own_unit());
+    let own = own_self(&host);
+    let adjusted = fit(&mut started.config, &machine);
+    let rules = Rules::new(&started.config.victim, users()).map_err(|e| Failure::Other(e.to_string()))?;
+
+    let status = lock.is_ok().then(|| runtime.as_deref().map(StatusOptions::in_dir)).flatten();
+    let options = ReporterOptions {
+        output: Output::choose(Some(clock::utc_offset)),
+        dry_run: args.dry_run,
+        status,
+        diagnostics: LevelFilter::OFF,
+    };
+
+    // Everything the guard itself needs exists from here on; what follows is locked in memory as it stands.
+    let missing = Missing::probe();
+    let engine = Engine::new(&started.config, rules, own);
+    let mut guard = Guard::new(Parts {
+        actor: Actor::new(hierarchy, missing),
+        dry_run: args.dry_run,
+        enclosing,
+        engine,
+        hierarchy,
+        host,
+        journal_every: started.config.journal.every,
+        machine,
+        own,
+    })
+    .map_err(cannot("the guard can't be set up"))?;
+    guard.rehearse();
+    let locked = memory::lock_all();
+
+    let (sender, reporter) = Reporter::start(options).map_err(cannot("the reporter can't be started"))?;
+    let degraded = |reason: std::fmt::Arguments<'_>| {
+        sender.send(&Event { reason: Text::format(reason), ..Event::new(EventKind::Degraded) });
+    };
+    if let Some(problem) = &started.problem {
+        sender.send(&Event { reason: Text::from_bytes(problem.as_bytes()), ..Event::new(EventKind::ConfigRejected) });
+    }
+    for change in &adjusted {
+        degraded(format_args!("{change}"));
+    }
+    if let Err(why) = &lock {
+        degraded(format_args!("no lock: a second daemon would not notice this one ({why})"));
+    }
+    if !missing.is_nothing() {
+        degraded(format_args!("{missing}"));
+    }
+    protect_self(&guard, locked, &degraded);
+    guard.arm(sender, Reaper::start().ok(), args.config.clone(), places, started.last_good);
+
+    let _ = systemd::ready();
+    let ended = guard.watch();
+    let _ = systemd::stopping();
+    guard.say_stop();
+    drop(guard);
+    reporter.stop(LAST_WORDS);
+    drop(lock);
+    ended.map_err(cannot("the guard's loop failed"))
+}
+
+/// Settles what of the thresholds depends on how much memory there is.
+pub fn fit(config: &mut Config, machine: &MachineReader) -> Vec<String> {
+    let Ok(seen) = machine.read(false, &mut Faults::default()) else { return Vec::new() };
+    config.fit(seen.meminfo.mem_total, seen.meminfo.swap_total.unwrap_or(0))
+}
+
+/// Makes the guard hard to kill and to starve. Each of it is best effort: a plain user has none of it.
+fn protect_self(guard: &Guard, locked: std::io::Result<()>, degraded: &impl Fn(std::fmt::Arguments<'_>)) {
+    let adj = guard.lower_own_oom_score(OWN_OOM_SCORE_ADJ);
+    let nice = memory::set_own_nice(OWN_NICE);
+    let wanted = [
+        ("locked in memory (CAP_IPC_LOCK)", locked),
+        ("exempt from the kernel's OOM killer (CAP_SYS_RESOURCE)", adj),
+        ("at high priority (CAP_SYS_NICE)", nice),
+    ];
+    let denied: Vec<_> = wanted.iter().filter(|(_, result)| result.is_err()).map(|(what, _)| *what).collect();
+    if !denied.is_empty() {
+        degraded(format_args!("hogwatch itself is not {}: the system unit has these rights", denied.join(", ")));
+    }
+}
+
+/// Whether systemd started us as a service: then the innermost cgroup is our own unit.
+fn is_own_unit() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some()
+        && std::fs::read_to_string("/proc/self/cgroup")
+            .is_ok_and(|text| text.lines().any(|line| line.ends_with(".service")))
+}

@@ -1,0 +1,39 @@
+//! One file a subcommand; each reads as a story.
+
+pub mod config;
+pub mod daemon;
+pub mod explain;
+pub mod status;
+
+use crate::decide::victim::Own;
+use crate::host::Host;
+use crate::host::process::may_signal_others;
+
+/// Exit status for a bad configuration (`EX_CONFIG` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Who this process is, as far as it matters for whom it may kill.
+#[must_use]
+pub fn own_self(host: &Host) -> Own {
+    let status = host.proc.read(c"self/status", &mut [0; 4096]).map(may_signal_others);
+    Own {
+        pid: nix::unistd::getpid().as_raw(),
+        uid: nix::unistd::geteuid().as_raw(),
+        may_signal_others: status.unwrap_or(false),
+    }
+}
+
+/// The names of user ids, for `user:` patterns: `/etc/passwd` only, because asking directory services could block.
+#[must_use]
+pub fn users() -> Vec<(u32, Box<[u8]>)> {
+    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    passwd
+        .split(|b| *b == b'\n')
+        .filter_map(|line| {
+            let mut fields = line.split(|b| *b == b':');
+            let name = fields.next()?;
+            let uid = std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()?;
+            Some((uid, name.into()))
+        })
+        .collect()
+}

@@ -1,0 +1,162 @@
+//! Loading: the file, its drop-ins, merged in order; every problem found is reported.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::places::Places;
+use super::problem::{Error, Problem, Source};
+use super::types::Config;
+use super::{files, levels, reader, schema};
+
+/// A good configuration, and where each value of it came from. Who only wants to act on it keeps `config` and drops
+/// the rest.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The merged configuration.
+    pub config: Config,
+    pub(super) sources: Vec<Source>,
+    pub(super) origins: Origins,
+}
+
+impl Loaded {
+    /// The files it was merged from, in order; none means that the built-in defaults apply.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().map(|s| s.path.as_path())
+    }
+
+    /// The keys that a file sets but this version does not act on yet, as `livelock.after`.
+    pub fn not_acted_on(&self) -> Vec<String> {
+        let set = self.origins.set.iter();
+        let inactive = set.filter(|s| schema::NOT_ACTED_ON.contains(&s.section));
+        let mut keys: Vec<String> = inactive.map(|s| format!("{}.{}", s.section, s.key)).collect();
+        keys.dedup();
+        keys
+    }
+}
+
+/// Loads the configuration: the file `explicit` (which must be there) or else the default one of `places` (which need
+/// not), then its drop-ins `<file>.d/*.toml` in the order of their names. Nothing there at all means the defaults.
+///
+/// # Errors
+/// Everything wrong in any of the files.
+pub fn load(explicit: Option<&Path>, places: &Places) -> Result<Loaded, Error> {
+    let mut loader = Loader::default();
+    match (explicit, &places.file) {
+        (Some(file), _) => {
+            loader.add_found(files::read(file).map(Some));
+            loader.add_drop_ins(file);
+        }
+        (None, Some(file)) => {
+            loader.add_found(files::read_if_there(file));
+            loader.add_drop_ins(file);
+        }
+        (None, None) => {}
+    }
+    loader.finish()
+}
+
+/// Loads one file by itself, without drop-ins; none when it is not there.
+pub(super) fn load_alone(file: &Path) -> Result<Option<Loaded>, Error> {
+    let Some(source) = files::read_if_there(file)? else {
+        return Ok(None);
+    };
+    let mut loader = Loader::default();
+    loader.add(source);
+    loader.finish().map(Some)
+}
+
+/// Loads from text, as if it stood in the file `name`.
+///
+/// # Errors
+/// Everything wrong in the text.
+pub fn load_text(name: &Path, text: &str) -> Result<Loaded, Error> {
+    let mut loader = Loader::default();
+    loader.add(Source { path: name.to_owned(), text: text.to_owned() });
+    loader.finish()
+}
+
+/// Where a value was set: the source's index, and the bytes of the value there.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) source: usize,
+    pub(super) span: Range<usize>,
+}
+
+/// That a key, or an item of a list that files add to, was set.
+#[derive(Clone, Debug)]
+struct Setting {
+    pub(super) section: &'static str,
+    pub(super) key: &'static str,
+    pub(super) place: Place,
+}
+
+/// Where the values of a configuration came from.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    /// Every key that a file sets, in the order in which it was read.
+    set: Vec<Setting>,
+    /// Section and key of the defaults that gave way to a value that was set.
+    pub(super) adjusted: Vec<(&'static str, &'static str)>,
+}
+
+impl Origins {
+    pub(super) fn add(&mut self, section: &'static str, key: &'static str, place: Place) {
+        self.set.push(Setting { section, key, place });
+    }
+
+    /// Where the items of a list were set, in its order.
+    pub(super) fn all<'s>(&'s self, section: &'s str, key: &'s str) -> impl DoubleEndedIterator<Item = &'s Place> {
+        let same = move |s: &&Setting| s.section == section && s.key == key;
+        self.set.iter().filter(same).map(|s| &s.place)
+    }
+
+    /// Where the value that counts was set: the last place; none when it is the default.
+    pub(super) fn of<'s>(&'s self, section: &'s str, key: &'s str) -> Option<&'s Place> {
+        self.all(section, key).next_back()
+    }
+}
+
+#[derive(Default)]
+struct Loader {
+    config: Config,
+    sources: Vec<Source>,
+    origins: Origins,
+    problems: Error,
+}
+
+impl Loader {
+    fn add_found(&mut self, found: Result<Option<Source>, Problem>) {
+        match found {
+            Ok(Some(source)) => self.add(source),
+            Ok(None) => {}
+            Err(problem) => self.problems.add(|| problem),
+        }
+    }
+
+    fn add_drop_ins(&mut self, file: &Path) {
+        let drop_ins: Vec<PathBuf> = match files::drop_ins(file) {
+            Ok(drop_ins) => drop_ins,
+            Err(problem) => return self.problems.add(|| problem),
+        };
+        for path in drop_ins {
+            self.add_found(files::read(&path).map(Some));
+        }
+    }
+
+    /// Merges one file over what was read before.
+    fn add(&mut self, source: Source) {
+        let index = self.sources.len();
+        reader::read(&source, index, &mut self.config, &mut self.origins, &mut self.problems);
+        self.sources.push(source);
+    }
+
+    fn finish(mut self) -> Result<Loaded, Error> {
+        if self.problems.is_empty() {
+            levels::check(&mut self.config, &mut self.origins, &self.sources, &mut self.problems);
+        }
+        match self.problems.is_empty() {
+            true => Ok(Loaded { config: self.config, sources: self.sources, origins: self.origins }),
+            false => Err(self.problems),
+        }
+    }
+}

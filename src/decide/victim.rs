@@ -1,0 +1,454 @@
+//! Who it will be: every process judged, the eligible ones ranked.
+
+use crate::config::{self, Amount, Order, TargetKind};
+use crate::observe::cgroups::{CgroupId, CgroupPath, Cgroups, Preference, is_within};
+use crate::observe::{Comm, Depth, Observation, Task, TaskId, Tasks};
+
+use super::measure::Reading;
+use super::rules::{Rule, Rules, Says};
+
+/// Whether and how early a process may be chosen. In the order in which they are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// In the admin's `prefer` list.
+    Prefer,
+    /// In no list.
+    Ordinary,
+    /// In an `avoid` list, or marked so for systemd-oomd.
+    Avoid,
+    /// Perhaps protected: a `protect` pattern asks for what could not be read.
+    Unread,
+}
+
+/// Why a process may not be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// pid 1: everything would go with it.
+    Init,
+    /// hogwatch itself.
+    Own,
+    /// `oom_score_adj` is −1000: whoever set it wants it never killed.
+    NeverKill,
+    /// Outside the cgroup whose limit fired.
+    OutsideLimit,
+    /// Another user's, and this guard may not signal it.
+    NotPermitted,
+    /// It did not die of an earlier SIGKILL.
+    SetAside,
+    /// systemd's `ManagedOOMPreference=omit`.
+    Omit,
+    /// Protected by this rule.
+    Protected(Rule),
+}
+
+/// A process judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be chosen.
+    Eligible(Tier, Says),
+    /// It may not.
+    Excluded(Exclusion),
+}
+
+/// A victim: one process, or the tasks of one cgroup together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Victim {
+    /// The process, or the largest member of the group.
+    pub id: TaskId,
+    /// Its name.
+    pub comm: Comm,
+    /// Whose it is.
+    pub uid: Option<u32>,
+    /// Where it lives; for a group, the group.
+    pub cgroup: Option<CgroupPath>,
+    /// What killing it should free, in bytes: anonymous memory and swap, of the group together.
+    pub size: u64,
+    /// Of that, swap.
+    pub swap: u64,
+    /// Its `oom_score_adj`.
+    pub oom_score_adj: Option<i32>,
+    /// How it was ranked.
+    pub tier: Tier,
+    /// A group: who dies with it.
+    pub group: Option<Group>,
+    /// A group kill was due, but the group holds somebody who must not die.
+    pub spared_group: bool,
+}
+
+/// A group of tasks as one victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How many.
+    pub members: u32,
+    /// Why the whole group.
+    pub why: GroupWhy,
+    /// Every task in the cgroup and below it is a member, so `cgroup.kill` may end it.
+    pub whole: bool,
+}
+
+/// Why a group dies as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupWhy {
+    /// `memory.oom.group` = 1: the kernel would do the same.
+    OomGroup,
+    /// `victim.target = "cgroup"`.
+    Configured,
+    /// No single process is worth killing, all of this cgroup together are (a fork bomb).
+    ManySmall,
+}
+
+/// What came of choosing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// This one.
+    Victim(Victim),
+    /// It takes the whole process table to decide.
+    NeedAll,
+    /// Nobody.
+    Refused(Refusal),
+}
+
+/// Why nobody is killed. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No process is eligible at all.
+    NobodyEligible,
+    /// The largest eligible process, and the largest cgroup's tasks together, are below `min_size`.
+    NothingWorthKilling {
+        /// The largest process.
+        largest: u64,
+        /// What would have been enough.
+        min_size: u64,
+    },
+    /// Killing every eligible process would not bring back what is missing: something else holds the memory.
+    WouldNotSuffice {
+        /// All of them together.
+        together: u64,
+        /// What is missing.
+        deficit: u64,
+    },
+    /// Three kills in a row changed nothing.
+    NoGain,
+}
+
+/// This guard, as far as it matters for who may be chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Own {
+    /// Its pid.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+    /// Whether it may signal other users' processes.
+    pub may_signal_others: bool,
+}
+
+/// Chooses victims. All its memory is there from the start; it grows only in [`Chooser::reserve`].
+#[derive(Debug)]
+pub struct Chooser {
+    own: Own,
+    rules: Rules,
+    min_size: Amount,
+    order: Order,
+    target: TargetKind,
+    verdicts: Vec<Verdict>,
+    groups: Vec<Sum>,
+    members: Vec<TaskId>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    size: u64,
+    swap: u64,
+    eligible: u32,
+    largest: Option<usize>,
+}
+
+impl Chooser {
+    /// A chooser by these rules.
+    #[must_use]
+    pub fn new(own: Own, victim: &config::Victim, rules: Rules) -> Self {
+        Self {
+            own,
+            rules,
+            min_size: victim.min_size,
+            order: victim.order,
+            target: victim.target,
+            verdicts: Vec::new(),
+            groups: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+
+    /// Takes the rules of another configuration and hands back the old ones, for somebody else to drop.
+    pub fn reconfigure(&mut self, victim: &config::Victim, rules: Rules) -> Rules {
+        self.min_size = victim.min_size;
+        self.order = victim.order;
+        self.target = victim.target;
+        std::mem::replace(&mut self.rules, rules)
+    }
+
+    /// Makes room for a table of this capacity. Allocates, so only while the machine is healthy.
+    pub fn reserve(&mut self, tasks: &Tasks) {
+        let grow = |have: usize, want: usize| want.saturating_sub(have);
+        self.verdicts.reserve(grow(self.verdicts.len(), tasks.list.capacity()));
+        self.members.reserve(grow(self.members.len(), tasks.list.capacity()));
+        self.groups.reserve(grow(self.groups.len(), tasks.cgroups.capacity()));
+    }
+
+    /// Whether command lines and executables are to be read beforehand.
+    #[must_use]
+    pub fn wants_details(&self) -> bool {
+        self.rules.want_details()
+    }
+
+    /// What is worth killing in this scope, in bytes.
+    #[must_use]
+    pub fn min_size(&self, reading: &Reading) -> u64 {
+        self.min_size.of(reading.total)
+    }
+
+    /// How much of the process table a choice in this scope needs at first.
+    #[must_use]
+    pub fn need(&self, reading: &Reading) -> crate::observe::Need {
+        let depth = match self.target {
+            TargetKind::Process => Depth::Large { floor: self.min_size(reading) },
+            TargetKind::Cgroup => Depth::All,
+        };
+        crate::observe::Need { depth, oom_score: self.order == Order::Badness }
+    }
+
+    /// The members of the group chosen last.
+    #[must_use]
+    pub fn members(&self) -> &[TaskId] {
+        &self.members
+    }
+
+    /// The verdicts of the last judgement, in the order of the tasks.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.verdicts
+    }
+
+    /// Judges every process: may it be chosen for the sake of this scope?
+    pub fn judge(
+        &mut self,
+        tasks: &Tasks,
+        obs: &Observation<'_>,
+        reading: &Reading,
+        set_aside: impl Fn(TaskId) -> bool,
+    ) {
+        self.verdicts.clear();
+        for task in &tasks.list {
+            let verdict = match self.exclusion(task, tasks, reading, &set_aside) {
+                Some(why) => Verdict::Excluded(why),
+                None => match self.rules.judge(task, &tasks.cgroups, obs.details) {
+                    Says::Protect(rule) => Verdict::Excluded(Exclusion::Protected(rule)),
+                    says @ Says::Unread(_) => Verdict::Eligible(Tier::Unread, says),
+                    says @ Says::Avoid(_) => Verdict::Eligible(Tier::Avoid, says),
+                    // The mark is systemd's way of saying "avoid"; an explicit `prefer` of the admin's is stronger.
+                    says @ Says::Prefer(_) => Verdict::Eligible(Tier::Prefer, says),
+                    says @ Says::Nothing if preference(task, &tasks.cgroups) == Preference::Avoid => {
+                        Verdict::Eligible(Tier::Avoid, says)
+                    }
+                    says @ Says::Nothing => Verdict::Eligible(Tier::Ordinary, says),
+                },
+            };
+            self.verdicts.push(verdict);
+        }
+    }
+
+    fn exclusion(
+        &self,
+        task: &Task,
+        tasks: &Tasks,
+        reading: &Reading,
+        set_aside: &impl Fn(TaskId) -> bool,
+    ) -> Option<Exclusion> {
+        if task.id.pid == 1 {
+            Some(Exclusion::Init)
+        } else if task.id.pid == self.own.pid {
+            Some(Exclusion::Own)
+        } else if !reading.whose.holds(tasks.cgroup_path(task)) {
+            Some(Exclusion::OutsideLimit)
+        } else if task.oom_score_adj == Some(-1000) {
+            Some(Exclusion::NeverKill)
+        } else if !self.own.may_signal_others && task.uid != Some(self.own.uid) {
+            Some(Exclusion::NotPermitted)
+        } else if set_aside(task.id) {
+            Some(Exclusion::SetAside)
+        } else if preference(task, &tasks.cgroups) == Preference::Omit {
+            Some(Exclusion::Omit)
+        } else {
+            None
+        }
+    }
+
+    /// Chooses among the judged: [`Chooser::judge`] comes first.
+    pub fn choose(&mut self, tasks: &Tasks, reading: &Reading) -> Choice {
+        let min_size = self.min_size(reading);
+        let eligible = || eligible(tasks, &self.verdicts);
+        let together = eligible().fold(tasks.small.bytes, |sum, (_, t, _)| sum.saturating_add(t.size_with_shared()));
+        let largest = eligible().map(|(_, t, _)| t.size()).max();
+        let all_seen = tasks.depth == Depth::All;
+        if largest.is_none() && tasks.small.count == 0 {
+            return Choice::Refused(Refusal::NobodyEligible);
+        }
+        if together < reading.deficit() {
+            return Choice::Refused(Refusal::WouldNotSuffice { together, deficit: reading.deficit() });
+        }
+        // Shared memory ranks only when nothing else is worth killing: every backend of a database counts the same.
+        let best =
+            self.best(tasks, min_size, Task::size).or_else(|| self.best(tasks, min_size, Task::size_with_shared));
+        match best {
+            Some(index) => self.alone_or_with_its_group(tasks, index),
+            None if !all_seen => Choice::NeedAll,
+            None => self
+                .largest_group(tasks, min_size)
+                .unwrap_or(Choice::Refused(Refusal::NothingWorthKilling { largest: largest.unwrap_or(0), min_size })),
+        }
+    }
+
+    /// The position of the first in rank among those of at least `min_size`.
+    fn best(&self, tasks: &Tasks, min_size: u64, size: impl Fn(&Task) -> u64) -> Option<usize> {
+        eligible(tasks, &self.verdicts)
+            .filter(|(_, task, _)| size(task) >= min_size)
+            .min_by_key(|(_, task, tier)| self.rank(task, *tier, size(task)))
+            .map(|(index, _, _)| index)
+    }
+
+    /// Lower comes first. The pid decides last, so that the order is the same at every look.
+    fn rank(&self, task: &Task, tier: Tier, size: u64) -> (Tier, std::cmp::Reverse<(u32, u64, u64)>, i32) {
+        let score = match self.order {
+            Order::Size => 0,
+            Order::Badness => task.oom_score.unwrap_or(0),
+        };
+        (tier, std::cmp::Reverse((score, size, task.shmem.unwrap_or(0))), task.id.pid)
+    }
+
+    /// Positions of all eligible tasks in the order they would be taken, for people to read. Allocates.
+    #[must_use]
+    pub fn ranked(&self, tasks: &Tasks, reading: &Reading) -> Vec<usize> {
+        let min_size = self.min_size(reading);
+        let worth = |t: &Task| t.size() >= min_size;
+        let any = eligible(tasks, &self.verdicts).any(|(_, t, _)| worth(t));
+        let size = |t: &Task| if any { t.size() } else { t.size_with_shared() };
+        let mut all: Vec<_> = eligible(tasks, &self.verdicts).collect();
+        all.sort_by_key(|(_, t, tier)| (size(t) < min_size, self.rank(t, *tier, size(t))));
+        all.into_iter().map(|(index, _, _)| index).collect()
+    }
+
+    fn alone_or_with_its_group(&mut self, tasks: &Tasks, index: usize) -> Choice {
+        self.members.clear();
+        let task = &tasks.list[index];
+        let mut victim = self.victim(tasks, index);
+        let Some((group, why)) = self.group_of(task, tasks) else { return Choice::Victim(victim) };
+        if tasks.depth != Depth::All {
+            return Choice::NeedAll;
+        }
+        let within = |t: &Task| tasks.cgroup_path(t).is_some_and(|path| is_within(path, group));
+        let somebody_must_live =
+            tasks.list.iter().zip(&self.verdicts).any(|(t, verdict)| {
+                within(t) && matches!(verdict, Verdict::Excluded(why) if *why != Exclusion::SetAside)
+            });
+        // A task lost from the table may be one that must live.
+        if somebody_must_live || tasks.lost_some {
+            victim.spared_group = true;
+            return Choice::Victim(victim);
+        }
+        let mut sum = Sum::default();
+        for (i, t) in tasks.list.iter().enumerate().filter(|(_, t)| within(t)) {
+            sum.add(i, t, &tasks.list);
+            self.members.push(t.id);
+        }
+        victim.cgroup = CgroupPath::new(group);
+        victim.size = sum.size;
+        victim.swap = sum.swap;
+        victim.group = Some(Group { members: sum.eligible, why, whole: true });
+        Choice::Victim(victim)
+    }
+
+    fn group_of<'t>(&self, task: &Task, tasks: &'t Tasks) -> Option<(&'t [u8], GroupWhy)> {
+        let id = task.cgroup?;
+        let path = tasks.cgroups.path(id);
+        if let Some(len) = tasks.cgroups.facts(id).oom_group {
+            return Some((&path[..usize::from(len)], GroupWhy::OomGroup));
+        }
+        // The root is no group: with it would go the machine.
+        (self.target == TargetKind::Cgroup && path.len() > 1).then_some((path, GroupWhy::Configured))
+    }
+
+    /// The eligible tasks of the cgroup that holds most, when together they are worth killing.
+    fn largest_group(&mut self, tasks: &Tasks, min_size: u64) -> Option<Choice> {
+        self.groups.clear();
+        self.groups.resize(tasks.cgroups.len().min(self.groups.capacity()), Sum::default());
+        for (index, task, _) in eligible(tasks, &self.verdicts) {
+            if let Some(sum) = task.cgroup.and_then(|id| self.groups.get_mut(Cgroups::index(id))) {
+                sum.add(index, task, &tasks.list);
+            }
+        }
+        let (id, sum) = tasks.cgroups.ids().zip(&self.groups).max_by_key(|(_, sum)| sum.size)?;
+        let (sum, largest) = (*sum, sum.largest.filter(|_| sum.size >= min_size)?);
+        let whole = self.fill_members(tasks, id);
+        let mut victim = self.victim(tasks, largest);
+        victim.size = sum.size;
+        victim.swap = sum.swap;
+        victim.group = Some(Group { members: sum.eligible, why: GroupWhy::ManySmall, whole });
+        Some(Choice::Victim(victim))
+    }
+
+    /// Lists the eligible tasks of exactly this cgroup; returns whether they are all there are in it and below it.
+    fn fill_members(&mut self, tasks: &Tasks, id: CgroupId) -> bool {
+        self.members.clear();
+        let path = tasks.cgroups.path(id);
+        let mut whole = path.len() > 1 && !tasks.lost_some;
+        for (task, verdict) in tasks.list.iter().zip(&self.verdicts) {
+            match verdict {
+                Verdict::Eligible(..) if task.cgroup == Some(id) => self.members.push(task.id),
+                _ => whole &= !tasks.cgroup_path(task).is_some_and(|p| is_within(p, path)),
+            }
+        }
+        whole
+    }
+
+    fn victim(&self, tasks: &Tasks, index: usize) -> Victim {
+        let task = &tasks.list[index];
+        let tier = match self.verdicts.get(index) {
+            Some(Verdict::Eligible(tier, _)) => *tier,
+            _ => Tier::Ordinary,
+        };
+        Victim {
+            id: task.id,
+            comm: task.comm,
+            uid: task.uid,
+            cgroup: tasks.cgroup_path(task).and_then(CgroupPath::new),
+            size: task.size(),
+            swap: task.swap.unwrap_or(0),
+            oom_score_adj: task.oom_score_adj,
+            tier,
+            group: None,
+            spared_group: false,
+        }
+    }
+}
+
+impl Sum {
+    fn add(&mut self, index: usize, task: &Task, list: &[Task]) {
+        self.size = self.size.saturating_add(task.size());
+        self.swap = self.swap.saturating_add(task.swap.unwrap_or(0));
+        self.eligible = self.eligible.saturating_add(1);
+        if self.largest.is_none_or(|l| list[l].size() < task.size()) {
+            self.largest = Some(index);
+        }
+    }
+}
+
+fn eligible<'a>(tasks: &'a Tasks, verdicts: &'a [Verdict]) -> impl Iterator<Item = (usize, &'a Task, Tier)> {
+    tasks.list.iter().zip(verdicts).enumerate().filter_map(|(index, (task, verdict))| match verdict {
+        Verdict::Eligible(tier, _) => Some((index, task, *tier)),
+        Verdict::Excluded(_) => None,
+    })
+}
+
+fn preference(task: &Task, cgroups: &Cgroups) -> Preference {
+    task.cgroup.map_or(Preference::None, |id| cgroups.facts(id).preference)
+}

@@ -1,0 +1,167 @@
+//! What the daemon does to itself so that it still runs when memory is gone.
+
+use std::io;
+
+use super::dir::Dir;
+
+/// Bytes in a page.
+#[must_use]
+pub fn page_size() -> u64 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|n| u64::try_from(n).ok())
+        .unwrap_or(4096)
+}
+
+/// Clock ticks a second: the unit of `starttime` in `/proc/PID/stat`. 100 on every kernel since 2.6 (`USER_HZ`).
+#[must_use]
+pub fn ticks_per_second() -> u64 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
+        .ok()
+        .flatten()
+        .and_then(|n| u64::try_from(n).ok())
+        .unwrap_or(100)
+}
+
+/// Makes the C allocator frugal: one arena for all threads instead of 64 MiB of address space (and, once locked, 132 KiB
+/// of memory) for each, and a heap that grows in small steps. Call before the first thread is started.
+pub fn frugal_allocator() {
+    /// Bytes by which the heap grows at a time: four pages, against glibc's 128 KiB.
+    const TOP_PAD: libc::c_int = 16 * 1024;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes two integers and is called before any other thread exists.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_TOP_PAD, TOP_PAD);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, TOP_PAD * 4);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, TOP_PAD / 2);
+    }
+}
+
+/// Locks the daemon into memory (`mlockall(2)`), so that no page fault of the guard waits for a disk that the trouble
+/// keeps busy: the whole program as it is, and whatever is touched from now on. Rehearse first: memory that was set aside
+/// but never touched costs nothing and is not locked.
+///
+/// # Errors
+/// `EPERM`/`ENOMEM` when `RLIMIT_MEMLOCK` does not allow it and `CAP_IPC_LOCK` is missing.
+pub fn lock_all() -> io::Result<()> {
+    give_back();
+    if let Ok(maps) = std::fs::read("/proc/self/maps") {
+        release_dead_stack(&maps);
+        touch_program(&maps);
+    }
+    touch_stack();
+    // SAFETY: mlockall takes flags only; it changes how pages are kept, not what is in them.
+    let rc = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Returns what the allocator holds but nobody uses (left over from reading the configuration) to the kernel.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim touches free memory only and may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Gives back the part of this thread's stack that start-up used and the guard will not: reading the command line and
+/// compiling patterns goes deeper than any step of the guard.
+fn release_dead_stack(maps: &[u8]) {
+    /// Below the present frame: what this function itself and the call may use.
+    const MARGIN: usize = 16 * 1024;
+    let local = 0_u8;
+    let here = std::ptr::from_ref(&local).expose_provenance();
+    let stack = maps.split(|b| *b == b'\n').filter_map(range).find(|(start, end)| (*start..*end).contains(&here));
+    let Some((start, _)) = stack else { return };
+    let end = here.saturating_sub(MARGIN) / 4096 * 4096;
+    if end > start {
+        // SAFETY: stacks grow downwards, so nothing lives below the present frame and the margin; the range is part of
+        // the mapping of this very stack. Its pages read as zero when they are used again.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Reads a byte of every page of the program and its libraries, so that all of it is resident.
+fn touch_program(maps: &[u8]) {
+    for (start, end) in maps.split(|b| *b == b'\n').filter_map(file_mapping) {
+        for page in (start..end).step_by(4096) {
+            // SAFETY: the kernel has just said that this range of our own address space is mapped from a file and
+            // readable, and no other thread exists yet that could unmap it. Nothing is made of the byte.
+            unsafe { std::ptr::with_exposed_provenance::<u8>(page).read_volatile() };
+        }
+    }
+}
+
+/// The address range that a line of `/proc/self/maps` begins with (`proc_pid_maps(5)`).
+fn range(line: &[u8]) -> Option<(usize, usize)> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (start, end) = line.split_ascii_whitespace().next()?.split_once('-')?;
+    Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+}
+
+/// The range, if it is a readable mapping of a file.
+fn file_mapping(line: &[u8]) -> Option<(usize, usize)> {
+    let mut columns = std::str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
+    let readable = columns.next()?.starts_with('r');
+    let path = columns.nth(3)?;
+    (readable && path.starts_with('/')).then(|| range(line)).flatten()
+}
+
+/// Uses the stack once as deep as it will be used, so that the pages exist before they are needed.
+#[inline(never)]
+fn touch_stack() {
+    /// A scan inside a step inside the loop, by the frame sizes of a release build, with room to spare.
+    const DEPTH: usize = 48 * 1024;
+    let mut room = [0u8; DEPTH];
+    for byte in room.iter_mut().step_by(4096) {
+        *byte = 1;
+    }
+    std::hint::black_box(&room);
+}
+
+/// Sets `oom_score_adj` of this process (−1000..=1000, `proc(5)`): −1000 and the kernel never chooses it.
+///
+/// # Errors
+/// `EACCES` for lowering it without `CAP_SYS_RESOURCE`.
+pub fn set_own_oom_score_adj(proc: &Dir, adj: i32) -> io::Result<()> {
+    let mut text = [0u8; 8];
+    let len = {
+        use std::io::Write;
+        let mut rest = &mut text[..];
+        write!(rest, "{adj}")?;
+        8 - rest.len()
+    };
+    proc.write(c"self/oom_score_adj", &text[..len])
+}
+
+/// Raises this process's scheduling priority to `nice` (−20..=19).
+///
+/// # Errors
+/// `EACCES`/`EPERM` without `CAP_SYS_NICE`.
+pub fn set_own_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: setpriority takes three integers; which = PRIO_PROCESS, who = 0 is the calling process.
+    let rc = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_readable_mappings_of_files_are_touched() {
+        let file = b"7f00000000-7f00002000 r-xp 00001000 fe:00 42   /usr/bin/hog watch";
+        assert_eq!(file_mapping(file), Some((0x7f_0000_0000, 0x7f_0000_2000)));
+        for other in [
+            "7f00000000-7f00002000 ---p 00001000 fe:00 42   /usr/bin/hogwatch",
+            "7f00000000-7f00002000 rw-p 00000000 00:00 0 ",
+            "7f00000000-7f00002000 r--p 00000000 00:00 0    [vvar]",
+            "7f00000000 r-xp 0 0 0 /x",
+            "",
+        ] {
+            assert_eq!(file_mapping(other.as_bytes()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Says what happened, without ever making the guard wait.
+//!
+//! The guard fills an [`Event`] and [`EventSender::send`]s it: a copy into a ring of fixed size, which never blocks and
+//! never allocates. Two threads read:
+//! - `hogwatch-journal` writes the journal and nothing else ([`Output`] says where), and may wait for a stuck journald
+//!   as long as it takes;
+//! - `hogwatch-errand` does all the rest that may take time: the status socket, and remarks by `tracing`.
+//!
+//! The contract with readers of the journal is [`EVENTS`]; `docs/journal.md` shows it.
+
+mod diagnostics;
+mod errands;
+mod escape;
+mod event;
+mod field;
+mod journal;
+mod journald;
+mod lines;
+mod output;
+mod queue;
+mod record;
+mod repeats;
+mod sentence;
+mod size;
+pub mod status;
+mod stop;
+pub mod systemd;
+mod table;
+mod text;
+mod time;
+mod unit;
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+pub use escape::Escaped;
+pub use event::{CGROUP_BYTES, CMDLINE_BYTES, COMM_BYTES, Event, EventKind, REASON_BYTES};
+pub use field::Field;
+pub use lines::{LineStyle, UtcOffset};
+pub use output::Output;
+pub use size::Size;
+pub use table::{EVENTS, EventSpec, Priority};
+pub use text::Text;
+pub use tracing::level_filters::LevelFilter;
+pub use unit::unit_of;
+
+use diagnostics::Diagnostics;
+use errands::{ErrandsThread, LATEST_EVENTS};
+use field::Origin;
+use journal::JournalThread;
+use queue::Queue;
+use repeats::Repeats;
+use status::server::Server;
+use status::{Shared, Snapshot, StatusOptions};
+use stop::Stop;
+
+/// An act is three or four entries: with what the socket itself queues this holds the acts of a bad minute while
+/// journald is stuck. 40 KiB of the daemon's memory, which is all there is at hand when it is needed.
+const JOURNAL_SLOTS: usize = 32;
+
+/// The errands thread is only ever busy for a client's deadline (0.2 s).
+const ERRANDS_SLOTS: usize = 8;
+
+/// Stacks are locked in memory, so they are small. Debug builds were seen to pass all tests with 20 and 24 KiB.
+const JOURNAL_STACK: usize = 48 * 1024;
+const ERRANDS_STACK: usize = 64 * 1024;
+
+/// A thread that is past the deadline notices within an attempt to write (250 ms); this is waited for on top.
+const LAST_ATTEMPT: Duration = Duration::from_millis(300);
+
+/// How the reporter is set up.
+#[derive(Clone, Debug)]
+pub struct ReporterOptions {
+    /// Where the entries go: [`Output::choose`].
+    pub output: Output,
+    /// Entries carry `HOGWATCH_DRY_RUN=1` and sentences say "would".
+    pub dry_run: bool,
+    /// The status socket, if there is to be one. A socket that cannot be had is a `degraded` event, not an error.
+    pub status: Option<StatusOptions>,
+    /// Which remarks on hogwatch's own workings are wanted.
+    pub diagnostics: LevelFilter,
+}
+
+/// The guard's end. Belongs to one thread at a time.
+#[derive(Debug)]
+pub struct EventSender {
+    journal: Arc<Queue>,
+    errands: Arc<Queue>,
+    shared: Arc<Shared>,
+    /// The queues are for one writer: not `Sync`.
+    one_writer: PhantomData<Cell<()>>,
+}
+
+impl EventSender {
+    /// Hands over an event and takes its time. Never blocks, never allocates; an event that finds no room is counted,
+    /// and a `dropped` entry says so as soon as the journal takes entries again.
+    pub fn send(&self, event: &Event) {
+        let now = SystemTime::now();
+        self.journal.push(now, event);
+        self.errands.push(now, event);
+    }
+
+    /// Leaves what the guard just saw for whoever asks for the status. Never blocks, never allocates.
+    pub fn publish(&self, snapshot: &Snapshot) {
+        self.shared.publish(snapshot);
+    }
+}
+
+/// The reporter's two threads.
+#[derive(Debug)]
+pub struct Reporter {
+    stop: Arc<Stop>,
+    journal: Worker,
+    errands: Worker,
+}
+
+impl Reporter {
+    /// Starts both threads.
+    ///
+    /// # Errors
+    /// No thread, descriptor or socket could be had.
+    pub fn start(options: ReporterOptions) -> io::Result<(EventSender, Self)> {
+        let origin = Origin { dry_run: options.dry_run, started: SystemTime::now() };
+        let stop = Arc::new(Stop::default());
+        let sender = EventSender {
+            journal: Arc::new(Queue::new(JOURNAL_SLOTS)?),
+            errands: Arc::new(Queue::new(ERRANDS_SLOTS)?),
+            shared: Arc::new(Shared::default()),
+            one_writer: PhantomData,
+        };
+        let writers = options.output.open()?;
+        let server = options.status.and_then(|status| open_status(&status, &sender));
+        let journal = JournalThread {
+            queue: Arc::clone(&sender.journal),
+            stop: Arc::clone(&stop),
+            writers,
+            origin,
+            repeats: Repeats::default(),
+            message: String::new(),
+            lost: 0,
+        };
+        let errands = ErrandsThread {
+            queue: Arc::clone(&sender.errands),
+            stop: Arc::clone(&stop),
+            shared: Arc::clone(&sender.shared),
+            origin,
+            server,
+            latest: VecDeque::with_capacity(LATEST_EVENTS),
+            repeats: Repeats::default(),
+            diagnostics: Diagnostics { level: options.diagnostics, journald: options.output.journald },
+        };
+        let reporter = Self {
+            stop,
+            journal: Worker::start("hogwatch-journal", JOURNAL_STACK, &sender.journal, move || journal.run())?,
+            errands: Worker::start("hogwatch-errand", ERRANDS_STACK, &sender.errands, move || {
+                errands.run();
+                true
+            })?,
+        };
+        Ok((sender, reporter))
+    }
+
+    /// Ends both threads after they have written what they can within `limit`; returns at the latest a moment (0.3 s)
+    /// after it, also when journald is stuck. Whether all was written.
+    pub fn stop(self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        self.stop.request(deadline);
+        let journal = self.journal.end(deadline + LAST_ATTEMPT);
+        let errands = self.errands.end(deadline + LAST_ATTEMPT);
+        journal && errands
+    }
+}
+
+fn open_status(status: &StatusOptions, sender: &EventSender) -> Option<Server> {
+    Server::bind(status)
+        .inspect_err(|error| {
+            let path = status.path.display();
+            sender.send(&Event {
+                reason: Text::format(format_args!(
+                    "no status socket at {path}: {error}; `hogwatch status` has to look by itself"
+                )),
+                ..Event::new(EventKind::Degraded)
+            });
+        })
+        .ok()
+}
+
+/// A thread that can be waited for with a limit.
+#[derive(Debug)]
+struct Worker {
+    /// Whether it did all of its work.
+    thread: JoinHandle<bool>,
+    /// Closed when the thread is done.
+    running: Receiver<()>,
+    queue: Arc<Queue>,
+}
+
+impl Worker {
+    fn start(
+        name: &str,
+        stack: usize,
+        queue: &Arc<Queue>,
+        work: impl FnOnce() -> bool + Send + 'static,
+    ) -> io::Result<Self> {
+        let (guard, running) = mpsc::channel();
+        let thread = Builder::new().name(name.to_owned()).stack_size(stack).spawn(move || {
+            let _until_done = guard;
+            work()
+        })?;
+        Ok(Self { thread, running, queue: Arc::clone(queue) })
+    }
+
+    /// Whether it did all of its work in time; a thread that did not is left to itself.
+    fn end(self, deadline: Instant) -> bool {
+        self.queue.wake();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let in_time = matches!(self.running.recv_timeout(left), Err(mpsc::RecvTimeoutError::Disconnected));
+        in_time && self.thread.join().is_ok_and(|all_done| all_done)
+    }
+}

@@ -1,0 +1,92 @@
+//! `hogwatch status`: what the guard last saw, asked for over a socket.
+//!
+//! The guard leaves a [`Snapshot`] whenever it has looked; the errands thread hands it to whoever connects to
+//! `status.sock`, with the latest events, as one JSON document; [`fetch`] is the asking side.
+
+mod client;
+mod document;
+pub(super) mod server;
+
+use std::sync::{Mutex, PoisonError, TryLockError};
+use std::time::SystemTime;
+
+pub use client::{FetchError, fetch};
+pub use document::{Daemon, SCHEMA, document};
+pub use server::{MAY_READ_GROUP, StatusOptions};
+
+use super::event::CGROUP_BYTES;
+use super::text::Text;
+
+/// How many limits that count a snapshot can name: the nearest ones above the guard, rarely more than two.
+pub const SNAPSHOT_CGROUPS: usize = 4;
+
+/// What "available" is measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The machine's memory.
+    Host,
+    /// The limit of a cgroup, which is scarcer.
+    Cgroup,
+}
+
+/// One cgroup whose limit counts. Sizes in bytes; `None` is "no limit" or "not known".
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CgroupState {
+    /// As in [`super::Event::cgroup`].
+    pub path: Text<CGROUP_BYTES>,
+    /// `memory.current`.
+    pub current: u64,
+    /// `memory.high`.
+    pub high: Option<u64>,
+    /// `memory.max`.
+    pub max: Option<u64>,
+    /// Share of the detector's window in which all of its tasks were stalled, 0 to 100.
+    pub stall_percent: Option<f64>,
+    /// What the livelock detector makes of it.
+    pub state: Option<&'static str>,
+}
+
+/// What the guard saw when it last looked. Sizes in bytes, percents 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Snapshot {
+    /// MemTotal, or the limit (see `scope`).
+    pub memory_total: u64,
+    /// What of it is available.
+    pub memory_available: u64,
+    /// The same in percent, by the configured rule (`percent_of`).
+    pub available_percent: f64,
+    /// What the three above are about.
+    pub scope: Scope,
+    /// SwapTotal.
+    pub swap_total: u64,
+    /// SwapFree.
+    pub swap_free: u64,
+    /// `some avg10` of memory pressure; `None` where the kernel has no PSI.
+    pub psi_some_avg10: Option<f64>,
+    /// `full avg10`.
+    pub psi_full_avg10: Option<f64>,
+    /// The limits that count.
+    pub cgroups: [Option<CgroupState>; SNAPSHOT_CGROUPS],
+}
+
+/// The one place that guard and errands thread share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    latest: Mutex<Option<(SystemTime, Snapshot)>>,
+}
+
+impl Shared {
+    /// Guard's side: leaves the snapshot, unless the reader is just copying the last one; then the next will do.
+    pub fn publish(&self, snapshot: &Snapshot) {
+        let mut latest = match self.latest.try_lock() {
+            Ok(latest) => latest,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        *latest = Some((SystemTime::now(), *snapshot));
+    }
+
+    fn latest(&self) -> Option<(SystemTime, Snapshot)> {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,95 @@
+//! `hogwatch config`: what it prints, where, and its exit status.
+
+use clap::{CommandFactory, Parser};
+use hogwatch::commands::config::{ConfigArgs, Outcome, outcome};
+use hogwatch::config::BuiltIns;
+
+use super::Machine;
+
+#[derive(Parser)]
+#[command(name = "hogwatch")]
+enum Cli {
+    Config(ConfigArgs),
+}
+
+fn run(machine: &Machine, args: &[&str]) -> Outcome {
+    let words = ["hogwatch", "config"].iter().chain(args);
+    let Cli::Config(args) = Cli::try_parse_from(words).unwrap();
+    let built_ins = BuiltIns { protect: &["^sshd$"], avoid: &[] };
+    outcome(&args, &built_ins, &machine.places)
+}
+
+#[test]
+fn check_says_ok_and_which_files_were_read() {
+    let machine = Machine::new();
+    let place = machine.path("hogwatch.toml");
+    let said = run(&machine, &["check"]);
+    assert_eq!(said.status, 0);
+    assert_eq!(said.stdout, format!("ok: no file at {}, the built-in defaults apply\n", place.display()));
+
+    machine.write("hogwatch.toml", "[livelock]\nafter = \"12s\"\n[memory]\nterm = \"6%\"\n");
+    let drop_in = machine.write("hogwatch.toml.d/a.toml", "");
+    let said = run(&machine, &["check"]);
+    assert_eq!(said.status, 0);
+    assert_eq!(said.stdout, format!("ok: {}, {}\n", place.display(), drop_in.display()));
+    assert_eq!(said.stderr, "note: livelock.after is not acted on by this version\n");
+}
+
+#[test]
+fn check_exits_78_on_a_bad_file() {
+    let machine = Machine::new();
+    let path = machine.write("bad.toml", "[memory]\nterm = \"NaN%\"\n");
+    let name = path.to_str().unwrap();
+    let said = run(&machine, &["check", name]);
+    assert_eq!((said.status, said.stdout.as_str()), (78, ""));
+    assert!(said.stderr.starts_with(&format!("{name}:2:8: memory.term: ")), "{}", said.stderr);
+    assert!(said.stderr.ends_with('\n'));
+    let said = run(&machine, &["check", "/nowhere.toml"]);
+    assert_eq!((said.status, said.stdout.as_str()), (78, ""));
+    assert!(said.stderr.starts_with("/nowhere.toml: there is no such file\n"), "{}", said.stderr);
+}
+
+#[test]
+fn show_prints_the_merged_file() {
+    let machine = Machine::new();
+    let said = run(&machine, &["show"]);
+    assert_eq!((said.status, said.stderr.as_str()), (0, ""));
+    assert!(said.stdout.contains("term = \"5%\"  # default\n"), "{}", said.stdout);
+    assert!(said.stdout.ends_with("#   ^sshd$\n\n# built-in avoid list, in force (victim.protect_builtin = true):\n"));
+    let path = machine.write("x.toml", "[memory]\nterm = \"6%\"\n");
+    let name = path.to_str().unwrap();
+    let said = run(&machine, &["show", "--config", name]);
+    assert!(said.stdout.contains(&format!("term = \"6%\"  # {name}:2\n")), "{}", said.stdout);
+    machine.write("x.toml", "x");
+    assert_eq!(run(&machine, &["show", "--config", name]).status, 78);
+}
+
+#[test]
+fn import_takes_a_file_or_options() {
+    let machine = Machine::new();
+    let file = machine.write("earlyoom", "EARLYOOM_ARGS=\"-m 7\"\n");
+    for args in [
+        &["import-earlyoom", file.to_str().unwrap()][..],
+        &["import-earlyoom", "-m", "7"],
+        &["import-earlyoom", "-m 7"],
+        &["import-earlyoom", "EARLYOOM_ARGS=-m 7"],
+    ] {
+        let said = run(&machine, args);
+        assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{args:?}");
+        assert!(said.stdout.contains("\nterm = \"7%\"\n"), "{}", said.stdout);
+    }
+    let said = run(&machine, &["import-earlyoom", "-x"]);
+    assert_eq!((said.status, said.stdout.as_str()), (2, ""));
+    assert!(said.stderr.starts_with("earlyoom has no option \"-x\""), "{}", said.stderr);
+    let said = run(&machine, &["import-earlyoom", "/nowhere"]);
+    assert_eq!((said.status, said.stdout.as_str()), (78, ""));
+    assert!(said.stderr.starts_with("/nowhere: there is no such file\n"), "{}", said.stderr);
+}
+
+#[test]
+fn help_has_examples() {
+    let mut cli = Cli::command();
+    let help = cli.find_subcommand_mut("config").unwrap().render_long_help().to_string();
+    assert!(help.contains("Examples:\n  hogwatch config check"), "{help}");
+    cli.debug_assert();
+}
