@@ -73,8 +73,8 @@ install: $(if $(filter command,$(origin BIN)),,build) ## Installs binary, units,
 	sed 's|/usr/bin/hogwatch|$(PREFIX)/bin/hogwatch|g' systemd/user/hogwatch.service \
 	  | install -D -m 644 /dev/stdin $(DESTDIR)$(userdir)/hogwatch.service
 	install -D -m 644 packaging/hogwatch.sysusers $(DESTDIR)$(sysusers)/hogwatch.conf
-	install -D -m 644 packaging/hogwatch.catalog $(DESTDIR)$(catalog)/hogwatch.catalog
-	install -D -m 644 -t $(DESTDIR)$(docdir) README.md $(wildcard CHANGELOG.md LICENSE-*)
+	install -D -m 644 packaging/catalog/hogwatch.catalog $(DESTDIR)$(catalog)/hogwatch.catalog
+	install -D -m 644 -t $(DESTDIR)$(docdir) README.md ARCHITECTURE.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT docs/*.md
 	install -D -m 644 config/hogwatch.toml $(DESTDIR)$(docdir)/hogwatch.toml
 	@if [ -e $(DESTDIR)$(SYSCONFDIR)/hogwatch/hogwatch.toml ]; then \
 	  echo "kept: $(DESTDIR)$(SYSCONFDIR)/hogwatch/hogwatch.toml (the shipped one is $(docdir)/hogwatch.toml)"; \
