@@ -1,6 +1,6 @@
 # A broken file at the default place: the guard runs all the same, first on the built-in defaults, then on the last good
 # file, and says so at error priority.
-# suites: bookworm trixie
+# suites: trixie
 config <<TOML
 [memory]
 term = "banana"

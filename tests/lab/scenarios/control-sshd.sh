@@ -1,5 +1,5 @@
 # The control for sshd: whom earlyoom, same settings, kills when root's sshd is the largest process.
-# suites: bookworm trixie
+# suites: trixie
 mkdir "$LAB/copies"
 cp "$BIN/hog" "$LAB/copies/sshd"
 HOG_BINARY=$LAB/copies/sshd hog wayin --size "$(share 45)"

@@ -1,6 +1,6 @@
 # The shadow guard: says what it would do, with HOGWATCH_DRY_RUN=1 in every entry, and touches nobody - alone, beside the
 # armed guard, and beside earlyoom.
-# suites: bookworm trixie
+# suites: trixie
 shadow=hogwatch-dryrun.service
 systemctl start "$shadow" || fail "$shadow did not start"
 bystanders

@@ -1,5 +1,5 @@
 # An entry of a kill has its fields, and a hostile process name forges none.
-# suites: bookworm trixie
+# suites: trixie
 start_guard
 hog big --name $'x\nHOGWATCH_A=1' --pause 10 --to 4
 hog_at big paused
