@@ -1,0 +1,303 @@
+# What the scenarios share. Sourced by guest.sh; run as `bash lib.sh NAME` it becomes the shell of scenario NAME, which
+# ends at the first expectation that is not met, or command that fails.
+#
+# Nothing here or in a scenario waits without a bound, and nothing writes to the disk: scenarios freeze it.
+
+LAB=/run/lab
+BIN=$LAB/bin
+export TMPDIR=$LAB/tmp LC_ALL=C
+
+# --- saying how it goes ----------------------------------------------------------------------------------------------
+
+# A line for whoever reads the results: what was measured, how a control did.
+note() { echo "$*" | tee -a "$LAB/notes"; }
+
+fail() { echo "$*" >> "$LAB/reason"; echo "FAILED: $*"; exit 1; }
+
+# expect WHAT COMMAND...: the command must succeed.
+expect() {
+  local what=$1; shift
+  "$@" || fail "expected $what"
+  echo "ok: $what"
+}
+
+not() { ! "$@"; }
+
+# same WHAT WANTED SEEN
+same() { [[ $2 == "$3" ]] || fail "$1: expected '$2', saw '$3'"; echo "ok: $1 is '$2'"; }
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+# pause SECONDS, without starting a process: there may be no memory for one.
+pause() { read -rt "$1" <> "$LAB/quiet" || true; }
+
+now_ms() { echo $(( ${EPOCHREALTIME/./} / 1000 )); }
+
+# wait_for SECONDS COMMAND...: tries until it succeeds; fails after SECONDS.
+wait_for() {
+  local until=$(( $(now_ms) + $1 * 1000 )); shift
+  until "$@"; do
+    (( $(now_ms) < until )) || return 1
+    pause 0.1
+  done
+}
+
+# stays SECONDS COMMAND...: it must succeed all this time.
+stays() {
+  local until=$(( $(now_ms) + $1 * 1000 )); shift
+  while (( $(now_ms) < until )); do
+    "$@" || return 1
+    pause 0.2
+  done
+}
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+# memory KEY: a line of /proc/meminfo, in MiB.
+memory() {
+  local key value _
+  while read -r key value _; do
+    [[ $key == "$1:" ]] && { echo $((value / 1024)); return; }
+  done < /proc/meminfo
+  return 1
+}
+
+# share PERCENT: of MemTotal, in MiB.
+share() { echo $(( $1 * $(memory MemTotal) / 100 )); }
+
+# below PERCENT: MemAvailable is at or below it.
+below() { (( $(memory MemAvailable) * 100 <= $1 * $(memory MemTotal) )); }
+
+# 1 + 2: page cache and slabs; 4: without a line in the kernel's log.
+drop_caches() { echo 7 > /proc/sys/vm/drop_caches; }
+
+# How often the kernel's OOM killer has killed since boot.
+oom_kills() {
+  local key value
+  while read -r key value; do
+    [[ $key == oom_kill ]] && { echo "$value"; return; }
+  done < /proc/vmstat
+}
+
+expect_no_kernel_oom() { same "kernel OOM kills" "$OOM_KILLS" "$(oom_kills)"; }
+
+# --- hogs: each in a unit hog-NAME.service, so that systemd tells how it ended ----------------------------------------
+
+# hog NAME [-p SETTING]... ARGUMENTS...: starts one (helpers/hog.c), with these settings for its unit. HOG_BINARY is the
+# file to run.
+HOG_BINARY=$BIN/hog
+hog() {
+  local name=$1 settings=(); shift
+  while [[ $1 == -p ]]; do settings+=(-p "$2"); shift 2; done
+  # RemainAfterExit: SIGTERM is a clean end to systemd, which forgets such a unit at once otherwise.
+  systemd-run --quiet --unit="hog-$name" -p Type=exec -p RemainAfterExit=yes -p OOMScoreAdjust=0 "${settings[@]}" \
+    "$HOG_BINARY" --progress "$LAB/progress/$name" "$@" || fail "could not start hog $name"
+}
+
+hog_pid() { systemctl show -P MainPID "hog-$1.service"; }
+
+# reached NAME WORD: the hog wrote "paused" or "there".
+reached() { grep -qs "^$2" "$LAB/progress/$1"; }
+
+# hog_at NAME WORD: waits until it did.
+hog_at() { wait_for 30 reached "$1" "$2" || fail "hog $1 was not '$2' after 30 s"; }
+
+# resume NAME: goes on after --pause, or takes memory again up to --to.
+resume() { kill -USR1 "$(hog_pid "$1")"; }
+
+alive() { [[ -d /proc/$1 ]]; }
+gone() { [[ ! -d /proc/$1 ]]; }
+
+# ended_by NAME: "SIGTERM", "SIGKILL" ..., "exit", or "nothing" while it lives.
+ended_by() {
+  local code status
+  { read -r code; read -r status; } < <(systemctl show --value -p ExecMainCode -p ExecMainStatus "hog-$1.service")
+  case $code in
+    0) echo nothing ;;
+    1) echo exit ;;
+    *) echo "SIG$(kill -l "$status")" ;;
+  esac
+}
+
+# foretell PID: explain's first candidate, and its victim, must be PID. Called just before a kill.
+foretell() {
+  local told
+  told=$(hogwatch explain --json) || fail "hogwatch explain ended with status $?"
+  echo "$told" > "$LAB/explain.json"
+  same "explain's first candidate" "$1" "$(jq -r '.candidates[0].pid' <<< "$told")"
+}
+
+# Everything that runs outside the lab's own unit: "PID NAME" lines. Left out: kernel threads, and helpers that end when
+# they have nothing to do.
+processes() {
+  ps -eo pid=,ppid=,cgroup:200=,comm= | while read -r pid ppid cgroup name; do
+    [[ $ppid == 2 || $pid == 2 || $cgroup == */lab.service* ]] && continue
+    [[ $name =~ ^(\(?udev-worker|systemd-udevd|systemd-userwor|systemd-hostnam|systemd-timedat|\(sd-|ps$) ]] && continue
+    echo "$pid $name"
+  done | sort
+}
+
+# bystanders: notes who lives now. expect_bystanders [PID...]: all of them still live, but the PIDs.
+bystanders() { processes > "$LAB/bystanders"; }
+expect_bystanders() {
+  local died pid name
+  died=$(comm -23 "$LAB/bystanders" <(processes) | while read -r pid name; do
+    [[ " $* " == *" $pid "* ]] || echo -n "$name (pid $pid) "
+  done)
+  same "others that died" "" "$died"
+}
+
+# --- hogwatch --------------------------------------------------------------------------------------------------------
+
+GUARD=hogwatch.service
+
+# config: standard input becomes a drop-in of the system's configuration.
+config() { mkdir -p /etc/hogwatch/hogwatch.toml.d; cat > /etc/hogwatch/hogwatch.toml.d/50-lab.toml; }
+
+# unit_setting UNIT: standard input becomes a drop-in of the unit.
+unit_setting() { mkdir -p "/run/systemd/system/$1.d"; cat > "/run/systemd/system/$1.d/50-lab.conf"; systemctl daemon-reload; }
+
+start_guard() {
+  systemctl start "$GUARD" || { systemctl status --no-pager "$GUARD" || true; fail "$GUARD did not start"; }
+}
+
+guard_pid() { systemctl show -P MainPID "$GUARD"; }
+
+# log [ARGUMENTS...]: journalctl, since the scenario began. (Not --after-cursor: systemd 252 loses the first match after it.)
+log() { journalctl -q --no-pager --since="@$(<"$LAB/since")" "$@"; }
+
+# logged TEXT [ARGUMENTS...]: a message has it.
+logged() { local text=$1; shift; log -o cat "$@" | grep -q -- "$text"; }
+
+# journal [MATCH...]: entries, one JSON object a line.
+journal() { log -o json "$@"; }
+
+# entries EVENT [MATCH...]: hogwatch's entries of one kind.
+entries() { local event=$1; shift; journal HOGWATCH_EVENT="$event" "$@"; }
+
+# entry EVENT [MATCH...]: one is there. count EVENT [MATCH...]: how many.
+entry() { [[ -n $(entries "$@") ]]; }
+count() { entries "$@" | wc -l; }
+
+# field EVENT NAME [MATCH...]: a field of the first such entry; names without HOGWATCH_ get it. "null" when it is not there.
+field() {
+  local event=$1 name=$2; shift 2
+  [[ $name == MESSAGE* || $name == PRIORITY || $name == _* ]] || name=HOGWATCH_$name
+  entries "$event" "$@" | head -n 1 | jq -r --arg f "$name" '.[$f]'
+}
+
+# acts: what hogwatch did, in order, as words: "term kill exited".
+acts() { journal | jq -r 'select(.HOGWATCH_EVENT | IN("term","kill","exited","set_aside")?) | .HOGWATCH_EVENT' | xargs; }
+
+# expect_entry EVENT PID: within 10 s the journal has one, and it names this process.
+expect_entry() {
+  wait_for 10 entry "$1" HOGWATCH_PID="$2" || fail "no '$1' entry for pid $2 in the journal after 10 s; there are: $(acts)"
+  echo "ok: entry '$1' for pid $2"
+}
+
+# expect_only_victim PID NAME SIGNAL: hog NAME died of SIGNAL, it is the only one hogwatch touched, and nobody else died.
+expect_only_victim() {
+  expect_entry term "$1"
+  expect_entry exited "$1"
+  same "what ended hog $2" "$3" "$(ended_by "$2")"
+  same "processes hogwatch signalled" "$1" "$(journal _SYSTEMD_UNIT="$GUARD" \
+    | jq -r 'select(.HOGWATCH_EVENT | IN("term","kill")?) | .HOGWATCH_PID' | sort -u | xargs)"
+  expect_no_kernel_oom
+  expect_bystanders "$1"
+}
+
+# --- alice, a plain user ---------------------------------------------------------------------------------------------
+
+ALICE=1000
+as_alice() { runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$ALICE HOME=/home/alice "$@"; }
+
+# --- the control -----------------------------------------------------------------------------------------------------
+
+# earlyoom_control [ARGUMENTS...]: earlyoom with hogwatch's default settings, without its package's sandbox.
+earlyoom_control() {
+  systemd-run --quiet --unit=lab-earlyoom -p Type=exec -p OOMScoreAdjust=-100 \
+    earlyoom -m 5,3 -s 100,100 -r 0 "$@" || fail "earlyoom did not start"
+  wait_for 10 control_said "sending SIGTERM when" || fail "earlyoom said nothing for 10 s"
+}
+control_said() { logged "$1" -u lab-earlyoom; }
+earlyoom_version() { earlyoom -v 2>&1 | head -n 1; }
+
+# --- between scenarios -----------------------------------------------------------------------------------------------
+
+booted() { [[ -z $(systemctl list-jobs --no-legend | grep -v 'lab.service\|multi-user.target\|graphical.target\|update-utmp') ]]; }
+
+# freeze: the root disk takes no more writes. It thaws by itself after 40 s, whatever becomes of the scenario.
+freeze() {
+  ( sleep 40; fsfreeze --unfreeze / ) >/dev/null 2>&1 &
+  echo $! > "$LAB/thawer"
+  fsfreeze --freeze /
+}
+thaw() { [[ -f $LAB/thawer ]] || return 0; fsfreeze --unfreeze / 2>/dev/null; kill "$(<"$LAB/thawer")" 2>/dev/null; rm -f "$LAB/thawer"; return 0; }
+
+journald_pid() { systemctl show -P MainPID systemd-journald.service; }
+# stop_journald: it reads nothing more, and its sockets are full.
+stop_journald() {
+  kill -STOP "$(journald_pid)"
+  echo "ok: journald stopped, its sockets took $("$BIN/fill_journal" | xargs) more entries"
+}
+continue_journald() { kill -CONT "$(journald_pid)"; }
+
+# restore: whatever the scenario left, the machine is as it was after the boot. Each step only where there is something to
+# do: systemctl takes its time here.
+restore() {
+  thaw
+  continue_journald
+  if [[ -d /run/user/$ALICE/hogwatch || -d /home/alice/.config ]]; then
+    as_alice systemctl --user --quiet disable --now hogwatch.service
+    as_alice systemctl --user --quiet stop 'hog-*.service'
+    as_alice systemctl --user reset-failed
+    rm -rf /home/alice/.config /home/alice/.local /run/user/$ALICE/hogwatch
+  fi
+  systemctl kill --signal=KILL 'hog-*.service' 2>/dev/null
+  systemctl stop 'hog*.service' earlyoom.service lab-earlyoom.service 2>/dev/null
+  local group
+  for group in /sys/fs/cgroup/lab-*/; do
+    [[ -d $group ]] || continue
+    echo 1 > "$group/cgroup.kill"
+    wait_for 5 rmdir "$group"
+  done
+  if [[ -n $(find /etc/systemd/system -name 'hogwatch*') ]]; then systemctl --quiet disable hogwatch.service hogwatch-dryrun.service; fi
+  if [[ -n $(find /run/systemd/system -name 'hogwatch*.d' -o -name band.slice) ]]; then
+    rm -rf /run/systemd/system/hogwatch*.d /run/systemd/system/band.slice
+    systemctl daemon-reload
+    systemctl stop band.slice
+  fi
+  systemctl reset-failed
+  if grep -q zram /proc/swaps; then swapoff /dev/zram0; fi
+  [[ ! -d /sys/module/zram ]] || modprobe -r zram
+  rm -rf /etc/hogwatch /var/lib/hogwatch* /run/hogwatch*
+  cp -r --no-preserve=ownership /lab/root/etc/hogwatch /etc/
+  rm -rf "$LAB"/progress/* "$LAB"/*.json "$LAB"/copies
+}
+
+# left_behind: what differs from the machine after its boot, in words; nothing when it is clean.
+left_behind() {
+  local word
+  wait_for 10 memory_is_back || echo -n "memory ($(memory MemAvailable) MiB available, $(<"$LAB/baseline") before); "
+  word=$(ps -eo comm= | grep -E '^(hog|hogwatch|earlyoom)' | xargs); [[ -z $word ]] || echo -n "processes ($word); "
+  word=$(systemctl list-units --no-legend --plain --state=failed | cut -d' ' -f1 | xargs); [[ -z $word ]] || echo -n "failed units ($word); "
+  (( $(wc -l < /proc/swaps) == 1 )) || echo -n "swap; "
+  [[ ! -d /etc/hogwatch/hogwatch.toml.d ]] || echo -n "configuration; "
+  grep -q '^State:.T' "/proc/$(journald_pid)/status" && echo -n "journald stopped; "
+  return 0
+}
+# The kernel keeps some of what it took (slabs, caches of dead cgroups); a hog or a file in memory is larger.
+memory_is_back() { (( $(memory MemAvailable) >= $(<"$LAB/baseline") - 64 )); }
+
+# --- as a program: one scenario --------------------------------------------------------------------------------------
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+  set -Eeuo pipefail
+  trap 'status=$?; [[ -s $LAB/reason ]] || echo "${BASH_SOURCE[0]##*/} line $LINENO: \"$BASH_COMMAND\" ended with status $status" >> "$LAB/reason"' ERR
+  journalctl --sync
+  echo "$EPOCHREALTIME" > "$LAB/since"
+  OOM_KILLS=$(oom_kills)
+  # What looks on is read from the disk now: at 4 % its own page cache would count.
+  { journal; processes; hogwatch explain; } | jq -R . >/dev/null || true
+  . "/lab/scenarios/$1.sh"
+fi

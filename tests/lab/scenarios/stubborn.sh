@@ -1,0 +1,21 @@
+# A hog that ignores SIGTERM and rests between 5 % and 3 %: SIGKILL after the grace. (The control, earlyoom: control-stubborn.)
+# suites: bookworm trixie
+config <<TOML
+[escalation]
+grace = "5s"
+TOML
+start_guard
+hog big --ignore-term --pause 10 --to 4.5
+hog_at big paused
+victim=$(hog_pid big)
+foretell "$victim"
+bystanders
+resume big
+wait_for 15 entry term || fail "no SIGTERM 15 s after the hog went on"
+expect "the hog to ignore SIGTERM" alive "$victim"
+wait_for 20 gone "$victim" || fail "the hog lives 20 s after SIGTERM"
+expect_only_victim "$victim" big SIGKILL
+same "entries of acts" "term kill exited" "$(acts)"
+same "signal of the kill entry" SIGKILL "$(field kill SIGNAL)"
+waited=$(( ($(field kill __REALTIME_TIMESTAMP) - $(field term __REALTIME_TIMESTAMP)) / 1000 ))
+expect "the grace of 5 s to be kept (it was $waited ms)" test "$waited" -ge 4900 -a "$waited" -le 8000
