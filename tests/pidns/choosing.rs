@@ -12,8 +12,9 @@ use crate::memory::{CAP, Limits};
 use crate::namespace::{Inside, left_out};
 use crate::scenario;
 
-/// How far beyond the limit a process goes that is not to be the victim: the victim's memory brings it all back.
-const NEAR: u64 = 64;
+/// How far beyond the limit a process goes that is not to be the victim. It does so before the daemon starts, or it
+/// would go on to take what the victim gives back.
+const NEAR: u64 = 256;
 
 /// The process that `hogwatch explain` would kill now (default configuration).
 pub fn first_candidate(inside: &Inside) -> u32 {
@@ -42,8 +43,9 @@ scenario! {
         let mut keeper = Plan::new("keeper", 1200).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
-        let _guard = Guard::start(inside, &journal, format!("{limits}[victim]\nprotect = [\"^keeper$\"]\n"));
         keeper.go_until(limits.term - NEAR);
+        keeper.wait_until_done();
+        let _guard = Guard::start(inside, &journal, format!("{limits}[victim]\nprotect = [\"^keeper$\"]\n"));
 
         assert_eq!(second.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("exited", second.pid());
@@ -58,8 +60,9 @@ scenario! {
         let mut large = Plan::new("large", 1200).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
-        let _guard = Guard::start(inside, &journal, format!("{limits}[victim]\nprefer = [\"cattle\"]\n"));
         large.go_until(limits.term - NEAR);
+        large.wait_until_done();
+        let _guard = Guard::start(inside, &journal, format!("{limits}[victim]\nprefer = [\"cattle\"]\n"));
 
         assert_eq!(cattle.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("exited", cattle.pid());

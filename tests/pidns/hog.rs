@@ -112,8 +112,17 @@ impl Hog {
     /// Waits until it says `word`.
     pub fn expect(&mut self, word: &str) {
         let mut line = String::new();
-        self.said.read_line(&mut line).expect("the hog's stdout");
-        assert_eq!(line.trim_end(), word, "what {} said", self.name);
+        while line.trim_end() != word {
+            line.clear();
+            let length = self.said.read_line(&mut line).expect("the hog's stdout");
+            assert_ne!(
+                length,
+                0,
+                "{} (pid {}) ended before it said {word}",
+                self.name,
+                self.pid()
+            );
+        }
     }
 
     /// Whether it still runs (a zombie leader with live threads does).

@@ -92,6 +92,7 @@ fn run_inside(name: &str) {
         .arg(std::env::current_exe().expect("own path"))
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(OUTSIDE, pid_namespace())
+        .env("RUST_BACKTRACE", "0")
         .output()
         .expect("start unshare");
     let said = format!(
