@@ -86,8 +86,10 @@ impl<'a> Setup<'a> {
 
     /// Starts it and waits until it has said in the journal that it guards.
     pub fn start(&self, journal: &Journal) -> Guard {
+        let earlier = journal.of("start").len();
         let guard = self.spawn_with(|_| ());
-        journal.wait_about("start", guard.pid());
+        let started = wait_for(|| journal.of("start").len() > earlier);
+        assert!(started, "the daemon never said that it guards");
         guard
     }
 

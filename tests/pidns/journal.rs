@@ -138,6 +138,9 @@ impl Journal {
         std::thread::spawn(move || {
             let mut buffer = vec![0; LONGEST_ENTRY];
             while let Ok(length) = socket.recv(&mut buffer) {
+                if length == 0 {
+                    continue; // a client that tries whether somebody listens
+                }
                 let entry = Entry::parse(&buffer[..length]).unwrap_or_else(|why| {
                     let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
                     Entry {
