@@ -19,18 +19,10 @@ const NEAR: u64 = 256;
 /// The process that `hogwatch explain` would kill now (default configuration).
 pub fn first_candidate(inside: &Inside) -> u32 {
     let out = ask(inside, &["explain", "--json"]);
-    assert!(
-        out.status.success(),
-        "explain: {} {}",
-        out.status,
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert!(out.status.success(), "explain: {} {}", out.status, String::from_utf8_lossy(&out.stderr));
     let json: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON from explain");
     assert_eq!(json["schema"], 1);
-    assert_eq!(
-        json["victim"], json["candidates"][0]["pid"],
-        "the victim is the first candidate"
-    );
+    assert_eq!(json["victim"], json["candidates"][0]["pid"], "the victim is the first candidate");
     let pid = json["victim"].as_u64().expect("a victim");
     u32::try_from(pid).expect("a pid")
 }
@@ -113,7 +105,7 @@ scenario! {
             Ok(cgroup) => cgroup,
             Err(why) => return left_out("a_fork_bomb_dies_as_one", &why),
         };
-        let (bomb, quiet) = (top.child("bomb").expect("a cgroup"), top.child("quiet").expect("a cgroup"));
+        let (bomb, quiet) = (top.child("bomb"), top.child("quiet"));
         let mut bystander = Plan::new("bystander", 20).by_way_of(&quiet.joining()).start(inside);
         let mut bomber = Plan::new("bomber", 0)
             .option("children", 30)

@@ -1,138 +1,54 @@
-//! Files of `/proc` that a scenario answers itself, to make a moment last that no real machine would hold still for.
+//! A `/proc/meminfo` that a scenario answers itself, read by read: to make moments that no real machine holds still for.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex};
-
-use nix::sys::stat::Mode;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::namespace::Inside;
+use crate::programs;
 
-/// Covers one file of the namespace's `/proc` by another file.
-fn cover(proc_file: &str, by: &Path) {
-    let status = Command::new("mount")
-        .arg("--bind")
-        .args([by, Path::new(proc_file)])
-        .status()
-        .expect("run mount");
-    assert!(status.success(), "cover {proc_file}");
-}
-
-/// A `/proc/meminfo` whose MemAvailable is what the scenario says; everything else is as it was.
+/// Covers `/proc/meminfo` by a file system of one file (`fakemem.c`) whose MemAvailable is what the scenario says;
+/// everything else in it is as it was at the beginning.
 pub struct FakeMeminfo {
-    file: File,
-    before: String,
-    after: String,
+    child: Child,
+    said: BufReader<ChildStdout>,
 }
 
 impl FakeMeminfo {
-    /// Covers `/proc/meminfo` by a copy of itself.
-    pub fn cover(inside: &Inside) -> Self {
-        let text = fs::read_to_string("/proc/meminfo").expect("/proc/meminfo");
-        let (before, rest) = text.split_once("MemAvailable:").expect("MemAvailable");
-        let (_number, after) = rest.split_once('\n').expect("another line");
-        let path = inside.file("meminfo");
-        fs::write(&path, &text).expect("a copy of it");
-        cover("/proc/meminfo", &path);
-        let file = OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .expect("the copy");
-        FakeMeminfo {
-            file,
-            before: before.to_owned(),
-            after: after.to_owned(),
+    /// Covers it; `Err` says why it cannot be done here.
+    pub fn cover(_inside: &Inside) -> Result<Self, String> {
+        let mut child = Command::new(programs::build("fakemem"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start fakemem");
+        let said = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut fake = FakeMeminfo { child, said };
+        if fake.hears("mounted") {
+            return Ok(fake);
         }
+        let out = fake.child.wait_with_output().expect("its last words");
+        Err(String::from_utf8_lossy(&out.stderr).trim().to_owned())
     }
 
-    /// Lets MemAvailable be `mib` MiB from now on. The text keeps its length and is written at once.
-    pub fn set_available(&self, mib: u64) {
-        let text = format!(
-            "{}MemAvailable: {:>12} kB\n{}",
-            self.before,
-            mib * 1024,
-            self.after
-        );
-        self.file
-            .write_all_at(text.as_bytes(), 0)
-            .expect("write the copy");
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Gate {
-    Open,
-    HoldNext,
-    Holding,
-}
-
-/// A `/proc/PID/stat` that is a FIFO: whoever reads it waits until it is fed.
-pub struct HeldStat {
-    gate: Arc<(Mutex<Gate>, Condvar)>,
-}
-
-impl HeldStat {
-    /// Covers `/proc/PID/stat`; readers get what it said at this moment, at once until told otherwise.
-    pub fn cover(inside: &Inside, pid: u32) -> Self {
-        let path = format!("/proc/{pid}/stat");
-        let text = fs::read(&path).expect("its stat");
-        let fifo = inside.file("stat");
-        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
-        cover(&path, &fifo);
-        let gate = Arc::new((Mutex::new(Gate::Open), Condvar::new()));
-        let feeder = HeldStat {
-            gate: Arc::clone(&gate),
-        };
-        std::thread::spawn(move || {
-            loop {
-                // Opening waits for a reader.
-                let mut writer = OpenOptions::new()
-                    .write(true)
-                    .open(&fifo)
-                    .expect("the FIFO");
-                let (state, changed) = &*gate;
-                let mut now = state.lock().expect("the gate");
-                if *now == Gate::HoldNext {
-                    *now = Gate::Holding;
-                    changed.notify_all();
-                }
-                let passed = changed
-                    .wait_while(now, |now| *now == Gate::Holding)
-                    .expect("the gate");
-                drop(passed);
-                // A reader that has gone again is no concern of this thread's.
-                let _ = writer.write_all(&text);
-            }
-        });
-        feeder
+    /// Lets MemAvailable be `mib` MiB from now on.
+    pub fn set_available(&mut self, mib: u64) {
+        self.tell(&format!("level {}\n", mib << 10));
+        assert!(self.hears("ok"));
     }
 
-    /// Makes the next reader wait.
-    pub fn hold_the_next_look(&self) {
-        self.set(Gate::HoldNext);
+    /// Lets the next read, and only that one, say `mib` MiB; returns when it has been made.
+    pub fn dip(&mut self, mib: u64) {
+        self.tell(&format!("dip {}\n", mib << 10));
+        assert!(self.hears("dipped"), "nobody reads /proc/meminfo any more");
     }
 
-    /// Returns when a reader waits.
-    pub fn wait_until_a_look_is_held(&self) {
-        let (state, changed) = &*self.gate;
-        let now = state.lock().expect("the gate");
-        let held = changed
-            .wait_timeout_while(now, crate::hog::DEADLINE, |now| *now != Gate::Holding)
-            .expect("the gate");
-        assert!(!held.1.timed_out(), "nobody looked");
+    fn tell(&mut self, what: &str) {
+        self.child.stdin.as_mut().expect("a pipe").write_all(what.as_bytes()).expect("fakemem listens");
     }
 
-    /// Lets the waiting reader have its answer, and all that follow.
-    pub fn let_go(&self) {
-        self.set(Gate::Open);
-    }
-
-    fn set(&self, to: Gate) {
-        let (state, changed) = &*self.gate;
-        *state.lock().expect("the gate") = to;
-        changed.notify_all();
+    fn hears(&mut self, word: &str) -> bool {
+        let mut line = String::new();
+        self.said.read_line(&mut line).is_ok_and(|length| length > 0 && line.trim_end() == word)
     }
 }

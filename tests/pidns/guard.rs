@@ -18,8 +18,7 @@ const OTHER_BINARY: &str = "HOGWATCH_BIN";
 
 /// The binary under test.
 pub fn program() -> PathBuf {
-    std::env::var_os(OTHER_BINARY)
-        .map_or_else(|| env!("CARGO_BIN_EXE_hogwatch").into(), PathBuf::from)
+    std::env::var_os(OTHER_BINARY).map_or_else(|| env!("CARGO_BIN_EXE_hogwatch").into(), PathBuf::from)
 }
 
 /// Whether a binary is built as it is shipped: linked statically (no loader is asked for) and stripped. A debug build is
@@ -43,12 +42,7 @@ impl<'a> Setup<'a> {
     pub fn new(inside: &'a Inside, config: impl ToString) -> Self {
         let path = inside.file("hogwatch.toml");
         fs::write(&path, config.to_string()).expect("write the configuration");
-        Setup {
-            inside,
-            config: path,
-            prefix: Vec::new(),
-            arguments: Vec::new(),
-        }
+        Setup { inside, config: path, prefix: Vec::new(), arguments: Vec::new() }
     }
 
     /// Adds an argument.
@@ -65,23 +59,11 @@ impl<'a> Setup<'a> {
 
     fn spawn_with(&self, change: impl FnOnce(&mut Command)) -> Guard {
         let said = self.inside.file("daemon.stderr");
-        let stderr = File::options()
-            .create(true)
-            .append(true)
-            .open(&said)
-            .expect("a file for stderr");
+        let stderr = File::options().create(true).append(true).open(&said).expect("a file for stderr");
         let mut command = self.command();
         change(&mut command);
-        let child = command
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .expect("start the daemon");
-        Guard {
-            child,
-            said,
-            config: self.config.clone(),
-        }
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("start the daemon");
+        Guard { child, said, config: self.config.clone() }
     }
 
     /// Starts it and waits until it has said in the journal that it guards.
@@ -104,10 +86,7 @@ impl<'a> Setup<'a> {
         let mut text = [0; 4096];
         loop {
             let length = notify.recv(&mut text).expect("READY=1 from the daemon");
-            if text[..length]
-                .split(|&b| b == b'\n')
-                .any(|line| line == b"READY=1")
-            {
+            if text[..length].split(|&b| b == b'\n').any(|line| line == b"READY=1") {
                 return guard;
             }
         }
@@ -122,11 +101,7 @@ impl<'a> Setup<'a> {
         let mut argv = self.prefix.clone();
         argv.push(program().to_string_lossy().into_owned());
         let mut command = Command::new(&argv[0]);
-        command
-            .args(&argv[1..])
-            .args(["daemon", "--config"])
-            .arg(&self.config)
-            .args(&self.arguments);
+        command.args(&argv[1..]).args(["daemon", "--config"]).arg(&self.config).args(&self.arguments);
         at_home(self.inside, &mut command);
         command
     }
@@ -134,21 +109,13 @@ impl<'a> Setup<'a> {
 
 /// Gives a hogwatch command the namespace's own runtime and state directories, as systemd would.
 fn at_home(inside: &Inside, command: &mut Command) {
-    for (variable, name) in [
-        ("RUNTIME_DIRECTORY", "runtime"),
-        ("STATE_DIRECTORY", "state"),
-    ] {
+    for (variable, name) in [("RUNTIME_DIRECTORY", "runtime"), ("STATE_DIRECTORY", "state")] {
         let directory = inside.file(name);
         fs::create_dir_all(&directory).expect("a directory for the daemon");
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777))
-            .expect("open it to a plain user's daemon");
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).expect("open it to a plain user's daemon");
         command.env(variable, directory);
     }
-    command
-        .stdin(Stdio::null())
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("WATCHDOG_USEC")
-        .env_remove("JOURNAL_STREAM");
+    command.stdin(Stdio::null()).env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("JOURNAL_STREAM");
 }
 
 /// Runs another hogwatch command beside the daemon.
@@ -219,10 +186,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let early = self.child.try_wait().expect("wait");
         if std::thread::panicking() {
-            eprintln!(
-                "daemon: {}",
-                early.map_or("running".into(), |status| format!("ended early, {status}"))
-            );
+            eprintln!("daemon: {}", early.map_or("running".into(), |status| format!("ended early, {status}")));
             eprint!("{}", self.said());
         }
         if early.is_none() {

@@ -2,14 +2,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::namespace::Inside;
+use crate::programs;
 
 /// Far longer than anything here takes; ends a wait for something that will not come.
 pub const DEADLINE: Duration = Duration::from_secs(45);
@@ -27,13 +26,9 @@ pub struct Plan {
 impl Plan {
     /// A hog called `name` (its comm) that holds `first` MiB from the start. SIGTERM ends it, as it ends most programs.
     pub fn new(name: &str, first: u64) -> Self {
-        Plan {
-            prefix: Vec::new(),
-            name: name.to_owned(),
-            options: Vec::new(),
-        }
-        .option("name", name)
-        .option("first", first)
+        Plan { prefix: Vec::new(), name: name.to_owned(), options: Vec::new() }
+            .option("name", name)
+            .option("first", first)
     }
 
     /// Sets an option of `hog.c`.
@@ -51,7 +46,7 @@ impl Plan {
     /// Starts it and waits until it holds its first memory.
     pub fn start(self, _inside: &Inside) -> Hog {
         let mut argv = self.prefix;
-        argv.push(program().to_string_lossy().into_owned());
+        argv.push(programs::build("hog").to_string_lossy().into_owned());
         argv.extend(self.options);
         let mut child = Command::new(&argv[0])
             .args(&argv[1..])
@@ -60,11 +55,7 @@ impl Plan {
             .spawn()
             .unwrap_or_else(|e| panic!("start {argv:?}: {e}"));
         let said = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut hog = Hog {
-            child,
-            said,
-            name: self.name,
-        };
+        let mut hog = Hog { child, said, name: self.name };
         hog.expect("ready");
         hog
     }
@@ -96,12 +87,7 @@ impl Hog {
     /// Lets it fill until MemAvailable is at or below `mib` MiB.
     pub fn go_until(&mut self, mib: u64) {
         let level = format!("{mib}\n");
-        self.child
-            .stdin
-            .as_mut()
-            .expect("a pipe")
-            .write_all(level.as_bytes())
-            .expect("the hog to listen");
+        self.child.stdin.as_mut().expect("a pipe").write_all(level.as_bytes()).expect("the hog to listen");
     }
 
     /// Waits until it has filled as much as it was told to.
@@ -115,13 +101,7 @@ impl Hog {
         while line.trim_end() != word {
             line.clear();
             let length = self.said.read_line(&mut line).expect("the hog's stdout");
-            assert_ne!(
-                length,
-                0,
-                "{} (pid {}) ended before it said {word}",
-                self.name,
-                self.pid()
-            );
+            assert_ne!(length, 0, "{} (pid {}) ended before it said {word}", self.name, self.pid());
         }
     }
 
@@ -133,9 +113,7 @@ impl Hog {
     /// Waits for its end, and says which signal ended it, if one did.
     pub fn ended_by(&mut self) -> Option<Signal> {
         let status = self.wait();
-        status
-            .signal()
-            .map(|number| Signal::try_from(number).expect("a signal"))
+        status.signal().map(|number| Signal::try_from(number).expect("a signal"))
     }
 
     /// Waits for its end.
@@ -160,25 +138,4 @@ pub fn wait_for(mut condition: impl FnMut() -> bool) -> bool {
         std::thread::sleep(LOOK);
     }
     true
-}
-
-/// Builds `hog.c` when it is newer than what was built last (each scenario is a process of its own). Rust on Linux links
-/// with `cc`, so `cc` is there.
-fn program() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pidns/hog.c");
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hog");
-        let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-        if changed(&target) > changed(&source) {
-            return target;
-        }
-        let status = Command::new("cc")
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
-            .args([&target, &source])
-            .status()
-            .expect("run cc");
-        assert!(status.success(), "cc could not build {}", source.display());
-        target
-    })
 }

@@ -27,40 +27,27 @@ impl Entry {
     fn parse(mut text: &[u8]) -> Result<Self, String> {
         let mut fields = Vec::new();
         while !text.is_empty() {
-            let end = text
-                .iter()
-                .position(|&b| b == b'\n')
-                .ok_or("a field without an end")?;
+            let end = text.iter().position(|&b| b == b'\n').ok_or("a field without an end")?;
             let (line, rest) = (&text[..end], &text[end + 1..]);
             let (name, value) = if let Some(equals) = line.iter().position(|&b| b == b'=') {
                 text = rest;
                 (&line[..equals], &line[equals + 1..])
             } else {
                 let (length, rest) = rest.split_first_chunk().ok_or("a field without a length")?;
-                let length =
-                    usize::try_from(u64::from_le_bytes(*length)).map_err(|e| e.to_string())?;
+                let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|e| e.to_string())?;
                 let value = rest.get(..length).ok_or("a length beyond the entry")?;
-                text = rest[length..]
-                    .strip_prefix(b"\n")
-                    .ok_or("a value without an end")?;
+                text = rest[length..].strip_prefix(b"\n").ok_or("a value without an end")?;
                 (line, value)
             };
             let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|e| e.to_string());
             fields.push((utf8(name)?, utf8(value)?));
         }
-        Ok(Entry {
-            at: Instant::now(),
-            fields,
-        })
+        Ok(Entry { at: Instant::now(), fields })
     }
 
     /// The value of a field; a field that comes twice is an error in itself.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let mut values = self
-            .fields
-            .iter()
-            .filter(|(field, _)| field == name)
-            .map(|(_, value)| value.as_str());
+        let mut values = self.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
         let value = values.next();
         assert_eq!(values.next(), None, "{name} twice in one entry: {self}");
         value
@@ -74,11 +61,7 @@ impl Entry {
     /// A `HOGWATCH_` field that is a number.
     pub fn number(&self, name: &str) -> Option<u64> {
         let value = self.get(&format!("HOGWATCH_{name}"))?;
-        Some(
-            value
-                .parse()
-                .unwrap_or_else(|e| panic!("HOGWATCH_{name}={value}: {e}")),
-        )
+        Some(value.parse().unwrap_or_else(|e| panic!("HOGWATCH_{name}={value}: {e}")))
     }
 
     /// The sentence.
@@ -95,11 +78,7 @@ impl Entry {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}", self.message())?;
-        for (name, value) in self
-            .fields
-            .iter()
-            .filter(|(name, _)| name.starts_with("HOGWATCH_"))
-        {
+        for (name, value) in self.fields.iter().filter(|(name, _)| name.starts_with("HOGWATCH_")) {
             write!(f, " {}={value:?}", name.trim_start_matches("HOGWATCH_"))?;
         }
         Ok(())
@@ -131,10 +110,7 @@ impl Journal {
     /// Reads what comes on `socket`, also what came before.
     pub fn read(socket: UnixDatagram) -> Self {
         let entries = Arc::new(Mutex::new(Vec::new()));
-        let journal = Journal {
-            entries: Arc::clone(&entries),
-            start: Instant::now(),
-        };
+        let journal = Journal { entries: Arc::clone(&entries), start: Instant::now() };
         std::thread::spawn(move || {
             let mut buffer = vec![0; LONGEST_ENTRY];
             while let Ok(length) = socket.recv(&mut buffer) {
@@ -161,18 +137,12 @@ impl Journal {
 
     /// The entries of one event so far.
     pub fn of(&self, event: &str) -> Vec<Entry> {
-        self.entries()
-            .into_iter()
-            .filter(|entry| entry.event() == event)
-            .collect()
+        self.entries().into_iter().filter(|entry| entry.event() == event).collect()
     }
 
     /// Entries that say a signal was sent.
     pub fn signals(&self) -> Vec<Entry> {
-        self.entries()
-            .into_iter()
-            .filter(|entry| matches!(entry.event(), "term" | "kill"))
-            .collect()
+        self.entries().into_iter().filter(|entry| matches!(entry.event(), "term" | "kill")).collect()
     }
 
     /// Waits for the first entry that `wanted` accepts; `what` says in a failure what was waited for.
@@ -192,9 +162,7 @@ impl Journal {
 
     /// Waits for `event` about `pid`.
     pub fn wait_about(&self, event: &str, pid: u32) -> Entry {
-        self.wait(&format!("{event} about pid {pid}"), |entry| {
-            entry.is(event, pid)
-        })
+        self.wait(&format!("{event} about pid {pid}"), |entry| entry.is(event, pid))
     }
 
     /// Lets time pass in which nothing is expected to happen.
@@ -208,10 +176,7 @@ impl Drop for Journal {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for entry in self.entries() {
-                eprintln!(
-                    "journal {:8.3} s: {entry}",
-                    entry.at.duration_since(self.start).as_secs_f64()
-                );
+                eprintln!("journal {:8.3} s: {entry}", entry.at.duration_since(self.start).as_secs_f64());
             }
         }
     }

@@ -56,7 +56,7 @@ scenario! {
         let mut deaf = Plan::new("deaf", 600).option("term", "ignore").option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
-        let _guard = Guard::start(inside, &journal, format!("{limits}[escalation]\ngrace = \"{} s\"\n", GRACE.as_secs()));
+        let _guard = Guard::start(inside, &journal, format!("{limits}[escalation]\ngrace = \"{}s\"\n", GRACE.as_secs()));
         deaf.go_until(limits.term - ROOM / 4);
 
         assert_eq!(deaf.ended_by(), Some(Signal::SIGKILL));
@@ -94,7 +94,7 @@ scenario! {
         let mut small = Hog::holding(inside, "small", 300);
         let mut wise = Plan::new("wise", 600).option("term", "free").option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
-        let grace = format!("[escalation]\ngrace = \"{} s\"\n", GRACE.as_secs());
+        let grace = format!("[escalation]\ngrace = \"{}s\"\n", GRACE.as_secs());
         let _guard = Guard::start(inside, &journal, format!("{}{grace}", Limits::usual()));
         wise.go();
 
@@ -116,7 +116,7 @@ scenario! {
         // The daemon comes when the process is already stopped, so that its SIGTERM cannot be taken in time.
         stopped.go_until(limits.term - ROOM / 4);
         stopped.wait_until_done();
-        let _guard = Guard::start(inside, &journal, format!("{limits}[escalation]\ngrace = \"{} s\"\n", GRACE.as_secs()));
+        let _guard = Guard::start(inside, &journal, format!("{limits}[escalation]\ngrace = \"{}s\"\n", GRACE.as_secs()));
 
         assert!(stopped.ended_by().is_some(), "a signal ended it");
         journal.wait_about("exited", stopped.pid());
@@ -178,10 +178,7 @@ scenario! {
 fn fill(_inside: &crate::namespace::Inside) {
     let sender = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
     sender.set_nonblocking(true).expect("non-blocking");
-    while sender
-        .send_to(b"MESSAGE=noise\n", crate::journal::SOCKET)
-        .is_ok()
-    {}
+    while sender.send_to(b"MESSAGE=noise\n", crate::journal::SOCKET).is_ok() {}
 }
 
 scenario! {

@@ -125,7 +125,7 @@ scenario! {
             line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number of kB")
         };
         let (resident, anonymous) = (kib("VmRSS"), kib("RssAnon"));
-        println!("{resident} KiB resident, {anonymous} KiB anonymous, {descriptors} descriptors");
+        eprintln!("{resident} KiB resident, {anonymous} KiB anonymous, {descriptors} descriptors");
         if is_static_release(&program()) {
             assert!(resident <= MOST_RESIDENT_KIB, "{resident} KiB resident");
             assert!(anonymous <= MOST_ANONYMOUS_KIB, "{anonymous} KiB anonymous");

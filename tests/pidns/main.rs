@@ -16,6 +16,7 @@ mod hog;
 mod journal;
 mod memory;
 mod namespace;
+mod programs;
 
 mod choosing;
 mod killing;

@@ -27,14 +27,8 @@ impl Limits {
     /// Limits `term` and `kill` MiB below what is available now.
     pub fn below_now(term: u64, kill: u64) -> Self {
         let now = available();
-        assert!(
-            now >= NEEDED,
-            "these tests need {NEEDED} MiB of available memory, this machine has {now} MiB"
-        );
-        Limits {
-            term: now - term,
-            kill: now - kill,
-        }
+        assert!(now >= NEEDED, "these tests need {NEEDED} MiB of available memory, this machine has {now} MiB");
+        Limits { term: now - term, kill: now - kill }
     }
 
     /// The usual limits: a hog that grows by [`ROOM`] is at the first, and never gets to the second.
@@ -67,14 +61,7 @@ impl fmt::Display for Limits {
 /// MemAvailable in MiB.
 pub fn available() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").expect("/proc/meminfo");
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .expect("MemAvailable");
-    let kib: u64 = line
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number of kB");
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).expect("MemAvailable");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
     kib / 1024
 }

@@ -29,21 +29,10 @@ impl Inside {
     /// `/proc` shows that namespace; panics otherwise.
     fn check(outside: &str) -> Self {
         let here = pid_namespace();
-        assert_ne!(
-            here, outside,
-            "refusing to go on: still in the PID namespace that the test was started in"
-        );
-        assert_eq!(
-            std::process::id(),
-            1,
-            "refusing to go on: not pid 1 of the namespace"
-        );
+        assert_ne!(here, outside, "refusing to go on: still in the PID namespace that the test was started in");
+        assert_eq!(std::process::id(), 1, "refusing to go on: not pid 1 of the namespace");
         let myself = read_link("/proc/self").expect("/proc/self");
-        assert_eq!(
-            myself,
-            Path::new("1"),
-            "refusing to go on: /proc shows another PID namespace"
-        );
+        assert_eq!(myself, Path::new("1"), "refusing to go on: /proc shows another PID namespace");
         let scratch = PathBuf::from("/run/scratch");
         fs::create_dir_all(&scratch).expect("a scratch directory on the private /run");
         Inside { scratch }
@@ -95,37 +84,20 @@ fn run_inside(name: &str) {
         .env("RUST_BACKTRACE", "0")
         .output()
         .expect("start unshare");
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr)
-    );
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     // A wrong name would run no test at all, and succeed.
     let ran = said.contains("test result: ok. 1 passed");
     if let Some(line) = said.lines().find(|line| line.starts_with("LEFT OUT")) {
         writeln!(std::io::stderr(), "{line}").expect("stderr");
     }
-    assert!(
-        out.status.success() && ran,
-        "inside the namespace ({}):\n{said}",
-        out.status
-    );
+    assert!(out.status.success() && ran, "inside the namespace ({}):\n{said}", out.status);
 }
 
 /// `unshare` with everything a scenario needs, dying with the thread that started it, and the whole namespace with it.
 fn unshare() -> Command {
     let mut command = Command::new("setpriv");
-    command
-        .args(["--pdeathsig", "KILL", "timeout", "--signal=KILL"])
-        .arg(LONGEST.as_secs().to_string());
-    command.args([
-        "unshare",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        "--kill-child",
-    ]);
+    command.args(["--pdeathsig", "KILL", "timeout", "--signal=KILL"]).arg(LONGEST.as_secs().to_string());
+    command.args(["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
@@ -134,32 +106,18 @@ fn unshare() -> Command {
 }
 
 fn namespaces_work() -> Result<(), String> {
-    let out = unshare()
-        .args(["sh", "-c", PREPARE, "sh", "true"])
-        .output()
-        .map_err(|e| format!("unshare: {e}"))?;
-    if out.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&out.stderr).trim().to_owned())
-    }
+    let out = unshare().args(["sh", "-c", PREPARE, "sh", "true"]).output().map_err(|e| format!("unshare: {e}"))?;
+    if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).trim().to_owned()) }
 }
 
 /// Memory belongs to the whole machine: one scenario at a time, across all test processes of this user.
 fn wait_for_turn() -> File {
     let path = std::env::temp_dir().join(format!("hogwatch-test-{}.lock", nix::unistd::geteuid()));
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .expect("the lock file of these tests");
+    let file = File::options().create(true).append(true).open(&path).expect("the lock file of these tests");
     file.lock().expect("a lock on it");
     file
 }
 
 fn pid_namespace() -> String {
-    read_link("/proc/self/ns/pid")
-        .expect("/proc/self/ns/pid")
-        .to_string_lossy()
-        .into_owned()
+    read_link("/proc/self/ns/pid").expect("/proc/self/ns/pid").to_string_lossy().into_owned()
 }

@@ -65,7 +65,7 @@ scenario! {
         let mut big = Plan::new("big", 600).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
-        let _guard = Setup::new(inside, format!("{limits}[escalation]\ngrace = \"1 s\"\n")).argument("--dry-run").start(&journal);
+        let _guard = Setup::new(inside, format!("{limits}[escalation]\ngrace = \"1s\"\n")).argument("--dry-run").start(&journal);
         big.go_until(limits.term - ROOM / 4);
 
         let would = journal.wait_about("term", big.pid());
