@@ -184,13 +184,13 @@ fn fill(_inside: &crate::namespace::Inside) {
 scenario! {
     /// The memory of one victim is enough: nobody else has to go.
     fn a_second_victim_is_not_taken_when_the_first_is_enough(inside) {
-        let mut first = Hog::holding(inside, "first", 900);
+        let mut first = Hog::holding(inside, "first", 2000);
         let mut small = Hog::holding(inside, "small", 200);
         let mut driver = Plan::new("driver", 100).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         // Protected, it brings memory well below the limit; by then it must be done, or it would take what comes back.
-        driver.go_until(limits.term - ROOM / 4);
+        driver.go_until(limits.term - ROOM / 2);
         driver.wait_until_done();
         let _guard = Guard::start(inside, &journal, format!("{limits}[victim]\nprotect = [\"^driver$\"]\n"));
 
