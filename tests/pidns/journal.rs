@@ -100,6 +100,9 @@ impl Journal {
     /// The bound socket, read by nobody: a journald that is stuck.
     pub fn socket(_inside: &Inside) -> UnixDatagram {
         fs::create_dir_all("/run/systemd/journal").expect("a directory for journald's socket");
+        if fs::exists(SOCKET).expect("look for the socket") {
+            fs::remove_file(SOCKET).expect("remove the socket of the daemon before");
+        }
         let socket = UnixDatagram::bind(SOCKET).expect("bind journald's socket");
         // A guard that runs as somebody else writes here too.
         let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
