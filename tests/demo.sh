@@ -35,13 +35,15 @@ outside() {
 	[ -x "$1" ] || fail "$1: not an executable file; build it with: cargo build --release"
 	here=$(cd "$(dirname "$0")" && pwd)
 	guard=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-	for tool in cc unshare timeout mount awk; do
-		command -v "$tool" >/dev/null || fail "$tool is needed (Debian packages: gcc util-linux coreutils mount mawk)"
+	for tool in cc unshare mount awk; do
+		command -v "$tool" >/dev/null || fail "$tool is needed (Debian packages: gcc util-linux mount mawk)"
 	done
 
 	scratch=$(mktemp -d)
-	trap 'rm -rf "$scratch"' EXIT
-	trap 'exit 130' INT
+	space=''
+	# The namespace dies with unshare, whatever is going on inside.
+	trap '[ -z "$space" ] || kill -KILL "$space" 2>/dev/null || :; rm -rf "$scratch"' EXIT
+	trap 'printf "\nstopped\n"; exit 130' INT
 	trap 'exit 143' TERM HUP
 	cc -O2 -pthread -o "$scratch/hog" "$here/pidns/hog.c"
 
@@ -57,13 +59,14 @@ or allow plain users to make namespaces (what applies depends on the distributio
   sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
 	fi
 	outer=$(readlink /proc/self/ns/pid)
-	status=0
-	# The namespace dies with unshare, and unshare after a minute, whatever happens.
+	# In the background, so that Ctrl-C is acted on at once.
 	# shellcheck disable=SC2086
-	timeout --foreground --signal=KILL 60 \
-		unshare $as_root --mount --pid --fork --mount-proc --kill-child \
-		sh "$here/demo.sh" --inside "$outer" "$guard" "$scratch" || status=$?
-	[ "$status" -ne 137 ] || fail "nothing had come of it after a minute"
+	unshare $as_root --mount --pid --fork --mount-proc --kill-child \
+		sh "$here/demo.sh" --inside "$outer" "$guard" "$scratch" &
+	space=$!
+	status=0
+	wait "$space" || status=$?
+	space=''
 	exit "$status"
 }
 
@@ -101,8 +104,7 @@ watch_for() { # seconds, condition...: shows memory and the guard's words until 
 			return 0
 		fi
 		if [ -t 1 ]; then
-			printf '\r\033[K'
-			picture
+			printf '\r\033[K%s' "$(picture)"
 		elif [ $((tick % 5)) -eq 0 ]; then
 			picture
 			echo
@@ -116,7 +118,8 @@ watch_for() { # seconds, condition...: shows memory and the guard's words until 
 
 said() { grep -q "$1" "$scratch/guard.log"; }
 ready() { [ "$(wc -l <"$scratch/hog.out")" -ge 1 ] && [ "$(wc -l <"$scratch/bystander.out")" -ge 1 ]; }
-hog_gone() { ! grep -q '^State:.[^ZX]' "/proc/$hog/status" 2>/dev/null; }
+hog_gone() { ! lives "$hog"; }
+guard_gone() { ! lives "$daemon"; }
 lives() { grep -q '^State:.[^ZX]' "/proc/$1/status" 2>/dev/null; }
 
 inside() {
@@ -124,7 +127,6 @@ inside() {
 	# The rail: never start the guard where it could see anybody else's processes.
 	[ $$ -eq 1 ] && [ "$(readlink /proc/self/ns/pid)" != "$outer" ] && [ "$(readlink /proc/1/ns/pid)" != "$outer" ] ||
 		fail "not in a PID namespace of its own: refusing to arm the guard"
-	trap 'printf "\nstopped\n"; exit 130' INT TERM
 	mount -t tmpfs none /run # no journald: the guard writes its entries as lines; no other guard's lock either
 	mkdir -p /run/guard /run/state
 
@@ -167,7 +169,6 @@ inside() {
 	wait "$hog" || status=$?
 	watch_for 3 said "hog (pid $hog.*exited\|exited.*hog (pid $hog" || :
 	show_news
-	say
 
 	# Only what was really seen counts: the exit status of the hog, the guard's own account, and who is left.
 	[ "$status" -eq 143 ] || [ "$status" -eq 137 ] || fail "the hog ended by itself (status $status), not by a signal"
@@ -178,6 +179,7 @@ inside() {
 	lives "$bystander" || fail "the bystander is dead"
 	lives "$daemon" || fail "the guard is dead"
 	kill "$daemon"
+	watch_for 5 guard_gone || fail "the guard does not stop"
 	wait "$daemon" || fail "the guard stopped with status $?"
 	show_news
 	signal=SIGTERM
