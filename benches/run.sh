@@ -38,7 +38,8 @@ outside() {
 	[ $# -gt 0 ] || set -- latency crowd idle
 	earlyoom=${EARLYOOM:-$(command -v earlyoom || :)}
 	scratch=$(mktemp -d)
-	trap 'rm -rf "$scratch"' EXIT
+	space=''
+	trap '[ -z "$space" ] || kill -KILL "$space" 2>/dev/null || :; rm -rf "$scratch"' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	cc -O2 -pthread -o "$scratch/hog" "$here/../tests/pidns/hog.c"
@@ -88,10 +89,16 @@ outside() {
 }
 
 inside() {
+	# In the background, so that Ctrl-C is acted on at once; whatever happens, the namespace dies with `timeout`.
 	# shellcheck disable=SC2086 # two words, or none
-	timeout --foreground --signal=KILL $((idle_seconds + 60)) \
+	timeout --foreground --signal=KILL $((idle_seconds + 60)) setpriv --pdeathsig KILL \
 		unshare $as_root --mount --pid --fork --mount-proc --kill-child \
-		sh "$here/run.sh" --inside "$outer" "$scratch" "$hogwatch" "$earlyoom" "$@"
+		sh "$here/run.sh" --inside "$outer" "$scratch" "$hogwatch" "$earlyoom" "$@" &
+	space=$!
+	outcome=0
+	wait "$space" || outcome=$?
+	space=''
+	return "$outcome"
 }
 
 # ---- inside: pid 1 of the namespace -------------------------------------------------------------------------------

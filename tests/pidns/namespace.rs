@@ -93,11 +93,13 @@ fn run_inside(name: &str) {
     assert!(out.status.success() && ran, "inside the namespace ({}):\n{said}", out.status);
 }
 
-/// `unshare` with everything a scenario needs, dying with the thread that started it, and the whole namespace with it.
+/// `unshare` with everything a scenario needs. It dies with the thread that started it (by way of `timeout`, as each
+/// process asks only about its own parent), and the whole namespace with it.
 fn unshare() -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "timeout", "--signal=KILL"]).arg(LONGEST.as_secs().to_string());
-    command.args(["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command.args(["setpriv", "--pdeathsig", "KILL", "unshare"]);
+    command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
