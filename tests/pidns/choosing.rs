@@ -46,6 +46,28 @@ scenario! {
 }
 
 scenario! {
+    /// The way in is protected without being asked, by its name and because it is root's; a user's process that borrows
+    /// the name is not.
+    fn a_borrowed_name_protects_nobody(inside) {
+        if !inside.is_real_root() {
+            return left_out("a_borrowed_name_protects_nobody", "only the machine's root can become two users");
+        }
+        let as_user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"].map(str::to_owned);
+        let mut roots = Plan::new("sshd", 1800).option("upto", CAP).start(inside);
+        let mut borrowed = Plan::new("sshd", 1500).by_way_of(&as_user).start(inside);
+        let journal = Journal::listen(inside);
+        let limits = Limits::usual();
+        roots.go_until(limits.term - NEAR);
+        roots.wait_until_done();
+        let _guard = Guard::start(inside, &journal, limits);
+
+        assert_eq!(borrowed.ended_by(), Some(Signal::SIGTERM));
+        journal.wait_about("exited", borrowed.pid());
+        assert!(roots.is_alive());
+    }
+}
+
+scenario! {
     /// A preferred process dies before a larger one.
     fn a_preferred_process_dies_before_a_larger_one(inside) {
         let mut cattle = Hog::holding(inside, "cattle-7", 1500);
