@@ -40,8 +40,8 @@ scenario! {
         let _guard = Guard::start(inside, &journal, format!("{limits}[victim]\nprotect = [\"^keeper$\"]\n"));
 
         assert_eq!(second.ended_by(), Some(Signal::SIGTERM));
-        journal.wait_about("exited", second.pid());
         assert!(keeper.is_alive() && small.is_alive());
+        journal.wait_about("exited", second.pid());
     }
 }
 
@@ -62,8 +62,8 @@ scenario! {
         let _guard = Guard::start(inside, &journal, limits);
 
         assert_eq!(borrowed.ended_by(), Some(Signal::SIGTERM));
-        journal.wait_about("exited", borrowed.pid());
         assert!(roots.is_alive());
+        journal.wait_about("exited", borrowed.pid());
     }
 }
 
@@ -79,8 +79,8 @@ scenario! {
         let _guard = Guard::start(inside, &journal, format!("{limits}[victim]\nprefer = [\"cattle\"]\n"));
 
         assert_eq!(cattle.ended_by(), Some(Signal::SIGTERM));
-        journal.wait_about("exited", cattle.pid());
         assert!(large.is_alive());
+        journal.wait_about("exited", cattle.pid());
     }
 }
 
@@ -106,7 +106,7 @@ scenario! {
     fn the_right_one_dies_among_five_hundred_forks_a_second(inside) {
         let mut small = Hog::holding(inside, "small", 300);
         let mut forker = Plan::new("forker", 0).option("forks", 500).start(inside);
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", 1500).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let _guard = Guard::start(inside, &journal, Limits::usual());
         forker.go();

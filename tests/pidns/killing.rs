@@ -16,6 +16,9 @@ use crate::scenario;
 /// A grace short enough for a test, long enough to tell a wait from none.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What a hog holds from the start whose exit has to be enough, whatever others take in the same moment (MiB).
+const WELL_BEYOND: u64 = 1500;
+
 /// `grace` in the configuration, where the scenario must not come to its end.
 const NEVER: &str = "[escalation]\ngrace = \"10m\"\n";
 
@@ -23,7 +26,7 @@ scenario! {
     /// The main job. What the daemon says about it carries the evidence, and `explain` foretold it.
     fn the_largest_gets_sigterm(inside) {
         let mut small = Hog::holding(inside, "small", 300);
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", WELL_BEYOND).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         let mut guard = Guard::start(inside, &journal, limits);
@@ -42,7 +45,7 @@ scenario! {
         assert_eq!(term.get("HOGWATCH_COMM"), Some("big"));
         assert_eq!(term.get("HOGWATCH_SIGNAL"), Some("SIGTERM"));
         assert!(term.number("AVAILABLE_BYTES") <= Some(limits.term_bytes()), "signalled at or below the limit: {term}");
-        assert!(term.number("SIZE_BYTES") >= Some(600 << 20), "it held 600 MiB from the start: {term}");
+        assert!(term.number("SIZE_BYTES") >= Some(WELL_BEYOND << 20), "it held this much from the start: {term}");
         assert!(term.number("DECIDE_USEC").is_some(), "{term}");
         assert!(term.message().starts_with(&format!("sent SIGTERM to big (pid {}", big.pid())), "{term}");
         assert_eq!(term.get("PRIORITY"), Some("3"), "an act is said at priority err: {term}");
@@ -55,7 +58,7 @@ scenario! {
     /// A victim that ignores SIGTERM, while memory stays between the two limits, gets SIGKILL when its grace is over.
     fn an_ignored_sigterm_is_followed_by_sigkill_after_the_grace(inside) {
         let mut small = Hog::holding(inside, "small", 300);
-        let mut deaf = Plan::new("deaf", 600).option("term", "ignore").option("keep", 1).option("upto", CAP).start(inside);
+        let mut deaf = Plan::new("deaf", WELL_BEYOND).option("term", "ignore").option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         let _guard = Guard::start(inside, &journal, format!("{limits}[escalation]\ngrace = \"{}s\"\n", GRACE.as_secs()));
@@ -77,7 +80,7 @@ scenario! {
     /// Memory that falls below `kill` ends the grace.
     fn the_kill_limit_does_not_wait_for_the_grace(inside) {
         let mut small = Hog::holding(inside, "small", 300);
-        let mut deaf = Plan::new("deaf", 600).option("term", "ignore").option("upto", CAP).start(inside);
+        let mut deaf = Plan::new("deaf", WELL_BEYOND).option("term", "ignore").option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::below_now(ROOM, 2 * ROOM);
         let _guard = Guard::start(inside, &journal, format!("{limits}{NEVER}"));
@@ -94,7 +97,7 @@ scenario! {
     /// A victim that gives its memory back instead of exiting has done what was asked of it.
     fn memory_that_comes_back_during_the_grace_saves_the_victim(inside) {
         let mut small = Hog::holding(inside, "small", 300);
-        let mut wise = Plan::new("wise", 600).option("term", "free").option("upto", CAP).start(inside);
+        let mut wise = Plan::new("wise", WELL_BEYOND).option("term", "free").option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let grace = format!("[escalation]\ngrace = \"{}s\"\n", GRACE.as_secs());
         let _guard = Guard::start(inside, &journal, format!("{}{grace}", Limits::usual()));
@@ -150,7 +153,7 @@ scenario! {
             let status = Command::new("mount").args(["-t", "tmpfs", "none", "/proc/pressure"]).status().expect("mount");
             assert!(status.success(), "cover /proc/pressure");
         }
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", WELL_BEYOND).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let _guard = Guard::start(inside, &journal, Limits::usual());
         big.go();
@@ -164,7 +167,7 @@ scenario! {
     /// A journald that reads nothing, its socket full, delays no signal; the entries come when it reads again.
     fn a_stuck_journald_does_not_delay_the_signal(inside) {
         let stuck = Journal::socket(inside);
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", WELL_BEYOND).option("upto", CAP).start(inside);
         let _guard = Setup::new(inside, Limits::usual()).start_unheard();
         fill(inside);
         big.go();
