@@ -10,11 +10,13 @@ pub const ROOM: u64 = 1024;
 /// How far below the present MemAvailable the SIGKILL limit lies, where a scenario does not want to reach it.
 pub const FAR: u64 = 3 * 1024;
 
-/// No hog ever holds more (MiB). Beyond `FAR`, so that a hog can cross both limits though others free memory meanwhile.
-pub const CAP: u64 = 4 * 1024;
+/// No hog ever holds more (MiB). Hogs stop at a level of MemAvailable; what others free meanwhile they take as well, so
+/// this is far beyond [`FAR`].
+pub const CAP: u64 = 8 * 1024;
 
-/// What has to be available before a scenario starts: the cap, the largest bystanders, and room for everybody else.
-const NEEDED: u64 = CAP + 2 * 1024;
+/// What has to be available before a scenario starts, beside what its bystanders hold: the deepest level a hog goes to,
+/// and room for everybody else.
+const NEEDED: u64 = FAR + 2 * 1024;
 
 /// A memory guard's two limits, in MiB of MemAvailable.
 #[derive(Clone, Copy, Debug)]
