@@ -161,7 +161,7 @@ wait_for() { # a command, until it succeeds
 
 latency() { # prints one latency in microseconds
 	mkfifo /run/hog.in
-	"$scratch/hog" name=hog first=256 rate="$rate_mib" upto=$((room_mib * 3)) term=note:/run/note </run/hog.in >/run/hog.out &
+	"$scratch/hog" name=hog first=256 rate="$rate_mib" upto=$((room_mib * 8)) term=note:/run/note </run/hog.in >/run/hog.out &
 	hog=$!
 	exec 8>/run/hog.in
 	wait_for grep -q ready /run/hog.out
@@ -171,7 +171,7 @@ latency() { # prints one latency in microseconds
 	# shellcheck disable=SC2086 # one word or two
 	"$scratch/sampler" /run/crossed $watched &
 	sampler=$!
-	echo 0 >&8
+	echo $((limit_kib / 1024 - room_mib * 2)) >&8 # well beyond, but no further, whatever the guard does
 	wait "$hog" || fail "the hog was killed instead of being told to end: $(cat "$scratch/guard.log")"
 	kill -0 "$guard" 2>/dev/null || fail "the guard is gone: $(cat "$scratch/guard.log")"
 	wait "$sampler" || fail "the sampler gave up"

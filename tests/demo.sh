@@ -135,7 +135,7 @@ inside() {
 	[ $((now / 4)) -ge "$room_mib" ] || room_mib=$((now / 4))
 	[ "$room_mib" -ge 256 ] || fail "only $now MiB of memory are available; this needs 1 GiB"
 	mkfifo "$scratch/hog.in" "$scratch/bystander.in"
-	"$scratch/hog" name=hog first=160 rate="$rate_mib" upto=$((room_mib * 2)) <"$scratch/hog.in" >"$scratch/hog.out" &
+	"$scratch/hog" name=hog first=160 rate="$rate_mib" upto=$((now / 2)) <"$scratch/hog.in" >"$scratch/hog.out" &
 	hog=$!
 	"$scratch/hog" name=bystander first=150 <"$scratch/bystander.in" >"$scratch/bystander.out" &
 	bystander=$!
@@ -162,7 +162,8 @@ inside() {
 		"$guard" daemon --config "$scratch/demo.toml" 8>&- 9>&- >"$scratch/guard.log" 2>&1 &
 	daemon=$!
 	watch_for 5 said started || fail "the guard did not start: $(cat "$scratch/guard.log")"
-	echo 0 >&8
+	# The hog goes beyond both limits, but no further, whatever the guard does.
+	echo $((term - room_mib)) >&8
 
 	watch_for 25 hog_gone || fail "the hog is still alive: the guard did not do its job"
 	status=0
