@@ -21,6 +21,8 @@ const FUTILE_KILLS: u32 = 3;
 const REMEMBERED: u64 = 300 * S;
 /// Signals that fail in a row before the guard catches its breath.
 const FAILURES: u32 = 4;
+/// Victims that the guard remembers to have set aside.
+const REMEMBERED_TASKS: usize = 16;
 
 macro_rules! ensure {
     ($holds:expr, $($why:tt)+) => {
@@ -57,7 +59,11 @@ pub struct Checks {
     /// Doing nothing for these scopes is right until then.
     excused: Vec<(Option<Vec<u8>>, u64)>,
     aside: BTreeSet<TaskId>,
+    /// The victim set aside last, and how many more were since.
     last_aside: Vec<TaskId>,
+    aside_since: usize,
+    /// The guard catches its breath until then.
+    breath: u64,
     asked: Vec<(TaskId, u64)>,
     pretended: bool,
     scopes: Vec<Scope>,
@@ -172,6 +178,7 @@ impl Checks {
                 self.aside.insert(work.lead);
                 self.last_aside = work.ids;
                 self.last_aside.push(work.lead);
+                self.aside_since = 0;
             }
             Note::Spared { victim, .. } => {
                 self.spared += 1;
@@ -274,10 +281,11 @@ impl Checks {
                 seen.proc.comm, seen.task, plan.config.victim, act.victim.tier
             ));
         }
-        ensure!(!self.last_aside.contains(&lead), "{lead:?} was set aside and is taken again at once");
+        let forgotten = self.aside_since >= REMEMBERED_TASKS;
+        ensure!(forgotten || !self.last_aside.contains(&lead), "{lead:?} was set aside and is taken again at once");
         let many_small = act.victim.group.is_some_and(|g| g.why == GroupWhy::ManySmall);
         let best = field(plan, lens, scope, &self.aside).best;
-        if many_small {
+        if many_small && !escalates {
             ensure!(best.is_none(), "a crowd is killed though {best:?} alone is worth it");
         } else if !self.aside.contains(&lead) && act.victim.group.is_none() && !escalates {
             let show = |id| lens.seen.iter().find(|s| Some(s.task.id) == id).map(|s| s.task);
@@ -310,7 +318,7 @@ impl Checks {
             ensure!(!own, "does not send SIGKILL to {lead:?} at the kill level");
             return Ok(());
         }
-        if self.pretended || now < self.paused {
+        if self.pretended || now < self.paused || now < self.breath {
             return Ok(());
         }
         if let Some(idle) = watched.iter().find(|s| s.level >= Level::Term && !is_in(&self.excused, s, now)) {
@@ -394,15 +402,16 @@ impl Checks {
             Outcome::Failed => {
                 self.work = None;
                 self.aside.insert(act.victim.id);
+                self.aside_since += 1;
                 if act.victim.group.is_some() {
                     self.aside.extend(members);
                     self.last_aside = members.to_vec();
+                    self.aside_since = 0;
                 }
                 self.failures += 1;
                 if self.failures == FAILURES {
                     self.failures = 0;
-                    let all = self.scopes.iter().map(|s| (s.path.clone(), now + S));
-                    self.excused.extend(all);
+                    self.breath = now + S;
                 }
             }
         }

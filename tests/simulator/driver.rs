@@ -14,8 +14,9 @@ use crate::plan::{self, LISTS, Plan};
 use crate::rng::Rng;
 use crate::world::{MS, S, Sent, World};
 
-/// Steps that one turn of the loop may take.
-const STEPS: u32 = 16;
+/// Steps that one turn of the loop may take: two looks and an act for each of four signals that fail, and as much again
+/// where memory comes back just then. The daemon breathes after 16.
+const STEPS: u32 = 32;
 
 /// Compiled victim lists, handed from run to run: compiling takes longer than simulating.
 #[derive(Default)]

@@ -260,7 +260,7 @@ fn inhabit(world: &mut World, rng: &mut Rng, own: &Own) {
             swap: 0,
             shmem: if shared { room / 10 } else { 0 },
             file: rng.below(8 * MIB),
-            grow: if hog { world.mem_total / rng.between(1, 40) } else { 0 },
+            grow: if hog { world.mem_total / rng.magnitude(1, 1000) } else { 0 },
             grows: {
                 let from = world.now + rng.below(10 * S);
                 (from, if rng.per_mille(500) { from + rng.below(20 * S) } else { u64::MAX })
@@ -300,9 +300,12 @@ fn trouble(world: &mut World, rng: &mut Rng) {
             world.events.push((at, Event::Burst(total / 100 * rng.between(5, 60))));
         }
     }
-    for _ in 0..rng.below(8) {
+    for _ in 0..rng.below(12) {
         let at = from + rng.below(60 * S);
         world.events.push((at, Event::Relief(total / 100 * rng.between(1, 40))));
+        if rng.per_mille(500) {
+            world.events.push((at + rng.below(20 * S), Event::Burst(total / 100 * rng.between(1, 20))));
+        }
         let id = { rng.pick(&world.procs).id };
         if id.pid != 1 && id.pid != 700 {
             world.events.push((from + rng.below(60 * S), Event::Exit(id)));

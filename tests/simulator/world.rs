@@ -109,11 +109,18 @@ pub struct World {
     anon: u64,
     swap: u64,
     currents: Vec<u64>,
+    /// Of each cgroup: itself and those above it.
+    above: Vec<Vec<usize>>,
 }
 
 impl World {
     pub fn new(mem_total: u64, swap_total: u64, cgroups: Vec<Cgroup>) -> Self {
+        let above = |c: &Cgroup| {
+            let tops = cgroups.iter().enumerate().filter(|(_, top)| is_below(c.path.as_bytes(), top.path.as_bytes()));
+            tops.map(|(i, _)| i).collect()
+        };
         Self {
+            above: cgroups.iter().map(above).collect(),
             now: 100 * S,
             mem_total,
             swap_total,
@@ -189,10 +196,9 @@ impl World {
             self.befall();
             self.exits(rng);
             self.fork(rng);
-            self.tally();
             self.growth(slice);
+            self.tally();
         }
-        self.tally();
     }
 
     fn befall(&mut self) {
@@ -268,12 +274,8 @@ impl World {
         let reserve = self.mem_total / 256;
         let mut room = self.available().saturating_sub(reserve);
         let mut swap_room = self.swap_free();
-        let mut limits: Vec<(&'static str, u64)> = Vec::new();
-        for (cgroup, current) in self.cgroups.iter().zip(&self.currents) {
-            if let Some(limit) = cgroup.limit {
-                limits.push((cgroup.path, limit.saturating_sub(*current)));
-            }
-        }
+        let room_of = |(c, current): (&Cgroup, &u64)| c.limit.map_or(u64::MAX, |l| l.saturating_sub(*current));
+        let mut rooms: Vec<u64> = self.cgroups.iter().zip(&self.currents).map(room_of).collect();
         let scarce = self.available() < self.mem_total / 12;
         let mut stalled = false;
         for p in &mut self.procs {
@@ -281,9 +283,9 @@ impl World {
                 continue;
             }
             let want = u64::try_from(u128::from(p.grow) * u128::from(slice) / u128::from(S)).unwrap();
-            let path = self.cgroups[p.cgroup].path.as_bytes();
-            let mine = |l: &(&str, u64)| is_below(path, l.0.as_bytes());
-            let mut here = limits.iter().filter(|l| mine(l)).map(|l| l.1).chain([room]).min().unwrap_or(room);
+            let above = &self.above[p.cgroup];
+            let limit = |rooms: &[u64]| above.iter().map(|i| rooms[*i]).min().unwrap_or(u64::MAX);
+            let mut here = limit(&rooms).min(room);
             let short = if scarce { want / 2 } else { want.saturating_sub(here) };
             let out = short.min(swap_room).min(p.anon);
             if out > 0 {
@@ -291,7 +293,7 @@ impl World {
                 p.swap += out;
                 swap_room -= out;
                 room += out;
-                limits.iter_mut().filter(|l| mine(l)).for_each(|l| l.1 += out);
+                above.iter().for_each(|i| rooms[*i] = rooms[*i].saturating_add(out));
                 here += out;
             }
             if here < want
@@ -301,13 +303,13 @@ impl World {
                 let taken = (want - here).min(arc.size.saturating_sub(arc.c_min));
                 arc.size -= taken;
                 room += taken;
-                here = (here + taken).min(limits.iter().filter(|l| mine(l)).map(|l| l.1).min().unwrap_or(u64::MAX));
+                here = (here + taken).min(limit(&rooms));
             }
             let got = want.min(here).min(room);
             stalled |= got < want;
             p.anon += got;
             room -= got;
-            limits.iter_mut().filter(|l| mine(l)).for_each(|l| l.1 = l.1.saturating_sub(got));
+            above.iter().for_each(|i| rooms[*i] = rooms[*i].saturating_sub(got));
         }
         if stalled {
             self.stalled_us += slice * 8 / 10;
@@ -331,10 +333,11 @@ impl World {
             self.swap += held(r.swap);
             each[r.cgroup] += held(r.anon);
         }
-        for (current, cgroup) in self.currents.iter_mut().zip(&self.cgroups) {
-            let below =
-                self.cgroups.iter().zip(&each).filter(|(c, _)| is_below(c.path.as_bytes(), cgroup.path.as_bytes()));
-            *current = below.map(|(c, bytes)| bytes + c.extra).sum();
+        self.currents.fill(0);
+        for ((cgroup, bytes), above) in self.cgroups.iter().zip(&each).zip(&self.above) {
+            for i in above {
+                self.currents[*i] += bytes + cgroup.extra;
+            }
         }
     }
 }
