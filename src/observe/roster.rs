@@ -1,8 +1,8 @@
-//! The largest processes, held by descriptors opened beforehand.
+//! Processes held by descriptors opened beforehand.
 //!
 //! A guard inside a cgroup above its `memory.high` is throttled like everybody in it: each open allocates in the kernel,
-//! is charged, and may sleep for up to two seconds, while a read of what is open already costs microseconds. So there
-//! another thread opens, and the guard only reads.
+//! is charged, and was seen to sleep for 0.35 s and more, while a read of what is open already costs microseconds. So
+//! there another thread opens, each process once in its life ([`Lookout`]), and the guard only reads ([`Roster`]).
 
 use std::sync::Arc;
 
@@ -10,16 +10,23 @@ use crate::host::Host;
 use crate::host::dir::{HeldFile, SmallPath};
 use crate::host::process::PidFd;
 
-use super::parse::{State, parse_stat, parse_status};
-use super::tasks::{TaskId, Tasks};
+use super::Faults;
+use super::limits::Hierarchy;
+use super::parse::{parse_oom_score_adj, parse_stat, parse_status};
+use super::scan::{basics, fill_sizes};
+use super::tasks::{Depth, Small, Task, TaskId, Tasks};
+use super::{CgroupId, Cgroups};
 
-/// Processes held. Memory is short when a few hold it; each costs three descriptors.
-pub const HELD: usize = 24;
+/// Processes held at most: three descriptors each must fit in the 1024 that a plain user usually has.
+const HELD: usize = 256;
 
-/// Room for a `stat` or a `status`.
+/// Cgroups told apart.
+const CGROUPS: usize = 256;
+
+/// Room for a `stat`, a `status` or a `cgroup`.
 const FILE_BYTES: usize = 4096;
 
-/// The processes held.
+/// The processes held, for the guard to read.
 #[derive(Clone, Debug, Default)]
 pub struct Roster(Vec<Arc<Held>>);
 
@@ -32,35 +39,15 @@ struct Held {
 }
 
 impl Roster {
-    /// A roster of the largest of these, with what this one already holds of them. This is what may be throttled.
-    #[must_use]
-    pub fn renewed(&self, host: &Host, tasks: &Tasks) -> Self {
-        let mut largest: Vec<_> = tasks.list.iter().collect();
-        largest.sort_unstable_by_key(|t| std::cmp::Reverse(t.size_with_shared()));
-        let known = |id| self.0.iter().find(|held| held.id == id).cloned();
-        let hold = |id| known(id).or_else(|| Held::open(host, id).map(Arc::new));
-        Self(largest.iter().take(HELD).filter_map(|task| hold(task.id)).collect())
-    }
-
     /// Brings the sizes of those held up to date, and drops who is gone. Opens nothing, allocates nothing.
     pub fn refresh(&self, tasks: &mut Tasks, page_size: u64) {
-        let mut buf = [0; FILE_BYTES];
-        for held in &self.0 {
-            let Some(at) = tasks.list.iter().position(|t| t.id == held.id) else { continue };
-            let stat = held.stat.read(&mut buf).ok().and_then(|text| parse_stat(text).ok());
-            let Some(stat) = stat.filter(|s| !s.is_dead() && (!s.is_exiting() || s.state == State::Zombie)) else {
-                tasks.list.remove(at);
-                continue;
-            };
+        let mut at = 0;
+        while at < tasks.list.len() {
             let task = &mut tasks.list[at];
-            task.comm = stat.comm;
-            task.state = stat.state;
-            if let Some(status) = held.status.read(&mut buf).ok().and_then(|text| parse_status(text).ok()) {
-                task.rss = status.vm_rss.unwrap_or(stat.rss_pages.saturating_mul(page_size));
-                task.anon = status.rss_anon.or(task.anon);
-                task.shmem = status.rss_shmem.or(task.shmem);
-                task.swap = status.vm_swap.or(task.swap);
-                task.uid = Some(status.uid_effective);
+            match self.0.iter().find(|held| held.id == task.id).map(|held| held.update(task, page_size)) {
+                Some(false) => drop(tasks.list.remove(at)),
+                // Nobody holds it: it stays as it was seen last.
+                Some(true) | None => at += 1,
             }
         }
     }
@@ -73,14 +60,104 @@ impl Roster {
 }
 
 impl Held {
-    fn open(host: &Host, id: TaskId) -> Option<Self> {
-        // The pidfd first, then the proof that it is this very process.
-        let pidfd = PidFd::open(id.pid).ok();
-        let stat = host.proc.file(SmallPath::under(id.pid, "stat").as_c_str()).ok()?;
-        let status = host.proc.file(SmallPath::under(id.pid, "status").as_c_str()).ok()?;
+    /// Reads sizes and state anew; false when the process is gone or dying. Opens nothing.
+    fn update(&self, task: &mut Task, page_size: u64) -> bool {
         let mut buf = [0; FILE_BYTES];
-        let same = parse_stat(stat.read(&mut buf).ok()?).ok()?.start_time == id.start_time;
-        same.then_some(Self { id, stat, status, pidfd })
+        let Some(stat) = self.stat.read(&mut buf).ok().and_then(|text| parse_stat(text).ok()) else { return false };
+        let now = basics(task.id.pid, &stat, page_size);
+        if now.dying || now.id != task.id {
+            return false;
+        }
+        (task.comm, task.state, task.threads, task.rss) = (now.comm, now.state, now.threads, now.rss);
+        if let Some(status) = self.status.read(&mut buf).ok().and_then(|text| parse_status(text).ok()) {
+            fill_sizes(task, &status);
+        }
+        true
+    }
+}
+
+/// Follows the process table by opening only what is new. What it does may be throttled: not for the guard thread.
+#[derive(Debug)]
+pub struct Lookout {
+    hierarchy: Hierarchy,
+    known: Vec<(Task, Arc<Held>)>,
+    /// Kernel threads: looked at once, they hold no memory and hardly ever end.
+    kernel: Vec<i32>,
+    cgroups: Cgroups,
+}
+
+/// What a [`Lookout`] found.
+#[derive(Debug)]
+pub struct Found {
+    /// Every process it holds.
+    pub tasks: Tasks,
+    /// The descriptors.
+    pub roster: Roster,
+}
+
+impl Lookout {
+    /// Knows nobody yet.
+    #[must_use]
+    pub fn new(hierarchy: Hierarchy) -> Self {
+        Self { hierarchy, known: Vec::new(), kernel: Vec::new(), cgroups: Cgroups::with_capacity(CGROUPS) }
+    }
+
+    /// Looks at everybody: reads those it holds, opens those it does not.
+    pub fn look(&mut self, host: &Host, faults: &mut Faults) -> Found {
+        let mut pids = Vec::new();
+        let mut dirents = [0; 4096];
+        if let Err(e) = host.proc.numbers(&mut dirents, |pid| pids.push(pid)) {
+            faults.failed(&e);
+        }
+        self.known.retain_mut(|(task, held)| held.update(task, host.page_size));
+        self.kernel.retain(|pid| pids.contains(pid));
+        for pid in pids {
+            let is_known = self.kernel.contains(&pid) || self.known.iter().any(|(task, _)| task.id.pid == pid);
+            if !is_known && self.known.len() < HELD {
+                self.meet(host, pid, faults);
+            }
+        }
+        let tasks = Tasks {
+            list: self.known.iter().map(|(task, _)| *task).collect(),
+            cgroups: self.cgroups.clone(),
+            small: Small::default(),
+            depth: Depth::All,
+            lost_some: self.known.len() >= HELD,
+        };
+        Found { tasks, roster: Roster(self.known.iter().map(|(_, held)| Arc::clone(held)).collect()) }
+    }
+
+    /// Opens a process that is new.
+    fn meet(&mut self, host: &Host, pid: i32, faults: &mut Faults) {
+        let mut buf = [0; FILE_BYTES];
+        // The pidfd first, then what proves which process it is.
+        let pidfd = PidFd::open(pid).ok();
+        let Ok(stat) = host.proc.file(SmallPath::under(pid, "stat").as_c_str()) else { return };
+        let Some(seen) = stat.read(&mut buf).ok().and_then(|text| parse_stat(text).ok()) else { return };
+        let mut task = basics(pid, &seen, host.page_size);
+        if task.kernel {
+            self.kernel.push(pid);
+            return;
+        }
+        let Ok(status) = host.proc.file(SmallPath::under(pid, "status").as_c_str()) else { return };
+        let held = Held { id: task.id, stat, status, pidfd };
+        if !held.update(&mut task, host.page_size) {
+            return;
+        }
+        let adj = host.proc.read(SmallPath::under(pid, "oom_score_adj").as_c_str(), &mut buf);
+        task.oom_score_adj = adj.ok().and_then(|text| parse_oom_score_adj(text).ok()).map(i32::from);
+        task.cgroup = self.cgroup(host, pid, faults);
+        self.known.push((task, Arc::new(held)));
+    }
+
+    fn cgroup(&mut self, host: &Host, pid: i32, faults: &mut Faults) -> Option<CgroupId> {
+        let mut buf = [0; FILE_BYTES];
+        let text = host.proc.read(SmallPath::under(pid, "cgroup").as_c_str(), &mut buf).ok()?;
+        let id = self.cgroups.intern(self.hierarchy.path(text)?)?;
+        if self.hierarchy == Hierarchy::V2 {
+            self.cgroups.read_facts(host, id, faults);
+        }
+        Some(id)
     }
 }
 
@@ -88,30 +165,26 @@ impl Held {
 mod tests {
     use super::*;
     use crate::host::Roots;
-    use crate::observe::limits::Hierarchy;
-    use crate::observe::scan::Scanner;
-    use crate::observe::{Depth, Faults, Need};
 
     #[test]
     fn a_held_process_is_read_anew_and_dropped_when_gone() {
         let host = Host::open(&Roots::default()).unwrap();
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let mut scanner = Scanner::new(Hierarchy::of(&host));
-        let need = Need { depth: Depth::All, oom_score: false };
-        scanner.scan(&host, need, 0, &mut Faults::default());
-        let mut tasks = scanner.tasks().clone();
-        // Only the child, so that it is among the largest.
-        tasks.list.retain(|t| t.id.pid == pid);
-        let id = tasks.list[0].id;
-        let roster = Roster::default().renewed(&host, &tasks);
-        assert!(roster.pidfd(id).is_some());
-        tasks.list[0].anon = Some(u64::MAX);
-        roster.refresh(&mut tasks, host.page_size);
-        assert!(tasks.list[0].anon.is_some_and(|bytes| bytes < 1 << 30));
+        let mut lookout = Lookout::new(Hierarchy::of(&host));
+        let mut found = lookout.look(&host, &mut Faults::default());
+        // Only the child: the machine is full of others.
+        found.tasks.list.retain(|t| t.id.pid == pid);
+        let id = found.tasks.list[0].id;
+        assert!(found.roster.pidfd(id).is_some());
+        found.tasks.list[0].anon = Some(u64::MAX);
+        found.roster.refresh(&mut found.tasks, host.page_size);
+        assert!(found.tasks.list[0].anon.is_some_and(|bytes| bytes < 1 << 30));
         child.kill().unwrap();
         child.wait().unwrap();
-        roster.refresh(&mut tasks, host.page_size);
-        assert!(tasks.list.is_empty());
+        found.roster.refresh(&mut found.tasks, host.page_size);
+        assert!(found.tasks.list.is_empty());
+        let again = lookout.look(&host, &mut Faults::default());
+        assert!(again.tasks.list.iter().all(|t| t.id != id));
     }
 }

@@ -8,7 +8,7 @@ use super::Faults;
 use super::cgroups::CgroupId;
 use super::limits::Hierarchy;
 use super::parse::{
-    Malformed, Stat, State, parse_oom_score, parse_oom_score_adj, parse_stat, parse_statm, parse_status,
+    Malformed, Stat, State, Status, parse_oom_score, parse_oom_score_adj, parse_stat, parse_statm, parse_status,
 };
 use super::tasks::{Depth, Need, Small, Task, TaskId, Tasks};
 
@@ -132,7 +132,7 @@ impl Reader<'_> {
             self.tasks.small.bytes = self.tasks.small.bytes.saturating_add(task.rss);
             return;
         }
-        self.fill_sizes(&mut task, zombie_leader, &mut buf);
+        self.read_sizes(&mut task, zombie_leader, &mut buf);
         task.oom_score_adj = self.read(pid, "oom_score_adj", &mut buf, |text| parse_oom_score_adj(text).map(i32::from));
         if self.need.oom_score {
             task.oom_score = self.read(pid, "oom_score", &mut buf, parse_oom_score);
@@ -141,25 +141,19 @@ impl Reader<'_> {
         self.tasks.keep(task);
     }
 
-    fn fill_sizes(&mut self, task: &mut Task, zombie_leader: bool, buf: &mut [u8; FILE_BYTES]) {
+    fn read_sizes(&mut self, task: &mut Task, zombie_leader: bool, buf: &mut [u8; FILE_BYTES]) {
         let own = SmallPath::under(task.id.pid, "status");
         // A leader that called pthread_exit has given up its view of the memory; a thread that lives still has it.
         let path = if zombie_leader { self.live_thread(task.id.pid).unwrap_or(own) } else { own };
         let Some(status) = self.read_path(path, buf, parse_status) else {
-            return self.fill_sizes_without_status(task, buf);
+            return self.read_sizes_without_status(task, buf);
         };
-        task.uid = Some(status.uid_effective);
-        task.anon = status.rss_anon;
-        task.shmem = status.rss_shmem;
-        task.swap = status.vm_swap;
-        if zombie_leader {
-            task.rss = status.vm_rss.unwrap_or(0);
-        }
+        fill_sizes(task, &status);
     }
 
     /// A process in so many groups that they fill the buffer (`Groups:` comes before the sizes) must not hide its memory so:
     /// `statm` has the sizes but for swap, and the owner of the directory is the effective user.
-    fn fill_sizes_without_status(&mut self, task: &mut Task, buf: &mut [u8; FILE_BYTES]) {
+    fn read_sizes_without_status(&mut self, task: &mut Task, buf: &mut [u8; FILE_BYTES]) {
         if let Some(statm) = self.read(task.id.pid, "statm", buf, parse_statm) {
             let bytes = |pages: u64| pages.saturating_mul(self.host.page_size);
             task.rss = bytes(statm.resident);
@@ -223,7 +217,18 @@ impl Reader<'_> {
     }
 }
 
-fn basics(pid: i32, stat: &Stat, page_size: u64) -> Task {
+/// What `status` says of a process: its owner, and exact sizes.
+pub(super) fn fill_sizes(task: &mut Task, status: &Status) {
+    task.uid = Some(status.uid_effective);
+    task.anon = status.rss_anon;
+    task.shmem = status.rss_shmem;
+    task.swap = status.vm_swap;
+    // `stat` keeps a cached count, and none at all for a leader that is gone.
+    task.rss = status.vm_rss.unwrap_or(task.rss);
+}
+
+/// What `stat` says of a process.
+pub(super) fn basics(pid: i32, stat: &Stat, page_size: u64) -> Task {
     let gone = match stat.state {
         // A leader that is gone while its threads live on.
         State::Zombie => stat.is_dead(),

@@ -28,7 +28,7 @@ use crate::report::{Event, EventKind, EventSender, Text};
 
 use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
-use super::scout::Scout;
+use super::scout::{Scout, Seen};
 use super::snapshot::snapshot;
 use super::{others, tell};
 
@@ -90,6 +90,8 @@ struct Scans {
     last: Option<Duration>,
     /// What was available then.
     available: u64,
+    /// Since when the guard waits for the scout.
+    awaited_since: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -114,6 +116,15 @@ const RESCAN: Duration = Duration::from_secs(10);
 /// Steps the engine may take without letting anything else happen. It never needs more than four (look, look at all,
 /// act, next); a bug must not become a busy loop.
 const STEPS: u8 = 16;
+
+/// A scout's look younger than this is as good as one's own.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Between two looks whether the scout is back.
+const AWAIT_SCOUT: Duration = Duration::from_millis(20);
+
+/// A throttled scout needs a second or two for each process that is new; longer than this nobody should wait for it.
+const AWAIT_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How often whoever asks for the status gets fresh numbers.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -222,6 +233,7 @@ impl Guard {
         self.near = true;
         self.link = Some(Link { sender, clerk: clerk.ok(), reader: None, scout: None });
         self.look_whether_throttleable();
+        self.ask_scout();
         self.look_for_others(now);
         if let Ok(decision) = self.measure() {
             self.send(&tell::started(&decision));
@@ -253,8 +265,13 @@ impl Guard {
         self.send(&Event::new(EventKind::Stop));
     }
 
-    /// Deals with whatever woke the guard besides time.
+    /// Tells systemd that the loop turns, and deals with whatever woke the guard besides time.
     fn attend(&mut self) {
+        if let Some(watchdog) = &self.watchdog
+            && due(&mut self.timers.ping, clock::now(), watchdog.every)
+        {
+            watchdog.ping();
+        }
         let ready = self.wait_set.ready(Duration::ZERO);
         if ready.has(Source::Signal) {
             self.signals.drain();
@@ -304,7 +321,11 @@ impl Guard {
                     return if self.trigger.is_some() { pause } else { pause.min(Duration::from_secs(1)) };
                 }
                 Step::Look(need) => {
-                    if !self.throttleable {
+                    if self.throttleable {
+                        if self.must_await_scout(need) {
+                            return AWAIT_SCOUT;
+                        }
+                    } else {
                         self.scan(need);
                     }
                     looked = Some(need);
@@ -325,9 +346,9 @@ impl Guard {
             .is_some_and(|victim| self.parts.actor.exited(&self.parts.host, victim.group.is_some(), engine.members()));
         let details = self.link.as_ref().and_then(|link| link.reader.as_ref()?.table());
         let mut table = self.link.as_ref().filter(|_| self.throttleable).and_then(|link| link.scout.as_ref()?.found());
-        let scouted = table.as_mut().and_then(|found| found.as_mut()).filter(|_| looked.is_some());
+        let scouted = table.as_mut().and_then(|seen| seen.as_mut()).filter(|_| looked.is_some());
         let tasks = match scouted {
-            Some(found) => {
+            Some(Seen { found, .. }) => {
                 found.roster.refresh(&mut found.tasks, self.parts.host.page_size);
                 Some(&found.tasks)
             }
@@ -367,7 +388,7 @@ impl Guard {
             .link
             .as_ref()
             .filter(|_| self.throttleable)
-            .and_then(|link| link.scout.as_ref()?.found()?.as_ref()?.roster.pidfd(act.victim.id));
+            .and_then(|link| link.scout.as_ref()?.found()?.as_ref()?.found.roster.pidfd(act.victim.id));
         if self.parts.actor.aim(host, &act.victim, held) == Aim::Gone {
             return Outcome::Gone;
         }
@@ -428,11 +449,6 @@ impl Guard {
         {
             link.sender.publish(&snapshot(reading, &self.last, self.parts.enclosing.found()));
         }
-        if let Some(watchdog) = &self.watchdog
-            && due(&mut self.timers.ping, now, watchdog.every)
-        {
-            watchdog.ping();
-        }
         if self.timers.state.is_some_and(|at| now >= at) {
             self.timers.state = self.parts.journal_every.map(|every| now + every);
             self.send(&tell::state(reading));
@@ -440,6 +456,7 @@ impl Guard {
         if due(&mut self.timers.others, now, OTHERS) {
             self.look_for_others(now);
             self.look_whether_throttleable();
+            self.ask_scout();
         }
         if self.faults != self.told && due(&mut self.timers.faults, now, FAULTS) {
             self.tell_faults();
@@ -482,8 +499,32 @@ impl Guard {
         self.throttleable = self.own_highs.any_is_finite();
         if let Some(link) = self.link.as_mut().filter(|link| self.throttleable && link.scout.is_none()) {
             link.scout = Scout::start(self.parts.hierarchy).ok();
-            self.ask_scout();
         }
+    }
+
+    /// Whether what the scout saw last is too old to conclude from it that nobody is worth killing. Whoever is there and
+    /// large enough is taken at once, however old the look; a guard that waits in vain goes on with what it has.
+    fn must_await_scout(&mut self, need: Need) -> bool {
+        let now = clock::now();
+        let Some(scout) = self.link.as_ref().and_then(|link| link.scout.as_ref()) else { return false };
+        let floor = match need.depth {
+            Depth::Large { floor } => floor,
+            Depth::All => 0,
+        };
+        let enough = scout.found().is_some_and(|mut table| {
+            table.as_mut().is_some_and(|Seen { at, found }| {
+                found.roster.refresh(&mut found.tasks, self.parts.host.page_size);
+                let somebody = found.tasks.list.iter().any(|t| t.size_with_shared() >= floor);
+                now.saturating_sub(*at) < FRESH || (somebody && floor > 0)
+            })
+        });
+        if enough {
+            self.scans.awaited_since = None;
+            return false;
+        }
+        scout.ask();
+        let since = *self.scans.awaited_since.get_or_insert(now);
+        now.saturating_sub(since) < AWAIT_AT_MOST
     }
 
     /// Has the scout look, if that is how the guard sees; and makes room for what it found last.
@@ -491,9 +532,9 @@ impl Guard {
         let Some(scout) = self.link.as_ref().filter(|_| self.throttleable).and_then(|link| link.scout.as_ref()) else {
             return;
         };
-        scout.ask(self.last.meminfo.swap_used());
-        if let Some(found) = scout.found().as_ref().and_then(|found| found.as_ref()) {
-            self.parts.engine.reserve(&found.tasks);
+        scout.ask();
+        if let Some(seen) = scout.found().as_ref().and_then(|seen| seen.as_ref()) {
+            self.parts.engine.reserve(&seen.found.tasks);
         }
     }
 
@@ -519,9 +560,6 @@ impl Guard {
         if due(&mut self.timers.faults, now, FAULTS) {
             let reason = Text::format(format_args!("blind: {error}"));
             self.send(&Event { reason, ..Event::new(EventKind::Degraded) });
-        }
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.ping();
         }
         Duration::from_millis(100)
     }

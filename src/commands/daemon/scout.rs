@@ -1,33 +1,33 @@
-//! A thread that scans the process table and opens the largest, for a guard that would be throttled if it did so itself.
+//! A thread that opens what the guard reads, for a guard that would be throttled if it opened anything itself.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use crate::host::{Host, Roots};
+use crate::host::{Host, Roots, clock};
+use crate::observe::Faults;
 use crate::observe::limits::Hierarchy;
-use crate::observe::roster::Roster;
-use crate::observe::scan::Scanner;
-use crate::observe::{Depth, Faults, Need, Tasks};
+use crate::observe::roster::{Found, Lookout};
 
-/// A scan's buffers, and the frames around them.
+/// A look's buffers, and the frames around them.
 const STACK_BYTES: usize = 96 * 1024;
-
-/// What the scout found last.
-#[derive(Debug)]
-pub struct Found {
-    /// Every process.
-    pub tasks: Tasks,
-    /// The largest of them, held.
-    pub roster: Roster,
-}
 
 /// The guard's end.
 #[derive(Debug)]
 pub struct Scout {
-    requests: SyncSender<u64>,
-    found: Arc<Mutex<Option<Found>>>,
+    requests: SyncSender<()>,
+    found: Arc<Mutex<Option<Seen>>>,
+}
+
+/// What was found, and when the look began.
+#[derive(Debug)]
+pub struct Seen {
+    /// By `host::clock`.
+    pub at: Duration,
+    /// Who was there.
+    pub found: Found,
 }
 
 impl Scout {
@@ -47,36 +47,25 @@ impl Scout {
         Ok(Self { requests, found })
     }
 
-    /// Asks for a scan, knowing how much swap is in use. Not heard while one is under way.
-    pub fn ask(&self, swap_used: u64) {
-        let _ = self.requests.try_send(swap_used);
+    /// Asks for a look. One that is under way is followed by another.
+    pub fn ask(&self) {
+        let _ = self.requests.try_send(());
     }
 
     /// What was found last, unless it is being replaced at this very moment.
     #[must_use]
-    pub fn found(&self) -> Option<MutexGuard<'_, Option<Found>>> {
+    pub fn found(&self) -> Option<MutexGuard<'_, Option<Seen>>> {
         self.found.try_lock().ok()
     }
 }
 
-fn run(host: &Host, hierarchy: Hierarchy, inbox: &Receiver<u64>, shared: &Mutex<Option<Found>>) {
-    let need = Need { depth: Depth::All, oom_score: true };
-    // Most guards never need a scout: it gets its tables when it is first asked.
-    let mut scanner = None;
-    for swap_used in inbox {
-        let scanner = scanner.get_or_insert_with(|| Scanner::new(hierarchy));
-        for _ in 0..2 {
-            if !scanner.scan(host, need, swap_used, &mut Faults::default()).lost_some {
-                break;
-            }
-            scanner.grow();
-        }
-        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+fn run(host: &Host, hierarchy: Hierarchy, inbox: &Receiver<()>, shared: &Mutex<Option<Seen>>) {
+    let mut lookout = Lookout::new(hierarchy);
+    for () in inbox {
+        let at = clock::now();
         // Whatever may be throttled is done before the exchange: the guard has the old table until then.
-        let known = lock().as_ref().map(|found| found.roster.clone()).unwrap_or_default();
-        let roster = known.renewed(host, scanner.tasks());
-        let found = Found { tasks: scanner.tasks().clone(), roster };
-        let old = lock().replace(found);
+        let seen = Seen { at, found: lookout.look(host, &mut Faults::default()) };
+        let old = shared.lock().unwrap_or_else(PoisonError::into_inner).replace(seen);
         drop(old);
     }
 }
