@@ -103,7 +103,11 @@ reached() { grep -qs "^$2" "$LAB/progress/$1"; }
 hog_at() { wait_for 30 reached "$1" "$2" || fail "hog $1 was not '$2' after 30 s"; }
 
 # resume NAME: goes on after --pause, or takes memory again up to --to.
-resume() { kill -USR1 "$(hog_pid "$1")"; }
+resume() {
+  local pid; pid=$(hog_pid "$1")
+  (( pid > 0 )) || fail "hog $1 ended before it was to go on"
+  kill -USR1 "$pid"
+}
 
 alive() { [[ -d /proc/$1 ]]; }
 gone() { [[ ! -d /proc/$1 ]]; }
@@ -124,6 +128,7 @@ foretell() {
   local told
   told=$(hogwatch explain --json) || fail "hogwatch explain ended with status $?"
   echo "$told" > "$LAB/explain.json"
+  jq -c '(.candidates[:4], .excluded)[] | [.pid, .comm, .tier, .size_bytes, .reason]' <<< "$told"
   same "explain's first candidate" "$1" "$(jq -r '.candidates[0].pid' <<< "$told")"
 }
 
