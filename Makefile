@@ -33,13 +33,13 @@ build: ## The release binary, static
 	else echo "make: cargo is needed to build (https://rustup.rs)" >&2; exit 1; fi
 
 demo: build ## The main job, for real and safely: an armed guard and a hog in a PID namespace of their own
-	BIN=$(BIN) tests/demo.sh
+	tests/demo.sh $(BIN)
 
 run: build ## The guard on this machine, armed, in the foreground (DRY=1: it only looks)
 	$(BIN) daemon $(if $(DRY),--dry-run)
 
 test: build ## All tests; as root on Debian or Ubuntu it installs what they need (LAB=required: fail where the lab can't run)
-	cargo test --locked
+	HOGWATCH_BIN=$(abspath $(BIN)) cargo test --locked
 	@if tests/lab/deps; then tests/lab/run; \
 	elif [ "$(LAB)" = required ]; then exit 1; \
 	else echo 'LEFT OUT: the lab (systemd, cgroups, journald, a stuck disk, in virtual machines), for the reason above.'; fi
@@ -53,8 +53,8 @@ lab-deps: ## Installs what the lab needs, or says what is missing
 soak: build lab-deps ## The lab's long scenarios
 	tests/lab/run --soak
 
-bench: ## Measurements; see benches/
-	cargo bench --locked
+bench: build ## Latency and idle cost, beside earlyoom where it is installed; see docs/benchmarks.md
+	benches/run.sh $(BIN)
 
 fmt: ## Formats the source
 	cargo fmt --all
