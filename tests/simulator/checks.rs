@@ -189,7 +189,7 @@ impl Checks {
                 let short = self.scope(&work.whose).is_some_and(|s| s.level >= Level::Term);
                 ensure!(!short, "spared though memory is short");
             }
-            Note::Refused(refusal, reading) => {
+            Note::Refused(refusal, reading, _) => {
                 self.refusals += 1;
                 let Some(scope) = self.scope(&reading.whose).cloned() else { return Err("refused for nobody".into()) };
                 ensure!(scope.level >= Level::Term, "refused at {:?}", scope.level);
