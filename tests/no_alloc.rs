@@ -237,9 +237,8 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
     for step in 0..STEPS {
         fixture.set(available(step), step);
         let act = counted(|| {
-            let machine = reader.read(true, &mut faults).unwrap();
-            let group = engine.victim().map(|victim| victim.group.is_some());
-            let victim_exited = group.is_some_and(|group| actor.exited(host, group, engine.members()));
+            let machine = reader.read(&mut faults).unwrap();
+            let victim_exited = engine.victim().is_some_and(|victim| actor.exited(host, victim, engine.members()));
             let obs = Observation {
                 machine: &machine,
                 enclosing: enclosing.read(&mut faults),
@@ -293,7 +292,7 @@ fn attempt(
     if actor.aim(host, &act.victim, None) == Aim::Gone {
         return Outcome::Gone;
     }
-    let machine = reader.read(false, &mut Faults::default()).unwrap();
+    let machine = reader.read(&mut Faults::default()).unwrap();
     let enclosing = enclosing.read(&mut Faults::default());
     let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
     if !engine.still_holds(act, &obs) {

@@ -82,15 +82,16 @@ impl Actor {
             };
             self.held = Some(Held { id: victim.id, pidfd, cgroup: None });
         }
-        let whole = victim.group.is_some_and(|group| group.whole);
-        if let (Some(held), true, Hierarchy::V2) = (&mut self.held, whole, self.hierarchy)
-            && held.cgroup.is_none()
-        {
+        if let Some(held) = &mut self.held {
+            // What was the whole group at SIGTERM need not be so any more.
+            let whole = victim.group.is_some_and(|group| group.whole) && self.hierarchy == Hierarchy::V2;
+            let known = held.cgroup.take();
             held.cgroup = victim
                 .cgroup
                 .as_ref()
                 .zip(host.cgroup2.as_ref())
-                .and_then(|(path, root)| cgroups::open(root, path.as_bytes()).ok());
+                .filter(|_| whole)
+                .and_then(|(path, root)| known.or_else(|| cgroups::open(root, path.as_bytes()).ok()));
         }
         // The members of a group are each looked at when their signal is due.
         if victim.group.is_some() {
@@ -118,7 +119,7 @@ impl Actor {
         if act.victim.group.is_none() {
             match &held.pidfd {
                 Some(fd) => send(fd, signal)?,
-                None => signal_by_pid(held.id.pid, Some(signal))?,
+                None => send_by_number(held.id.pid, signal)?,
             }
             self.reap(signal, held.pidfd.as_ref());
             return Ok(1);
@@ -147,7 +148,7 @@ impl Actor {
         }
         match &pidfd {
             Some(fd) => send(fd, signal)?,
-            None => signal_by_pid(id.pid, Some(signal))?,
+            None => send_by_number(id.pid, signal)?,
         }
         self.reap(signal, pidfd.as_ref());
         Ok(())
@@ -169,15 +170,15 @@ impl Actor {
 
     /// Whether the victim at work, or its whole group, is gone.
     #[must_use]
-    pub fn exited(&self, host: &Host, group: bool, members: &[TaskId]) -> bool {
-        let Some(held) = &self.held else { return true };
-        if !group {
-            return match &held.pidfd {
+    pub fn exited(&self, host: &Host, victim: &Victim, members: &[TaskId]) -> bool {
+        let held = self.held.as_ref().filter(|held| held.id == victim.id);
+        if victim.group.is_none() {
+            return match held.and_then(|held| held.pidfd.as_ref()) {
                 Some(fd) => fd.has_exited(),
-                None => gone(host, held.id),
+                None => gone(host, victim.id),
             };
         }
-        if let Some(dir) = &held.cgroup {
+        if let Some(dir) = held.and_then(|held| held.cgroup.as_ref()) {
             let mut buf = [0; 128];
             return match dir.read(c"cgroup.events", &mut buf) {
                 Ok(text) => crate::observe::parse::parse_populated(text) == Ok(false),
@@ -200,6 +201,15 @@ fn send(fd: &PidFd, signal: Posix) -> io::Result<()> {
     fd.signal(Some(signal))?;
     if signal == Posix::SIGTERM {
         let _ = fd.signal(Some(Posix::SIGCONT));
+    }
+    Ok(())
+}
+
+/// As [`send`], on a kernel without pidfds.
+fn send_by_number(pid: i32, signal: Posix) -> io::Result<()> {
+    signal_by_pid(pid, Some(signal))?;
+    if signal == Posix::SIGTERM {
+        let _ = signal_by_pid(pid, Some(Posix::SIGCONT));
     }
     Ok(())
 }

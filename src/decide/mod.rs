@@ -214,6 +214,8 @@ pub struct Engine {
     paused_until: Option<Duration>,
     refusals: Refusals,
     futile: u8,
+    /// Since when somebody large is exiting without our doing.
+    dying_since: Option<Duration>,
     /// Signals in a row that could not be sent.
     failures: u8,
     set_aside: Remembered,
@@ -237,6 +239,7 @@ impl Engine {
             paused_until: None,
             refusals: Refusals::default(),
             futile: 0,
+            dying_since: None,
             failures: 0,
             set_aside: Remembered::default(),
             asked: Remembered::default(),
@@ -378,6 +381,16 @@ impl Engine {
         }
         let Some(reading) = self.worst_in_need(obs, now) else { return Step::Wait(self.until_next_look(obs, now)) };
         let Some(tasks) = obs.tasks else { return Step::Look(self.chooser.need(&reading)) };
+        // Somebody large is on the way out already: by the kernel's hand, another guard's or its own. As after a kill of
+        // ours, what it held is waited for before anybody else is taken.
+        if tasks.dying_bytes >= self.chooser.min_size(&reading).max(1) {
+            let since = *self.dying_since.get_or_insert(now);
+            if now.saturating_sub(since) < PATIENCE {
+                return Step::Wait(pace::WHILE_DYING);
+            }
+        } else {
+            self.dying_since = None;
+        }
         let set_aside = &self.set_aside;
         self.chooser.judge(tasks, obs, &reading, |id| set_aside.since(id).is_some());
         match self.chooser.choose(tasks, &reading) {
@@ -511,7 +524,8 @@ impl Engine {
         if let Some(here) = again {
             let free = here.free(settling.resource);
             settling.lowest = settling.lowest.min(free);
-            settling.freed = free.saturating_sub(settling.lowest);
+            // The most there was: what others take meanwhile was given back all the same.
+            settling.freed = settling.freed.max(free.saturating_sub(settling.lowest));
             if free > settling.highest {
                 settling.highest = free;
                 settling.last_growth = now;

@@ -213,6 +213,11 @@ impl Chooser {
         self.members.reserve(grow(self.members.len(), tasks.list.capacity()));
         self.stuck.reserve(grow(self.stuck.len(), tasks.list.capacity()));
         self.groups.reserve(grow(self.groups.len(), tasks.cgroups.capacity()));
+        // Written to once, so that the pages are there when they are needed.
+        let nobody = TaskId { pid: 0, start_time: 0 };
+        touch(&mut self.verdicts, Verdict::Excluded(Exclusion::Init));
+        touch(&mut self.members, nobody);
+        touch(&mut self.groups, Sum::default());
     }
 
     /// Whether command lines and executables are to be read beforehand.
@@ -462,7 +467,10 @@ impl Chooser {
                 sum.add(index, task, &tasks.list);
             }
         }
-        let (id, sum) = tasks.cgroups.ids().zip(&self.groups).max_by_key(|(_, sum)| sum.size)?;
+        // The root is no group: with it would go the machine, or the whole container.
+        let no_root = |id: &crate::observe::CgroupId| tasks.cgroups.path(*id).len() > 1;
+        let (id, sum) =
+            tasks.cgroups.ids().zip(&self.groups).filter(|(id, _)| no_root(id)).max_by_key(|(_, sum)| sum.size)?;
         let largest = sum.largest.filter(|_| sum.size >= min_size)?;
         let sum = self.gather(tasks, tasks.cgroups.path(id), true, last_tier);
         let mut victim = Victim { tier: last_tier, ..self.victim(tasks, largest) };
@@ -507,6 +515,13 @@ impl Sum {
             self.largest = Some(index);
         }
     }
+}
+
+/// Writes to the spare capacity of a list.
+fn touch<T: Copy>(list: &mut Vec<T>, anything: T) {
+    list.spare_capacity_mut().iter_mut().for_each(|slot| {
+        slot.write(anything);
+    });
 }
 
 fn eligible<'a>(tasks: &'a Tasks, verdicts: &'a [Verdict]) -> impl Iterator<Item = (usize, &'a Task, Tier)> {

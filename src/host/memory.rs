@@ -75,7 +75,9 @@ fn release_dead_stack(maps: &[u8]) {
     let here = std::ptr::from_ref(&local).expose_provenance();
     let stack = maps.split(|b| *b == b'\n').filter_map(range).find(|(start, end)| (*start..*end).contains(&here));
     let Some((start, _)) = stack else { return };
-    let end = here.saturating_sub(MARGIN) / 4096 * 4096;
+    // madvise rounds the length up to whole pages, and pages may be of 16 or 64 KiB.
+    let page = usize::try_from(page_size()).unwrap_or(1 << 16);
+    let end = here.saturating_sub(MARGIN) / page * page;
     if end > start {
         // SAFETY: stacks grow downwards, so nothing lives below the present frame and the margin; the range is part of
         // the mapping of this very stack. Its pages read as zero when they are used again.

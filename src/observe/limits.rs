@@ -78,11 +78,14 @@ impl Hierarchy {
     #[must_use]
     pub fn path(self, text: &[u8]) -> Option<&[u8]> {
         let paths = parse_own_paths(text).ok()?;
-        match self {
+        let path = match self {
             Self::V2 => paths.v2,
             Self::V1 => paths.memory_v1,
             Self::None => paths.v2.or(paths.systemd_v1),
-        }
+        };
+        // `/../x` is how a process outside our cgroup namespace reads (cgroup_namespaces(7)): it is below none of the
+        // cgroups we know, the namespace's root least of all.
+        path.filter(|p| *p != b"/.." && !p.starts_with(b"/../"))
     }
 }
 
@@ -90,8 +93,8 @@ impl Hierarchy {
 const MOST: usize = 24;
 
 /// Below this share of free room under a limit (in percent of the limit) its `memory.stat` is read, which costs the
-/// kernel a flush of its counters. Every sensible `warn` is below.
-const NEAR_PERCENT: u64 = 30;
+/// kernel a flush of its counters. Every sensible threshold is below.
+const NEAR_PERCENT: u64 = 60;
 
 /// Room for a cgroup's `memory.stat`: 1.9 KiB on Linux 6.18.
 const STAT_BYTES: usize = 8 * 1024;
@@ -167,7 +170,7 @@ impl OwnHighs {
         let own =
             host.proc.read(c"self/cgroup", &mut buf).ok().and_then(|text| Hierarchy::V2.path(text)).unwrap_or(b"/");
         let held = |path| open(host.cgroup2.as_ref()?, path).ok()?.file(c"memory.high").ok();
-        Self(ancestors(own).take(MOST).filter_map(held).collect())
+        Self(ancestors(own).chain([&b"/"[..]]).take(MOST).filter_map(held).collect())
     }
 
     /// Whether any of them is finite now.

@@ -12,13 +12,13 @@ use crate::host::process::PidFd;
 
 use super::Faults;
 use super::limits::Hierarchy;
-use super::parse::{parse_oom_score_adj, parse_stat, parse_status};
+use super::parse::{State, parse_oom_score_adj, parse_stat, parse_status};
 use super::scan::{basics, fill_sizes};
 use super::tasks::{Depth, Small, Task, TaskId, Tasks};
 use super::{CgroupId, Cgroups};
 
-/// Processes held at most: three descriptors each must fit in the 1024 that a plain user usually has.
-const HELD: usize = 256;
+/// Processes held at most: five descriptors each must fit in the 1024 that a plain user usually has.
+const HELD: usize = 160;
 
 /// Cgroups told apart.
 const CGROUPS: usize = 256;
@@ -35,6 +35,8 @@ struct Held {
     id: TaskId,
     stat: HeldFile,
     status: HeldFile,
+    oom_score_adj: Option<HeldFile>,
+    cgroup: Option<HeldFile>,
     pidfd: Option<PidFd>,
 }
 
@@ -68,7 +70,18 @@ impl Held {
         if now.dying || now.id != task.id {
             return false;
         }
-        (task.comm, task.state, task.threads, task.rss) = (now.comm, now.state, now.threads, now.rss);
+        (task.comm, task.state, task.threads) = (now.comm, now.state, now.threads);
+        let adj = self
+            .oom_score_adj
+            .as_ref()
+            .and_then(|file| file.read(&mut buf).ok())
+            .and_then(|t| parse_oom_score_adj(t).ok());
+        task.oom_score_adj = adj.map(i32::from);
+        // A leader that is gone shows no sizes any more, though its threads hold the memory: the last ones known stay.
+        if now.state == State::Zombie {
+            return true;
+        }
+        task.rss = now.rss;
         if let Some(status) = self.status.read(&mut buf).ok().and_then(|text| parse_status(text).ok()) {
             fill_sizes(task, &status);
         }
@@ -110,49 +123,68 @@ impl Lookout {
             faults.failed(&e);
         }
         self.known.retain_mut(|(task, held)| held.update(task, host.page_size));
+        if self.cgroups.is_nearly_full() {
+            self.cgroups.clear();
+        }
+        for at in 0..self.known.len() {
+            let held = Arc::clone(&self.known[at].1);
+            self.known[at].0.cgroup = self.cgroup(host, &held, faults);
+        }
         self.kernel.retain(|pid| pids.contains(pid));
+        let mut lost_some = false;
         for pid in pids {
             let is_known = self.kernel.contains(&pid) || self.known.iter().any(|(task, _)| task.id.pid == pid);
-            if !is_known && self.known.len() < HELD {
-                self.meet(host, pid, faults);
+            if !is_known {
+                lost_some |= self.meet(host, pid, faults);
             }
         }
+        // The largest first, as whoever asks about them wants them.
+        self.known.sort_unstable_by_key(|(task, _)| std::cmp::Reverse(task.size_with_shared()));
         let tasks = Tasks {
             list: self.known.iter().map(|(task, _)| *task).collect(),
             cgroups: self.cgroups.clone(),
             small: Small::default(),
             depth: Depth::All,
-            lost_some: self.known.len() >= HELD,
+            lost_some,
+            dying_bytes: 0,
         };
         Found { tasks, roster: Roster(self.known.iter().map(|(_, held)| Arc::clone(held)).collect()) }
     }
 
-    /// Opens a process that is new.
-    fn meet(&mut self, host: &Host, pid: i32, faults: &mut Faults) {
+    /// Opens a process that is new. Returns whether one had to be let go for it: the smallest.
+    fn meet(&mut self, host: &Host, pid: i32, faults: &mut Faults) -> bool {
         let mut buf = [0; FILE_BYTES];
+        let open = |name| host.proc.file(SmallPath::under(pid, name).as_c_str()).ok();
         // The pidfd first, then what proves which process it is.
         let pidfd = PidFd::open(pid).ok();
-        let Ok(stat) = host.proc.file(SmallPath::under(pid, "stat").as_c_str()) else { return };
-        let Some(seen) = stat.read(&mut buf).ok().and_then(|text| parse_stat(text).ok()) else { return };
+        let Some(stat) = open("stat") else { return false };
+        let Some(seen) = stat.read(&mut buf).ok().and_then(|text| parse_stat(text).ok()) else { return false };
         let mut task = basics(pid, &seen, host.page_size);
         if task.kernel {
             self.kernel.push(pid);
-            return;
+            return false;
         }
-        let Ok(status) = host.proc.file(SmallPath::under(pid, "status").as_c_str()) else { return };
-        let held = Held { id: task.id, stat, status, pidfd };
+        let Some(status) = open("status") else { return false };
+        let (oom_score_adj, cgroup) = (open("oom_score_adj"), open("cgroup"));
+        let held = Held { id: task.id, stat, status, oom_score_adj, cgroup, pidfd };
         if !held.update(&mut task, host.page_size) {
-            return;
+            return false;
         }
-        let adj = host.proc.read(SmallPath::under(pid, "oom_score_adj").as_c_str(), &mut buf);
-        task.oom_score_adj = adj.ok().and_then(|text| parse_oom_score_adj(text).ok()).map(i32::from);
-        task.cgroup = self.cgroup(host, pid, faults);
+        task.cgroup = self.cgroup(host, &held, faults);
         self.known.push((task, Arc::new(held)));
+        if self.known.len() <= HELD {
+            return false;
+        }
+        let smallest = self.known.iter().enumerate().min_by_key(|(_, (t, _))| t.size_with_shared()).map(|(at, _)| at);
+        if let Some(at) = smallest {
+            self.known.swap_remove(at);
+        }
+        true
     }
 
-    fn cgroup(&mut self, host: &Host, pid: i32, faults: &mut Faults) -> Option<CgroupId> {
+    fn cgroup(&mut self, host: &Host, held: &Held, faults: &mut Faults) -> Option<CgroupId> {
         let mut buf = [0; FILE_BYTES];
-        let text = host.proc.read(SmallPath::under(pid, "cgroup").as_c_str(), &mut buf).ok()?;
+        let text = held.cgroup.as_ref()?.read(&mut buf).ok()?;
         let id = self.cgroups.intern(self.hierarchy.path(text)?)?;
         if self.hierarchy == Hierarchy::V2 {
             self.cgroups.read_facts(host, id, faults);

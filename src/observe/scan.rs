@@ -57,6 +57,21 @@ impl Scanner {
         self.before.reserve(tasks.saturating_sub(self.before.len()));
         let cgroups = (self.tasks.cgroups.len() * 2).clamp(LEAST_CGROUPS, MOST_CGROUPS);
         self.tasks.cgroups.reserve(cgroups);
+        // Written to once, so that the pages are there when they are needed.
+        if let Some(anybody) = self.tasks.list.first().copied() {
+            for list in [&mut self.tasks.list, &mut self.before] {
+                list.spare_capacity_mut().iter_mut().for_each(|slot| {
+                    slot.write(anybody);
+                });
+            }
+        }
+    }
+
+    /// Has the next scan read anew where everybody lives, and what is said of those cgroups. Not when it is urgent: before
+    /// Linux 6.8 that takes the kernel's `cgroup_mutex`.
+    pub fn forget_cgroups(&mut self) {
+        self.tasks.list.iter_mut().for_each(|task| task.cgroup = None);
+        self.tasks.cgroups.expire_facts();
     }
 
     /// What the last scan found.
@@ -82,6 +97,7 @@ impl Scanner {
         self.tasks.small = Small::default();
         self.tasks.depth = need.depth;
         self.tasks.lost_some = false;
+        self.tasks.dying_bytes = 0;
         self.seen = 0;
         if self.tasks.cgroups.is_nearly_full() {
             self.tasks.cgroups.clear();
@@ -119,6 +135,10 @@ impl Reader<'_> {
         let mut buf = [0; FILE_BYTES];
         let Some(stat) = self.read(pid, "stat", &mut buf, parse_stat) else { return };
         let mut task = basics(pid, &stat, self.host.page_size);
+        if task.dying {
+            // Its memory is on its way back: how much, only the scan before can tell.
+            self.tasks.dying_bytes = self.tasks.dying_bytes.saturating_add(self.known_size(task.id));
+        }
         if task.kernel || task.dying {
             return;
         }
@@ -139,6 +159,11 @@ impl Reader<'_> {
         }
         task.cgroup = self.cgroup(&task, &mut buf);
         self.tasks.keep(task);
+    }
+
+    fn known_size(&self, id: TaskId) -> u64 {
+        let known = self.before.binary_search_by_key(&id.pid, |t| t.id.pid).ok().and_then(|i| self.before.get(i));
+        known.filter(|t| t.id == id).map_or(0, Task::size)
     }
 
     fn read_sizes(&mut self, task: &mut Task, zombie_leader: bool, buf: &mut [u8; FILE_BYTES]) {

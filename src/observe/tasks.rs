@@ -104,6 +104,8 @@ pub struct Tasks {
     pub depth: Depth,
     /// There were more than fit: who is missing is among the smallest.
     pub lost_some: bool,
+    /// What processes held that are exiting just now, as the scan before saw it.
+    pub dying_bytes: u64,
 }
 
 impl Tasks {
@@ -116,6 +118,7 @@ impl Tasks {
             small: Small::default(),
             depth: Depth::All,
             lost_some: false,
+            dying_bytes: 0,
         }
     }
 

@@ -45,6 +45,8 @@ struct Work {
     sent: Option<(Signal, u64)>,
     exited_at: Option<u64>,
     lowest: u64,
+    /// The most that was back since it exited.
+    back: u64,
 }
 
 #[derive(Default)]
@@ -55,7 +57,7 @@ pub struct Checks {
     /// Nobody may be signalled until then.
     paused: u64,
     /// Nobody for these scopes' sake.
-    refused: Vec<(Option<Vec<u8>>, u64)>,
+    refused: Vec<(Option<Vec<u8>>, u64, u64)>,
     /// Doing nothing for these scopes is right until then.
     excused: Vec<(Option<Vec<u8>>, u64)>,
     aside: BTreeSet<TaskId>,
@@ -128,6 +130,9 @@ impl Checks {
         }
         if let Some(scope) = self.scopes.iter().find(|s| s.is(&work.whose)) {
             work.lowest = work.lowest.min(scope.free(work.resource));
+            if work.exited_at.is_some() {
+                work.back = work.back.max(scope.free(work.resource) - work.lowest);
+            }
         }
     }
 
@@ -146,7 +151,7 @@ impl Checks {
                 let Some(exited_at) = work.exited_at else { return Err("an exit was noted, nobody exited".into()) };
                 ensure!(after.map(|(s, _)| s) == work.sent.map(|(s, _)| s), "noted {after:?}, sent {:?}", work.sent);
                 if let Some(scope) = self.scope(&work.whose) {
-                    let back = scope.free(work.resource) - work.lowest;
+                    let back = work.back;
                     ensure!(back == *freed, "{freed} bytes were noted as freed, {back} are");
                     let done = back >= work.size / 100 * 80 || scope.level < Level::Term;
                     let waited = now - exited_at;
@@ -201,7 +206,9 @@ impl Checks {
                 let field = field(plan, lens, &scope, &self.aside);
                 ensure!(!field.act, "refused {refusal:?} though {:?} could be killed", field.best);
                 let pause = if *refusal == Refusal::NobodyEligible { S } else { PAUSE };
-                self.refused.push((scope.path.clone(), now + pause));
+                // Somebody who takes as much more as is worth a kill ends the pause.
+                let void_below = scope.left().saturating_sub(plan.config.victim.min_size.of(scope.total));
+                self.refused.push((scope.path.clone(), now + pause, void_below));
                 self.excused.push((scope.path, now + pause));
             }
         }
@@ -247,7 +254,10 @@ impl Checks {
             }
             None => {
                 ensure!(now >= self.paused, "acts in the pause after kills without gain");
-                ensure!(!is_in(&self.refused, &scope, now), "acts for {:?} in the pause after a refusal", scope.path);
+                let paused = |(path, until, void_below): &(_, u64, u64)| {
+                    *path == scope.path && now < *until && scope.left() >= *void_below
+                };
+                ensure!(!self.refused.iter().any(paused), "acts for {:?} in the pause after a refusal", scope.path);
             }
         }
         match (act.signal, act.because) {
@@ -385,6 +395,7 @@ impl Checks {
                     sent: None,
                     exited_at: None,
                     lowest: decided.unwrap_or(u64::MAX),
+                    back: 0,
                 });
                 if outcome == Outcome::Gone {
                     work.exited_at = Some(now);

@@ -38,6 +38,14 @@ impl Scope {
         self.path.as_deref().is_none_or(|top| cgroup.is_some_and(|c| is_below(c, top)))
     }
 
+    /// What is left of the kind that ran short.
+    pub fn left(&self) -> u64 {
+        match self.resource {
+            Resource::Memory => self.available,
+            Resource::Swap => self.swap_free,
+        }
+    }
+
     /// What a death gives back, of the kind that ran short.
     pub fn free(&self, resource: Resource) -> u64 {
         match resource {
@@ -285,7 +293,8 @@ pub fn field(plan: &Plan, lens: &Lens, scope: &Scope, aside: &BTreeSet<TaskId>) 
     let best = first(&size).or_else(|| first(&shared));
     let group = || {
         let mut sums = std::collections::BTreeMap::new();
-        for (s, _) in eligible.iter().filter(|(s, _)| s.task.cgroup.is_some()) {
+        // The root is no group.
+        for (s, _) in eligible.iter().filter(|(s, _)| s.task.cgroup.is_some() && cgroup_of(s).len() > 1) {
             *sums.entry(cgroup_of(s)).or_insert(0) += size(s);
         }
         lens.tasks.depth == Depth::All && sums.values().any(|sum| *sum >= min_size)

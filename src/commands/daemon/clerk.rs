@@ -11,8 +11,11 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::config::{self, Config, Origin, Places};
 use crate::decide::rules::Rules;
+use crate::host::{Host, Roots};
+use crate::observe::machine::MachineReader;
 use crate::report::{REASON_BYTES, Text, systemd};
 
+use super::{fit, others};
 use crate::commands::users;
 
 /// Reading TOML needs some stack: each table nests a call.
@@ -24,6 +27,8 @@ enum Request {
     Keep(String),
     /// Read the files anew.
     Reload,
+    /// Look whether the system's own guard runs.
+    Others,
     /// The new configuration is in force; drop the old lists and tell systemd.
     Applied(Rules),
 }
@@ -33,6 +38,8 @@ enum Request {
 pub enum Answer {
     /// A good configuration, ready to be used.
     New(Box<(Config, Rules)>, Text<REASON_BYTES>),
+    /// Whether the system's own guard runs.
+    SystemGuardRuns(bool),
     /// Bad files; what is wrong with them.
     Bad(Text<REASON_BYTES>),
     /// The good configuration could not be kept.
@@ -55,6 +62,8 @@ impl Clerk {
     pub fn start(explicit: Option<PathBuf>, places: Places, last_good: Option<String>) -> io::Result<Self> {
         /// One reload at a time, and its end.
         const QUEUE: usize = 4;
+        let host = Host::open(&Roots::default())?;
+        let machine = MachineReader::open(&host)?;
         let (requests, inbox) = sync_channel(QUEUE);
         let (outbox, answers) = sync_channel(QUEUE);
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
@@ -63,7 +72,8 @@ impl Clerk {
             for request in inbox {
                 let answer = match request {
                     Request::Keep(text) => keep(&places, &text),
-                    Request::Reload => Some(reload(explicit.as_deref(), &places)),
+                    Request::Reload => Some(reload(explicit.as_deref(), &places, &machine)),
+                    Request::Others => Some(Answer::SystemGuardRuns(others::system_guard_runs(&host))),
                     Request::Applied(old) => {
                         drop(old);
                         let _ = systemd::ready();
@@ -90,6 +100,11 @@ impl Clerk {
         let _ = self.requests.try_send(Request::Reload);
     }
 
+    /// Asks whether the system's own guard runs.
+    pub fn look_for_others(&self) {
+        let _ = self.requests.try_send(Request::Others);
+    }
+
     /// Says that a new configuration is in force, and hands over the old lists.
     pub fn applied(&self, old: Rules) {
         let _ = self.requests.try_send(Request::Applied(old));
@@ -114,17 +129,18 @@ impl Clerk {
     }
 }
 
-fn reload(explicit: Option<&std::path::Path>, places: &Places) -> Answer {
+fn reload(explicit: Option<&std::path::Path>, places: &Places, machine: &MachineReader) -> Answer {
     let _ = systemd::reloading();
     let bad = |why: String| {
         // The old configuration stays in force, so the service is as ready as before.
         let _ = systemd::ready();
-        Answer::Bad(Text::from_bytes(why.as_bytes()))
+        Answer::Bad(Text::format(format_args!("the configuration before stays in force: {why}")))
     };
-    let started = match config::reload(explicit, places) {
+    let mut started = match config::reload(explicit, places) {
         Ok(started) => started,
         Err(error) => return bad(error.summary()),
     };
+    let adjusted = fit(&mut started.config, machine);
     let rules = match Rules::new(&started.config.victim, users()) {
         Ok(rules) => rules,
         Err(error) => return bad(error.to_string()),
@@ -135,11 +151,14 @@ fn reload(explicit: Option<&std::path::Path>, places: &Places) -> Answer {
         tracing::warn!("{why}");
     }
     let from = match &started.source {
-        Origin::Files(files) => Text::format(format_args!("from {}", list(files))),
-        Origin::LastGood(file) => Text::format(format_args!("from {}", file.display())),
-        Origin::Defaults => Text::format(format_args!("no file: the built-in defaults")),
+        Origin::Files(files) => list(files),
+        Origin::LastGood(file) => file.display().to_string(),
+        Origin::Defaults => "the built-in defaults, there is no file".to_owned(),
     };
-    Answer::New(Box::new((started.config, rules)), from)
+    let memory = &started.config.memory;
+    let limits = format!("SIGTERM at {}, SIGKILL at {}", memory.term, memory.kill);
+    let text = std::iter::once(limits).chain(adjusted).chain([format!("from {from}")]).collect::<Vec<_>>().join("; ");
+    Answer::New(Box::new((started.config, rules)), Text::from_bytes(text.as_bytes()))
 }
 
 fn keep(places: &Places, text: &str) -> Option<Answer> {

@@ -234,7 +234,10 @@ impl Guard {
         self.link = Some(Link { sender, clerk: clerk.ok(), reader: None, scout: None });
         self.look_whether_throttleable();
         self.ask_scout();
-        self.look_for_others(now);
+        self.timers.others = Some(now);
+        if !self.parts.own.may_signal_others {
+            self.parts.engine.set_machine_is_ours(!others::system_guard_runs(&self.parts.host));
+        }
         if let Ok(decision) = self.measure() {
             self.send(&tell::started(&decision));
         }
@@ -299,6 +302,10 @@ impl Guard {
                     }
                     Event { reason, ..Event::new(EventKind::Reload) }
                 }
+                Answer::SystemGuardRuns(runs) => {
+                    self.parts.engine.set_machine_is_ours(!runs);
+                    continue;
+                }
                 Answer::Bad(reason) => Event { reason, ..Event::new(EventKind::ConfigRejected) },
                 Answer::NotKept(reason) => Event { reason, ..Event::new(EventKind::Degraded) },
             };
@@ -341,9 +348,8 @@ impl Guard {
         self.last = self.parts.machine.read(&mut self.faults)?;
         let enclosing = self.parts.enclosing.read(&mut self.faults);
         let engine = &mut self.parts.engine;
-        let victim_exited = engine
-            .victim()
-            .is_some_and(|victim| self.parts.actor.exited(&self.parts.host, victim.group.is_some(), engine.members()));
+        let victim_exited =
+            engine.victim().is_some_and(|victim| self.parts.actor.exited(&self.parts.host, victim, engine.members()));
         let details = self.link.as_ref().and_then(|link| link.reader.as_ref()?.table());
         let mut table = self.link.as_ref().filter(|_| self.throttleable).and_then(|link| link.scout.as_ref()?.found());
         let scouted = table.as_mut().and_then(|seen| seen.as_mut()).filter(|_| looked.is_some());
@@ -365,7 +371,7 @@ impl Guard {
         let decision = engine.step(&obs, clock::now());
         drop((details, table));
         self.near = decision.near;
-        if victim_exited {
+        if self.parts.engine.victim().is_none() {
             self.let_go();
         }
         self.tell_notes();
@@ -375,10 +381,11 @@ impl Guard {
     /// Does what was decided, unless the cause or the victim is gone by now.
     fn perform(&mut self, act: &Act) {
         let outcome = self.attempt(act);
-        if outcome != Outcome::Sent {
+        self.parts.engine.acted(act, outcome, clock::now());
+        // A SIGKILL that was not needed after all leaves the victim of the SIGTERM before it where it was.
+        if self.parts.engine.victim().is_none() {
             self.let_go();
         }
-        self.parts.engine.acted(act, outcome, clock::now());
         self.tell_notes();
     }
 
@@ -392,7 +399,8 @@ impl Guard {
         if self.parts.actor.aim(host, &act.victim, held) == Aim::Gone {
             return Outcome::Gone;
         }
-        let Ok(machine) = self.parts.machine.read(&mut self.faults) else { return Outcome::Failed };
+        // Who can't look once more does not shoot; the next turn will.
+        let Ok(machine) = self.parts.machine.read(&mut self.faults) else { return Outcome::Recovered };
         let enclosing = self.parts.enclosing.read(&mut self.faults);
         let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
         if !self.parts.engine.still_holds(act, &obs) {
@@ -441,7 +449,7 @@ impl Guard {
     /// What may be done now that nothing is urgent.
     fn afterwards(&mut self, reading: &Reading) {
         let now = clock::now();
-        if self.near && reading.level < Level::Term && self.parts.engine.victim().is_none() {
+        if self.near && self.parts.engine.victim().is_none() {
             self.keep_tables_fresh(reading, now);
         }
         if due(&mut self.timers.publish, now, PUBLISH)
@@ -454,7 +462,7 @@ impl Guard {
             self.send(&tell::state(reading));
         }
         if due(&mut self.timers.others, now, OTHERS) {
-            self.look_for_others(now);
+            self.look_for_others();
             self.look_whether_throttleable();
             self.ask_scout();
         }
@@ -468,14 +476,26 @@ impl Guard {
         let old = self.scans.last.is_none_or(|at| now.saturating_sub(at) >= RESCAN);
         let headroom = reading.available.saturating_sub(reading.term);
         let then = self.scans.available.saturating_sub(reading.term);
-        if !old && headroom >= then / 2 {
+        let filled = reading.level < Level::Term && headroom < then / 2;
+        if !old && !filled {
             return;
         }
         self.scans.available = reading.available;
-        if self.throttleable {
-            self.scans.last = Some(now);
-            return self.ask_scout();
+        self.scans.last = Some(now);
+        let Some(link) = &mut self.link else { return };
+        // Not before it is needed: most machines never come near.
+        if link.reader.is_none() {
+            link.reader = self.parts.host.proc.again().and_then(Reader::start).ok();
         }
+        if self.throttleable {
+            let table = link.scout.as_ref().and_then(Scout::found);
+            if let (Some(reader), Some(Some(seen))) = (&link.reader, table.as_deref()) {
+                reader.ask(seen.found.tasks.list.iter());
+            }
+            return;
+        }
+        // Processes move and units are marked: now is the time to see it, not when somebody has to be chosen.
+        self.scanner.forget_cgroups();
         let need = self.parts.engine.chooser().need(reading);
         self.scan(need);
         // Above `warn` memory may be had.
@@ -483,14 +503,8 @@ impl Guard {
             self.scanner.grow();
             self.parts.engine.reserve(self.scanner.tasks());
         }
-        if let Some(link) = &mut self.link {
-            // Not before it is needed: most machines never come near.
-            if link.reader.is_none() {
-                link.reader = self.parts.host.proc.again().and_then(Reader::start).ok();
-            }
-            if let Some(reader) = &link.reader {
-                reader.ask(self.scanner.largest().iter());
-            }
+        if let Some(reader) = self.link.as_ref().and_then(|link| link.reader.as_ref()) {
+            reader.ask(self.scanner.largest().iter());
         }
     }
 
@@ -514,8 +528,13 @@ impl Guard {
         let enough = scout.found().is_some_and(|mut table| {
             table.as_mut().is_some_and(|Seen { at, found }| {
                 found.roster.refresh(&mut found.tasks, self.parts.host.page_size);
-                let somebody = found.tasks.list.iter().any(|t| t.size_with_shared() >= floor);
-                now.saturating_sub(*at) < FRESH || (somebody && floor > 0)
+                let own = self.parts.own;
+                let somebody = found.tasks.list.iter().any(|t| {
+                    let may = own.may_signal_others || t.uid == Some(own.uid);
+                    may && t.oom_score_adj != Some(-1000) && t.size_with_shared() >= floor
+                });
+                let age = now.saturating_sub(*at);
+                age < FRESH || (somebody && floor > 0 && age < RESCAN)
             })
         });
         if enough {
@@ -538,12 +557,12 @@ impl Guard {
         }
     }
 
-    /// A user's guard leaves the machine's memory to the system's guard.
-    fn look_for_others(&mut self, now: Duration) {
-        self.timers.others = Some(now);
-        if !self.parts.own.may_signal_others {
-            let ours = !others::system_guard_runs(&self.parts.host);
-            self.parts.engine.set_machine_is_ours(ours);
+    /// A user's guard leaves the machine's memory to the system's guard; the clerk looks whether that runs.
+    fn look_for_others(&mut self) {
+        if !self.parts.own.may_signal_others
+            && let Some(clerk) = self.link.as_ref().and_then(|link| link.clerk.as_ref())
+        {
+            clerk.look_for_others();
         }
     }
 

@@ -56,7 +56,8 @@ fn open(dir: &Path) -> io::Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o640)
+        // Nobody else may so much as open it: a shared lock of a reader's would keep the guard from starting.
+        .mode(0o600)
         .custom_flags(flags)
         .open(dir.join("lock"))
 }
