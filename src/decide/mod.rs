@@ -18,7 +18,7 @@ use crate::observe::{Depth, Need, Observation, TaskId, Tasks};
 use measure::{Gauge, Level, Reading, Resource, Whose};
 use pace::Pace;
 use rules::Rules;
-use victim::{Choice, Chooser, Own, Refusal, Victim};
+use victim::{Choice, Chooser, Own, Refusal, Spared, Victim};
 
 /// SIGKILL to exit, and exit to memory back: bounded by this each. A process that has not exited by then is stuck in the
 /// kernel, and waiting longer would leave the machine without a guard.
@@ -158,8 +158,9 @@ pub enum Note {
         /// The state.
         reading: Reading,
     },
-    /// Nobody was killed, though memory is short.
-    Refused(Refusal, Reading),
+    /// Nobody was killed, though memory is short; and the largest process that a rule spared, if it is larger than any
+    /// that may be killed.
+    Refused(Refusal, Reading, Option<Spared>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -383,7 +384,8 @@ impl Engine {
             Choice::Victim(victim) => Step::Act(self.first_act(&victim, &reading, now)),
             Choice::NeedAll => Step::Look(Need { depth: Depth::All, ..self.chooser.need(&reading) }),
             Choice::Refused(refusal) => {
-                self.refuse(refusal, &reading, now);
+                let spared = self.chooser.largest_spared(tasks);
+                self.refuse(refusal, &reading, spared, now);
                 // What can't be helped in one scope can perhaps be in another.
                 match self.worst_in_need(obs, now) {
                     Some(next) => Step::Look(self.chooser.need(&next)),
@@ -395,13 +397,13 @@ impl Engine {
 
     /// The worst off of the scopes for which somebody may be killed now.
     fn worst_in_need(&self, obs: &Observation<'_>, now: Duration) -> Option<Reading> {
-        let in_need = |r: &Reading| r.level >= Level::Term && self.refusals.pause(&r.whose, now).is_none();
+        let in_need = |r: &Reading| r.level >= Level::Term && self.refusals.pause(r, now).is_none();
         measure::worst_of(self.gauge.watched(obs).filter(in_need))
     }
 
     /// Until the first scope that is still well can be in need, or the first pause is over.
     fn until_next_look(&self, obs: &Observation<'_>, now: Duration) -> Duration {
-        let each = self.gauge.watched(obs).map(|r| match self.refusals.pause(&r.whose, now) {
+        let each = self.gauge.watched(obs).map(|r| match self.refusals.pause(&r, now) {
             Some(rest) if r.level >= Level::Term => rest.min(pace::IN_PAUSE),
             _ if r.whose == Whose::Machine && !self.gauge.machine_is_ours => pace::LONGEST,
             _ => self.pace.until_next_look(&r),
@@ -544,7 +546,7 @@ impl Engine {
         self.phase = Phase::Watching;
         if self.futile >= FUTILE_KILLS {
             self.futile = 0;
-            self.refuse(Refusal::NoGain, here, now);
+            self.refuse(Refusal::NoGain, here, None, now);
             // Whatever the scope: the kills were of no use to anybody.
             self.paused_until = Some(now + PAUSE);
         }
@@ -558,11 +560,12 @@ impl Engine {
         Step::Wait(self.pace.until_next_look(reading).max(pace::WHILE_DYING))
     }
 
-    fn refuse(&mut self, refusal: Refusal, reading: &Reading, now: Duration) {
+    fn refuse(&mut self, refusal: Refusal, reading: &Reading, spared: Option<Spared>, now: Duration) {
         // Somebody eligible may appear at any moment; what else holds the memory will not go so soon.
         let pause = if refusal == Refusal::NobodyEligible { pace::IN_PAUSE } else { PAUSE };
-        if self.refusals.insert(&refusal, &reading.whose, now, now + pause) {
-            self.notes.add(&Note::Refused(refusal, *reading));
+        let void_below = reading.left().saturating_sub(self.chooser.min_size(reading));
+        if self.refusals.insert(&refusal, reading, void_below, now, now + pause) {
+            self.notes.add(&Note::Refused(refusal, *reading, spared));
         }
     }
 
@@ -645,23 +648,37 @@ struct Refused {
     until: Duration,
     kind: std::mem::Discriminant<Refusal>,
     said_at: Duration,
+    /// When less than this is left (bytes), somebody has taken as much since as is worth a kill.
+    void_below: u64,
 }
 
 impl Refusals {
-    /// How much longer nothing is done for this scope.
-    fn pause(&self, whose: &Whose, now: Duration) -> Option<Duration> {
-        let refused = self.0.iter().flatten().find(|r| r.whose == *whose)?;
+    /// How much longer nothing is done for this scope. A refusal says what was true when it was made: once somebody has
+    /// taken as much more as is worth a kill, it is worth another look.
+    fn pause(&self, reading: &Reading, now: Duration) -> Option<Duration> {
+        let refused = self.0.iter().flatten().find(|r| r.whose == reading.whose)?;
+        if reading.left() < refused.void_below {
+            return None;
+        }
         refused.until.checked_sub(now).filter(|rest| !rest.is_zero())
     }
 
     /// Returns whether this is worth saying: the same was not said within a [`PAUSE`].
-    fn insert(&mut self, refusal: &Refusal, whose: &Whose, now: Duration, until: Duration) -> bool {
+    fn insert(
+        &mut self,
+        refusal: &Refusal,
+        reading: &Reading,
+        void_below: u64,
+        now: Duration,
+        until: Duration,
+    ) -> bool {
+        let whose = &reading.whose;
         let kind = std::mem::discriminant(refusal);
         let known = self.0.iter().position(|r| r.is_some_and(|r| r.whose == *whose));
         let first_over = || (0..SCOPES).min_by_key(|i| self.0[*i].map(|r| r.until)).unwrap_or(0);
         let slot = &mut self.0[known.unwrap_or_else(first_over)];
         let said = slot.filter(|r| r.whose == *whose && r.kind == kind && now.saturating_sub(r.said_at) < PAUSE);
-        *slot = Some(Refused { whose: *whose, until, kind, said_at: said.map_or(now, |r| r.said_at) });
+        *slot = Some(Refused { whose: *whose, until, kind, said_at: said.map_or(now, |r| r.said_at), void_below });
         said.is_none()
     }
 }

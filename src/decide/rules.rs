@@ -5,6 +5,8 @@
 //! allocate while it searches, on the kill path.
 
 use regex_automata::meta::{Cache, Regex};
+use regex_automata::nfa::thompson::{NFA, State, WhichCaptures};
+use regex_automata::util::syntax;
 use regex_automata::{Input, PatternSet};
 
 use crate::config::{Pattern, RegexError, Subject, Victim, compile_list};
@@ -218,9 +220,9 @@ impl Automaton {
     fn new(list: &'static str, patterns: &[&str]) -> Result<Self, TooLarge> {
         let regex = compile_list(patterns).map_err(|source| TooLarge { list, source })?;
         let found = PatternSet::new(regex.pattern_len());
-        let mut automaton = Self { cache: regex.create_cache(), found, regex };
-        automaton.warm_up();
-        Ok(automaton)
+        let mut cache = roomy_cache(alternatives(patterns)).map_err(|source| TooLarge { list, source })?;
+        cache.reset(&regex);
+        Ok(Self { cache, found, regex })
     }
 
     /// The number of a pattern that matches anywhere in `text`.
@@ -232,16 +234,36 @@ impl Automaton {
         self.regex.which_overlapping_matches_with(&mut self.cache, &Input::new(text), &mut self.found);
         u16::try_from(self.found.iter().next()?.as_usize()).ok()
     }
+}
 
-    /// Searches in a long and varied text, so that what grows in the scratch memory has grown.
-    fn warm_up(&mut self) {
-        let mut text = [0u8; SUBJECT_BYTES];
-        for (i, byte) in text.iter_mut().enumerate() {
-            *byte = u8::try_from(i % 256).unwrap_or(0);
-        }
-        self.search(&text);
-        self.search(b"");
-    }
+/// How many places of the automaton one step of a search can have to come back to at most: every other branch of every
+/// fork, once.
+fn alternatives(patterns: &[&str]) -> usize {
+    let forks = |nfa: NFA| {
+        let each = nfa.states().iter().map(|state| match state {
+            State::Union { alternates } => alternates.len(),
+            State::BinaryUnion { .. } => 1,
+            _ => 0,
+        });
+        each.sum()
+    };
+    NFA::compiler()
+        .configure(NFA::config().which_captures(WhichCaptures::None))
+        .syntax(syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true))
+        .build_many(patterns)
+        .map_or(0, forks)
+}
+
+/// Scratch memory in which a search has already had so many places to come back to. That stack is the one thing that
+/// still grows while it is searched, and it keeps its room when the memory is handed to another regex.
+fn roomy_cache(places: usize) -> Result<Cache, RegexError> {
+    /// Far more forks than any list has that people write; twice as many would not compile within the limit.
+    const MOST: usize = 8192;
+    // Each `a??` is first passed over, which leaves one place to come back to.
+    let deep = compile_list(&[&format!("^(?:a??){{{}}}b", places.min(MOST) + 1)])?;
+    let mut cache = deep.create_cache();
+    deep.which_overlapping_matches_with(&mut cache, &Input::new("c"), &mut PatternSet::new(1));
+    Ok(cache)
 }
 
 #[cfg(test)]

@@ -132,6 +132,19 @@ pub enum Refusal {
     NoGain,
 }
 
+/// A process that a rule spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spared {
+    /// Who.
+    pub id: TaskId,
+    /// Its name.
+    pub comm: Comm,
+    /// Its size in bytes.
+    pub size: u64,
+    /// By which rule.
+    pub why: Exclusion,
+}
+
 /// This guard, as far as it matters for who may be chosen.
 #[derive(Clone, Copy, Debug)]
 pub struct Own {
@@ -302,7 +315,11 @@ impl Chooser {
         let together = eligible().fold(tasks.small.bytes, |sum, (_, t, _)| sum.saturating_add(t.size_with_shared()));
         let largest = eligible().map(|(_, t, _)| t.size()).max();
         let all_seen = tasks.depth == Depth::All;
-        if largest.is_none() && tasks.small.count == 0 {
+        // What was left out as small was not judged: before anything is refused, everybody is looked at.
+        if !all_seen && (largest.is_none() || together < reading.deficit()) {
+            return Choice::NeedAll;
+        }
+        if largest.is_none() {
             return Choice::Refused(Refusal::NobodyEligible);
         }
         if together < reading.deficit() {
@@ -321,6 +338,23 @@ impl Chooser {
                 .find_map(|last| self.largest_group(tasks, min_size, last))
                 .unwrap_or(Choice::Refused(Refusal::NothingWorthKilling { largest: largest.unwrap_or(0), min_size })),
         }
+    }
+
+    /// The largest process of this scope that would have been taken but for a rule, when it is at least as large as any
+    /// that may be: whoever wonders why nobody was killed wants to know about it.
+    #[must_use]
+    pub fn largest_spared(&self, tasks: &Tasks) -> Option<Spared> {
+        let largest_eligible = eligible(tasks, &self.verdicts).map(|(_, t, _)| t.size()).max().unwrap_or(0);
+        tasks
+            .list
+            .iter()
+            .zip(&self.verdicts)
+            .filter_map(|(task, verdict)| match verdict {
+                Verdict::Excluded(Exclusion::OutsideLimit) | Verdict::Eligible(..) => None,
+                Verdict::Excluded(why) => Some(Spared { id: task.id, comm: task.comm, size: task.size(), why: *why }),
+            })
+            .max_by_key(|spared| spared.size)
+            .filter(|spared| spared.size > largest_eligible)
     }
 
     /// The position of the first in rank among those of at least `min_size`.

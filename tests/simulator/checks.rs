@@ -189,7 +189,7 @@ impl Checks {
                 let short = self.scope(&work.whose).is_some_and(|s| s.level >= Level::Term);
                 ensure!(!short, "spared though memory is short");
             }
-            Note::Refused(refusal, reading) => {
+            Note::Refused(refusal, reading, _) => {
                 self.refusals += 1;
                 let Some(scope) = self.scope(&reading.whose).cloned() else { return Err("refused for nobody".into()) };
                 ensure!(scope.level >= Level::Term, "refused at {:?}", scope.level);
@@ -276,15 +276,16 @@ impl Checks {
             return Err(format!("{lead:?} is not among the processes shown"));
         };
         if let Standing::Barred(why) = standing(plan, seen, scope, seen.preference) {
-            return Err(format!(
-                "{lead:?} ({}) must not be killed: {why} {:?} {:?} {:?}",
-                seen.proc.comm, seen.task, plan.config.victim, act.victim.tier
-            ));
+            return Err(format!("{lead:?} ({}) must not be killed: {why}", seen.proc.comm));
         }
         let forgotten = self.aside_since >= REMEMBERED_TASKS;
         ensure!(forgotten || !self.last_aside.contains(&lead), "{lead:?} was set aside and is taken again at once");
         let many_small = act.victim.group.is_some_and(|g| g.why == GroupWhy::ManySmall);
-        let best = field(plan, lens, scope, &self.aside).best;
+        let Field { best, act: worth_it, .. } = field(plan, lens, scope, &self.aside);
+        ensure!(
+            worth_it || escalates || !self.aside.is_empty(),
+            "{lead:?} dies for nothing: all together are too small"
+        );
         if many_small && !escalates {
             ensure!(best.is_none(), "a crowd is killed though {best:?} alone is worth it");
         } else if !self.aside.contains(&lead) && act.victim.group.is_none() && !escalates {

@@ -236,7 +236,13 @@ fn inhabit(world: &mut World, rng: &mut Rng, own: &Own) {
         };
         let hog = n >= 2 && n < 2 + hogs;
         let anon = match n {
-            0 | 1 => 10 * MIB,
+            0 | 1 => {
+                if rng.per_mille(300) {
+                    room / 20
+                } else {
+                    10 * MIB
+                }
+            }
             _ if rng.per_mille(80) => left / 100 * rng.between(5, 80),
             _ => rng.between(1, (room / 300).max(2)),
         };
@@ -250,7 +256,11 @@ fn inhabit(world: &mut World, rng: &mut Rng, own: &Own) {
             comm,
             cmdline,
             uid,
-            adj: if n == 1 || rng.per_mille(60) { -1000 } else { *rng.pick(&[0, 0, 0, 500, -500]) },
+            adj: if (n == 1 && rng.per_mille(500)) || rng.per_mille(60) {
+                -1000
+            } else {
+                *rng.pick(&[0, 0, 0, 500, -500])
+            },
             cgroup: match n {
                 0 => 1,
                 1 => world.own_cgroup,

@@ -3,11 +3,11 @@
 use nix::sys::signal::Signal as Posix;
 
 use crate::decide::measure::{Level, Reading, Resource, Whose, percent};
-use crate::decide::victim::{Group, GroupWhy, Refusal, Victim};
+use crate::decide::rules::Rule;
+use crate::decide::victim::{Exclusion, Group, GroupWhy, Refusal, Spared, Victim};
 use crate::decide::{Act, Because, Note, Signal};
 use crate::observe::Machine;
 use crate::observe::details::Details;
-use crate::observe::parse::Meminfo;
 use crate::report::{Event, EventKind, Size, Text};
 
 /// The kernel's number for a signal of ours.
@@ -102,37 +102,71 @@ pub fn noted(note: &Note, machine: &Machine) -> Event {
                 Text::format(format_args!("memory came back while it was given time to exit: {}", Left(reading)));
             event
         }
-        Note::Refused(refusal, reading) => {
+        Note::Refused(refusal, reading, spared) => {
             let mut event = of_reading(EventKind::Refused, reading);
-            let info = &machine.meminfo;
-            event.reason = match refusal {
-                Refusal::NobodyEligible => Text::format(format_args!(
-                    "{}, but no process is eligible (`hogwatch explain` lists why)",
-                    Short(reading)
-                )),
-                Refusal::NothingWorthKilling { largest, min_size } => Text::format(format_args!(
-                    "{}, but the largest process ({}) is below victim.min_size {}; {}",
-                    Short(reading),
-                    Size(*largest),
-                    Size(*min_size),
-                    Holders(info)
-                )),
-                Refusal::WouldNotSuffice { together, deficit } => Text::format(format_args!(
-                    "{}, but all candidates together ({}) are less than the {} missing; {}",
-                    Short(reading),
-                    Size(*together),
-                    Size(*deficit),
-                    Holders(info)
-                )),
-                Refusal::NoGain => Text::format(format_args!(
-                    "{}, but three kills brought nothing back; pausing for 60 s; {}",
-                    Short(reading),
-                    Holders(info)
-                )),
-            };
+            // The one to look at, by name: a person can do what the guard may not.
+            if let Some(spared) = spared {
+                event.pid = Some(spared.id.pid);
+                event.comm = Text::from_bytes(spared.comm.as_bytes());
+                event.size_bytes = Some(spared.size);
+            }
+            event.reason =
+                Text::format(format_args!("{}, but {}; {}", Short(reading), Why(refusal), Instead(spared, machine)));
             event
         }
     }
+}
+
+/// Why nobody was killed.
+struct Why<'a>(&'a Refusal);
+
+impl std::fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Refusal::NobodyEligible => f.write_str("no process may be killed (see `hogwatch explain --all`)"),
+            Refusal::NothingWorthKilling { largest, min_size } => write!(
+                f,
+                "the largest process that may be killed ({}) is below victim.min_size {}",
+                Size(*largest),
+                Size(*min_size)
+            ),
+            Refusal::WouldNotSuffice { together, deficit } => write!(
+                f,
+                "all processes that may be killed ({} together) are less than the {} missing",
+                Size(*together),
+                Size(*deficit)
+            ),
+            Refusal::NoGain => f.write_str("three kills brought nothing back, pausing for 60 s"),
+        }
+    }
+}
+
+/// Whom or what to look at instead.
+struct Instead<'a>(&'a Option<Spared>, &'a Machine);
+
+impl std::fmt::Display for Instead<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(spared) = self.0 else { return Holders(self.1).fmt(f) };
+        let why = match spared.why {
+            Exclusion::Protected(Rule::Admin(n)) => {
+                return write!(f, "{}, entry {} of victim.protect", spare(spared), n + 1);
+            }
+            Exclusion::Protected(_) => "on the built-in protect list",
+            Exclusion::NeverKill => "its oom_score_adj is -1000",
+            Exclusion::Omit => "ManagedOOMPreference=omit",
+            Exclusion::NotPermitted => "another user's",
+            Exclusion::SetAside => "it did not die of SIGKILL",
+            Exclusion::Init => "pid 1",
+            Exclusion::Own => "hogwatch itself",
+            Exclusion::OutsideLimit => "outside the limit",
+        };
+        write!(f, "{}, {why}", spare(spared))
+    }
+}
+
+fn spare(spared: &Spared) -> impl std::fmt::Display {
+    let Spared { id, comm, size, .. } = *spared;
+    std::fmt::from_fn(move |f| write!(f, "the largest is {comm} (pid {}, {}): spared", id.pid, Size(size)))
 }
 
 /// The guard is up.
@@ -232,19 +266,23 @@ impl std::fmt::Display for Short<'_> {
     }
 }
 
-/// What holds memory that no kill gives back.
-struct Holders<'a>(&'a Meminfo);
+/// What holds most memory: what a kill does not give back, and what it would.
+struct Holders<'a>(&'a Machine);
 
 impl std::fmt::Display for Holders<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let known = [
-            ("shared memory and tmpfs", self.0.shmem),
-            ("kernel slab", self.0.slab),
-            ("huge pages", self.0.huge_pages()),
+        let info = &self.0.meminfo;
+        let mut known = [
+            ("anonymous memory", info.anon_pages),
+            ("shared memory and tmpfs", info.shmem),
+            ("kernel slab", info.slab),
+            ("huge pages", info.huge_pages()),
+            ("the ZFS ARC", self.0.arc.map(|arc| arc.size)),
         ];
-        f.write_str("memory is held by")?;
-        for (i, (name, bytes)) in known.into_iter().filter_map(|(n, b)| Some((n, b?))).enumerate() {
-            write!(f, "{} {name} {}", if i == 0 { "" } else { "," }, Size(bytes))?;
+        known.sort_unstable_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        f.write_str("most memory is held by")?;
+        for (i, (name, bytes)) in known.into_iter().take(2).enumerate() {
+            write!(f, "{} {name} ({})", if i == 0 { "" } else { " and" }, Size(bytes.unwrap_or(0)))?;
         }
         Ok(())
     }
