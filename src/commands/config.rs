@@ -1,19 +1,24 @@
 //! `hogwatch config`: check the configuration, show where it comes from, import earlyoom's.
 
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::config::{self, BuiltIns, Places, earlyoom};
+use crate::config::{self, BuiltIns, Loaded, Places, earlyoom};
+use crate::observe::parse::parse_meminfo;
 
 /// EX_CONFIG of sysexits.h.
 const BAD_CONFIGURATION: u8 = 78;
 
 /// Wrong usage, as clap exits.
 const BAD_USAGE: u8 = 2;
+
+/// Part of earlyoom's options could not be translated.
+const NOT_TRANSLATED: u8 = 1;
 
 /// The file that Debian and its kin set earlyoom's options in.
 const EARLYOOM_DEFAULTS: &str = "/etc/default/earlyoom";
@@ -26,7 +31,7 @@ Examples:
   hogwatch config import-earlyoom > new.toml       translate /etc/default/earlyoom
   hogwatch config import-earlyoom -m 5 --avoid sshd
 
-Exit status: 0 good, 78 bad configuration, 2 wrong usage.";
+Exit status: 0 good, 78 bad configuration, 2 wrong usage, 1 a regex of earlyoom's was not translated.";
 
 /// Check the configuration, show where each value comes from, or import earlyoom's
 #[derive(Args, Debug)]
@@ -60,6 +65,28 @@ enum ConfigCommand {
     },
 }
 
+/// How much memory this machine has; thresholds must fit it.
+#[derive(Clone, Copy, Debug)]
+pub struct Totals {
+    /// MemTotal, in bytes.
+    pub memory: u64,
+    /// SwapTotal, in bytes.
+    pub swap: u64,
+}
+
+impl Totals {
+    /// Those of this machine, from /proc/meminfo; none when it can't be read.
+    fn of_this_machine() -> Option<Self> {
+        let seen = parse_meminfo(&fs::read("/proc/meminfo").ok()?).ok()?;
+        Some(Self { memory: seen.mem_total, swap: seen.swap_total.unwrap_or(0) })
+    }
+
+    /// What a daemon on such a machine changes in the configuration, as it does itself.
+    fn adjustments(self, loaded: &Loaded) -> Vec<String> {
+        loaded.config.clone().fit(self.memory, self.swap)
+    }
+}
+
 /// What a run of the command comes to; nothing has been printed yet.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -73,7 +100,7 @@ pub struct Outcome {
 
 /// Runs `hogwatch config`. `built_ins` are the lists of regexes that the program brings along, for `show`.
 pub fn run(args: &ConfigArgs, built_ins: &BuiltIns<'_>) -> ExitCode {
-    let outcome = outcome(args, built_ins, &Places::of_this_process());
+    let outcome = outcome(args, built_ins, &Places::of_this_process(), Totals::of_this_machine());
     // When stderr is closed nobody can be told.
     _ = io::stderr().lock().write_all(outcome.stderr.as_bytes());
     match io::stdout().lock().write_all(outcome.stdout.as_bytes()) {
@@ -86,16 +113,16 @@ pub fn run(args: &ConfigArgs, built_ins: &BuiltIns<'_>) -> ExitCode {
     }
 }
 
-/// What `hogwatch config` answers, with the default files at `places`.
-pub fn outcome(args: &ConfigArgs, built_ins: &BuiltIns<'_>, places: &Places) -> Outcome {
+/// What `hogwatch config` answers, with the default files at `places`, on a machine with `totals`.
+pub fn outcome(args: &ConfigArgs, built_ins: &BuiltIns<'_>, places: &Places, totals: Option<Totals>) -> Outcome {
     match &args.command {
-        ConfigCommand::Check { file } => check(file.as_deref(), places),
-        ConfigCommand::Show { config } => show(config.as_deref(), built_ins, places),
+        ConfigCommand::Check { file } => check(file.as_deref(), places, totals),
+        ConfigCommand::Show { config } => show(config.as_deref(), built_ins, places, totals),
         ConfigCommand::ImportEarlyoom { input } => import(input),
     }
 }
 
-fn check(file: Option<&Path>, places: &Places) -> Outcome {
+fn check(file: Option<&Path>, places: &Places, totals: Option<Totals>) -> Outcome {
     let loaded = match config::load(file, places) {
         Ok(loaded) => loaded,
         Err(error) => return failed(BAD_CONFIGURATION, error),
@@ -106,20 +133,25 @@ fn check(file: Option<&Path>, places: &Places) -> Outcome {
         (true, Some(place)) => format!("ok: no file at {}, the built-in defaults apply\n", place.display()),
         (true, None) => "ok: no home directory to look in, the built-in defaults apply\n".to_owned(),
     };
-    // Settings that are right, but do nothing yet: better said now than found out when they were needed.
-    let notes = loaded.not_acted_on().into_iter();
-    Outcome {
-        status: 0,
-        stdout,
-        stderr: notes.map(|key| format!("note: {key} is not acted on by this version\n")).collect(),
-    }
+    // Settings that are right, but do nothing or something else: better said now than found out when they were needed.
+    let idle = loaded.not_acted_on().into_iter().map(|key| format!("{key} is not acted on by this version"));
+    let adjusted = totals.map_or(Vec::new(), |totals| totals.adjustments(&loaded));
+    let notes = adjusted.into_iter().chain(loaded.doubts()).chain(idle);
+    Outcome { status: 0, stdout, stderr: notes.map(|note| format!("note: {note}\n")).collect() }
 }
 
-fn show(file: Option<&Path>, built_ins: &BuiltIns<'_>, places: &Places) -> Outcome {
-    match config::load(file, places) {
-        Ok(loaded) => good(config::show(&loaded, built_ins)),
-        Err(error) => failed(BAD_CONFIGURATION, error),
+fn show(file: Option<&Path>, built_ins: &BuiltIns<'_>, places: &Places, totals: Option<Totals>) -> Outcome {
+    let loaded = match config::load(file, places) {
+        Ok(loaded) => loaded,
+        Err(error) => return failed(BAD_CONFIGURATION, error),
+    };
+    let mut text = config::show(&loaded, built_ins);
+    let adjusted = totals.map_or(Vec::new(), |totals| totals.adjustments(&loaded));
+    if !adjusted.is_empty() {
+        text.push_str("\n# adjusted by the daemon on this machine:\n");
+        text.extend(adjusted.iter().map(|change| format!("#   {change}\n")));
     }
+    good(text)
 }
 
 fn import(input: &[String]) -> Outcome {
@@ -127,12 +159,16 @@ fn import(input: &[String]) -> Outcome {
         [] => earlyoom::import_file(Path::new(EARLYOOM_DEFAULTS)),
         [one] if !one.starts_with('-') && !one.starts_with("EARLYOOM_ARGS=") => earlyoom::import_file(Path::new(one)),
         args => match earlyoom::import_args(args) {
-            Ok(text) => Ok(text),
+            Ok(import) => Ok(import),
             Err(bad) => return failed(BAD_USAGE, bad),
         },
     };
     match translated {
-        Ok(text) => good(text),
+        Ok(import) => {
+            let lines = import.not_translated.iter().map(|what| format!("not translated: {what}\n"));
+            let status = if import.not_translated.is_empty() { 0 } else { NOT_TRANSLATED };
+            Outcome { status, stdout: import.toml, stderr: lines.collect() }
+        }
         Err(error) => failed(BAD_CONFIGURATION, error),
     }
 }

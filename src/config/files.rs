@@ -103,9 +103,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Bad {
             format!("it is a symbolic link to {}, which does not exist", target.display()),
             "create what it leads to, or remove the link",
         ),
-        (io::ErrorKind::NotFound, Err(_)) => {
-            Bad::new("there is no such file", "check the path; without a file the built-in defaults apply")
-        }
+        (io::ErrorKind::NotFound, Err(_)) => Bad::new("there is no such file", "check the path"),
         (io::ErrorKind::PermissionDenied, _) => {
             Bad::new("permission denied", "run as a user who may read it, or change its mode (chmod)")
         }

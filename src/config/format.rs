@@ -263,13 +263,11 @@ fn text<'v>(reading: &mut Reading, value: &'v Value, expected: &str) -> Option<&
         DeValue::Float(n) => Some(n.as_str()),
         _ => None,
     };
-    let unit = match () {
-        () if expected.contains('%') => "%",
-        () if expected.contains("duration") => "s",
-        () => "",
-    };
     let help = match number.filter(|n| n.starts_with(|c: char| c.is_ascii_digit())) {
-        Some(number) if !unit.is_empty() => format!("write \"{number}{unit}\""),
+        Some(number) if expected.contains('%') && expected.contains("size") => units::write_amount(number),
+        Some(number) if expected.contains('%') => format!("write \"{number}%\""),
+        Some(number) if expected.contains("duration") => format!("write \"{number}s\""),
+        Some(number) if expected.contains("size") => format!("write \"{number} GiB\""),
         _ => "write it in quotes".to_owned(),
     };
     reading.wrong_type(value, expected, help);

@@ -6,6 +6,7 @@ use super::load::{Origins, Place};
 use super::problem::{Bad, Error, Source};
 use super::types::{Config, Memory, Swap, SwapMode};
 use super::units::Amount;
+use crate::report::Size;
 
 /// A `kill` that was not written but must give way becomes this share of `term`, as in the defaults of `[memory]`
 /// (3 % of 5 %): were it equal to `term`, SIGTERM would never come first.
@@ -30,11 +31,19 @@ pub(super) fn check(config: &mut Config, origins: &mut Origins, sources: &[Sourc
                 *kill = below(term);
                 origins.adjusted.push((section, "kill"));
             }
-            Some(place) if order == Some(Ordering::Greater) => wrong(
-                later(place, origins.of(section, "term")),
-                format!("{section}.kill, {kill}, is above {section}.term, {term}"),
-                "SIGKILL comes after SIGTERM: kill must be at or below term",
-            ),
+            Some(place) if order == Some(Ordering::Greater) => {
+                let above = format!("{section}.kill, {kill}, is above {section}.term, {term}");
+                match origins.of(section, "term") {
+                    Some(term) => {
+                        wrong(later(place, term), above, "SIGKILL comes after SIGTERM: kill must be at or below term");
+                    }
+                    None => wrong(
+                        place,
+                        format!("{above} (the default)"),
+                        "SIGKILL comes after SIGTERM: write a kill at or below term, or set term too",
+                    ),
+                }
+            }
             _ => {}
         }
     }
@@ -46,18 +55,30 @@ pub(super) fn check(config: &mut Config, origins: &mut Origins, sources: &[Sourc
                 *warn = term;
                 origins.adjusted.push(("memory", "warn"));
             }
-            Some(place) => wrong(
-                later(place, origins.of("memory", "term")),
-                format!("memory.warn, {warn}, is below memory.term, {term}"),
-                "the warning comes before SIGTERM: warn must be at or above term",
-            ),
+            Some(place) => {
+                let below = format!("memory.warn, {warn}, is below memory.term, {term}");
+                match origins.of("memory", "term") {
+                    Some(term) => {
+                        wrong(
+                            later(place, term),
+                            below,
+                            "the warning comes before SIGTERM: warn must be at or above term",
+                        );
+                    }
+                    None => wrong(
+                        place,
+                        format!("{below} (the default)"),
+                        "the warning comes before SIGTERM: write a warn at or above term, or set term too",
+                    ),
+                }
+            }
         }
     }
 
     let swap = &config.swap;
     if let (SwapMode::Or, Amount::Percent(100.0), Some(place)) = (swap.mode, swap.term, origins.of("swap", "term")) {
         wrong(
-            later(place, origins.of("swap", "mode")),
+            origins.of("swap", "mode").map_or(place, |mode| later(place, mode)),
             "swap.term, 100%, is always reached: in mode \"or\" something would be killed at once".to_owned(),
             "write a smaller threshold, or mode = \"ignore\"",
         );
@@ -74,7 +95,7 @@ impl Config {
         let mut changes = Vec::new();
         let memory = &mut self.memory;
         if memory.term.of(mem_total) >= mem_total {
-            fall_back("memory", &mut memory.term, Memory::default().term, &mut changes);
+            fall_back("memory", &mut memory.term, Memory::default().term, mem_total, &mut changes);
         }
         lower_kill("memory", memory.term, &mut memory.kill, mem_total, &mut changes);
         if memory.warn.of(mem_total) < memory.term.of(mem_total) {
@@ -88,7 +109,7 @@ impl Config {
         if swap_total > 0 && self.swap.mode != SwapMode::Ignore {
             let swap = &mut self.swap;
             if swap.mode == SwapMode::Or && swap.term.of(swap_total) >= swap_total {
-                fall_back("swap", &mut swap.term, Swap::default().term, &mut changes);
+                fall_back("swap", &mut swap.term, Swap::default().term, swap_total, &mut changes);
             }
             lower_kill("swap", swap.term, &mut swap.kill, swap_total, &mut changes);
         }
@@ -96,9 +117,14 @@ impl Config {
     }
 }
 
-fn fall_back(section: &str, term: &mut Amount, default: Amount, changes: &mut Vec<String>) {
+fn fall_back(section: &str, term: &mut Amount, default: Amount, total: u64, changes: &mut Vec<String>) {
+    let what = match term.of(total) > total {
+        true => "more than",
+        false => "all that",
+    };
     changes.push(format!(
-        "{section}.term, {term}, is all there is on this machine: the default, {default}, applies instead"
+        "{section}.term, {term}, is {what} this machine has ({}): the default, {default}, applies instead",
+        Size(total)
     ));
     *term = default;
 }
@@ -123,9 +149,9 @@ fn below(term: Amount) -> Amount {
 }
 
 /// Of the places where two values were set, the one that was read last: that is the change to look at.
-fn later<'p>(a: &'p Place, b: Option<&'p Place>) -> &'p Place {
-    match b {
-        Some(b) if (b.source, b.span.start) > (a.source, a.span.start) => b,
-        _ => a,
+fn later<'p>(a: &'p Place, b: &'p Place) -> &'p Place {
+    match (b.source, b.span.start) > (a.source, a.span.start) {
+        true => b,
+        false => a,
     }
 }

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::places::Places;
-use super::problem::{Error, Problem, Source};
-use super::types::Config;
-use super::{files, levels, reader, schema};
+use super::problem::{Error, Problem, Source, escape};
+use super::types::{Config, Victim};
+use super::{doubts, files, levels, reader, schema};
 
 /// A good configuration, and where each value of it came from. Who only wants to act on it keeps `config` and drops
 /// the rest.
@@ -31,6 +31,28 @@ impl Loaded {
         let mut keys: Vec<String> = inactive.map(|s| format!("{}.{}", s.section, s.key)).collect();
         keys.dedup();
         keys
+    }
+
+    /// Regexes that can never match, or match every process, each with its place and what to write instead:
+    /// `/etc/hogwatch/hogwatch.toml:7: victim.protect: "..." ...`.
+    pub fn doubts(&self) -> Vec<String> {
+        let Victim { protect, avoid, prefer, .. } = &self.config.victim;
+        let lists = [("protect", protect), ("avoid", avoid), ("prefer", prefer)];
+        let patterns = lists.into_iter().flat_map(|(key, list)| {
+            let places = self.origins.all("victim", key);
+            list.iter().zip(places).map(move |(pattern, place)| (key, pattern, place))
+        });
+        let doubts = patterns.filter_map(|(key, pattern, place)| {
+            let doubt = doubts::doubt(pattern)?;
+            Some(escape(&format!("{}: victim.{key}: {doubt}", self.place(place))))
+        });
+        doubts.collect()
+    }
+
+    /// `FILE:LINE` of where a value was set.
+    pub(super) fn place(&self, place: &Place) -> String {
+        let source = &self.sources[place.source];
+        format!("{}:{}", escape(&source.path.to_string_lossy()), source.line(place.span.start))
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Config`] is what the rest of hogwatch sees. [`at_start`] and [`reload`] find it for the daemon, [`load`] for the
 //! commands, which also [`show`] it with the source of every value. The contract stands in `docs/configuration.md`.
 
+mod doubts;
 pub mod earlyoom;
 mod files;
 mod format;

@@ -96,6 +96,12 @@ impl RegexError {
             Self::Build(_) if self.to_string().contains("Unicode not allowed") => {
                 "regexes work on bytes: write (ä|ö) instead of [äö], or begin with (?u)"
             }
+            Self::Build(_) if self.to_string().contains("look-around") => {
+                "look-around, (?= (?! (?<= (?<!, is not supported: write what shall match, and use several regexes or lists"
+            }
+            Self::Build(_) if self.to_string().contains("backreferences") => {
+                "back-references are not supported: write out what is repeated"
+            }
             Self::Build(_) => "a literal . ( [ { * + ? | ^ $ needs a \\ before it",
         };
         Bad::new(format!("the regex {} {self}", quoted(text)), help)
@@ -150,8 +156,16 @@ fn build(regexes: &[&str], limit: usize) -> Result<Regex, RegexError> {
         .dfa(false)
         .onepass(false)
         .backtrack(false);
-    let syntax = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true).nest_limit(NEST_LIMIT);
-    Regex::builder().configure(limits).syntax(syntax).build_many(regexes).map_err(|e| RegexError::Build(Box::new(e)))
+    Regex::builder()
+        .configure(limits)
+        .syntax(syntax_config())
+        .build_many(regexes)
+        .map_err(|e| RegexError::Build(Box::new(e)))
+}
+
+/// How the text of a regex is understood.
+pub(super) fn syntax_config() -> syntax::Config {
+    syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true).nest_limit(NEST_LIMIT)
 }
 
 /// Splits `"cmdline:--type=renderer"`. A word that is nearly a prefix is refused: it would silently match nothing.

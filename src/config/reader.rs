@@ -180,10 +180,16 @@ impl Visitor for Reader<'_, '_> {
     }
 }
 
+/// How the parser calls a backslash in double quotes before something that it does not escape.
+const ESCAPE_ERRORS: &[&str] = &["missing escaped value", "unicode hexadecimal value"];
+
 /// What to do about an error of TOML's syntax.
 fn syntax_help(message: &str) -> &'static str {
-    match message.contains("string values must be quoted") {
-        true => "write the value in quotes, such as \"5%\"",
-        false => "the file is TOML: [section] lines, and key = value lines with text in quotes",
+    match message {
+        m if m.contains("string values must be quoted") => "write the value in quotes, such as \"5%\"",
+        m if ESCAPE_ERRORS.iter().any(|e| m.contains(e)) => {
+            "in double quotes a backslash has a meaning of its own: put regexes in single quotes, '\\.service$'"
+        }
+        _ => "the file is TOML: [section] lines, and key = value lines with text in quotes",
     }
 }

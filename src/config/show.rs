@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::format::Format;
-use super::load::{Loaded, Place};
+use super::load::Loaded;
 use super::problem::escape;
 use super::schema::{self, NOT_ACTED_ON, Visitor};
 
@@ -69,12 +69,6 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn source(&self, place: &Place) -> String {
-        let source = &self.loaded.sources[place.source];
-        let file = escape(&source.path.to_string_lossy());
-        format!("{file}:{}", source.line(place.span.start))
-    }
-
     fn mark(&self) -> &'static str {
         match NOT_ACTED_ON.contains(&self.section) {
             true => "; not acted on by this version",
@@ -103,7 +97,7 @@ impl Visitor for Writer<'_> {
             return;
         }
         let source = match place {
-            Some(place) => self.source(place),
+            Some(place) => self.loaded.place(place),
             None if self.loaded.origins.adjusted.contains(&(self.section, name)) => "default, to suit term".to_owned(),
             None => "default".to_owned(),
         };
@@ -119,7 +113,7 @@ impl Visitor for Writer<'_> {
             return;
         }
         let places = self.loaded.origins.all(self.section, name);
-        let sources: Vec<String> = places.map(|place| self.source(place)).collect();
+        let sources: Vec<String> = places.map(|place| self.loaded.place(place)).collect();
         _ = writeln!(self.text, "{name} = [");
         for (value, source) in slot.iter().zip(&sources) {
             self.line(&format!("  {},", (item.write)(value)), source);

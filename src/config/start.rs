@@ -10,6 +10,7 @@ use super::places::Places;
 use super::problem::{Error, escape};
 use super::show;
 use super::types::Config;
+use crate::report::REASON_BYTES;
 
 /// The copy of the last good configuration, in the state directory.
 const LAST_GOOD: &str = "last-good.toml";
@@ -24,7 +25,8 @@ pub struct Started {
     pub config: Config,
     /// Where it came from.
     pub source: Origin,
-    /// What to say at error priority: why this is not the configuration that the admin wrote. Holds several lines.
+    /// What to say at error priority: why this is not the configuration that the admin wrote, and what runs instead.
+    /// One line that fits a journal entry's reason; `hogwatch config check` has the full report.
     pub problem: Option<String>,
     /// The text to keep with [`save_last_good`]: there when a good configuration was read from the default place.
     pub last_good: Option<String>,
@@ -56,22 +58,31 @@ pub fn at_start(explicit: Option<&Path>, places: &Places) -> Result<Started, Err
     let kept = places.state.as_deref().map(load_last_good);
     let (config, source, running) = match kept {
         Some(Ok(Some((file, config)))) => {
-            let running = format!("the last good configuration runs instead, {}", escape(&file.to_string_lossy()));
+            let running = format!("the last good configuration runs instead: {}", escape(&file.to_string_lossy()));
             (config, Origin::LastGood(file), running)
         }
         None | Some(Ok(None)) => {
             let running = "the built-in defaults run instead".to_owned();
             (Config::default(), Origin::Defaults, running)
         }
-        Some(Err(kept)) => {
-            let running = format!(
-                "the built-in defaults run instead; the last good configuration is bad too: {}",
-                kept.summary()
-            );
+        Some(Err(_)) => {
+            let running = "the built-in defaults run instead, as the last good configuration is bad too".to_owned();
             (Config::default(), Origin::Defaults, running)
         }
     };
-    Ok(Started { config, source, problem: Some(format!("{error}\n{running}")), last_good: None })
+    Ok(Started { config, source, problem: Some(one_line(&error.summary(), &running)), last_good: None })
+}
+
+/// What is wrong and what runs instead, in at most [`REASON_BYTES`] bytes as far as that goes: what is wrong is cut first,
+/// for what runs can be learned nowhere else.
+fn one_line(wrong: &str, running: &str) -> String {
+    const CUT: &str = "...";
+    let room = REASON_BYTES.saturating_sub("; ".len() + running.len());
+    if wrong.len() <= room {
+        return format!("{wrong}; {running}");
+    }
+    let end = wrong.floor_char_boundary(room.saturating_sub(CUT.len()));
+    format!("{}{CUT}; {running}", &wrong[..end])
 }
 
 /// Reads the configuration anew. On an error the caller keeps the one it has.

@@ -86,7 +86,7 @@ pub fn amount(text: &str) -> Result<Amount, Bad> {
     if text.ends_with('%') {
         percent(text).map(Amount::Percent)
     } else {
-        let (number, unit) = number_and_unit(text, "write \"5%\" for a percent, or \"5 GiB\" for a size")?;
+        let (number, unit) = number_and_unit(text, "5", write_amount)?;
         size_of(text, &number, unit, "% or one of B, KiB, MiB, GiB, TiB").map(Amount::Bytes)
     }
 }
@@ -96,7 +96,7 @@ pub fn amount(text: &str) -> Result<Amount, Bad> {
 /// # Errors
 /// As [`amount`], and a size is refused too.
 pub fn percent(text: &str) -> Result<f64, Bad> {
-    let (number, unit) = number_and_unit(text, "write a percent, such as \"5%\"")?;
+    let (number, unit) = number_and_unit(text, "5", |n| format!("write a percent, such as \"{n}%\""))?;
     match unit {
         "%" => {}
         _ if unit.trim() == "%" => {
@@ -120,7 +120,7 @@ pub fn percent(text: &str) -> Result<f64, Bad> {
 /// # Errors
 /// As [`amount`], and a percent is refused too.
 pub fn size(text: &str) -> Result<u64, Bad> {
-    let (number, unit) = number_and_unit(text, "write a size, such as \"4 GiB\"")?;
+    let (number, unit) = number_and_unit(text, "4", |n| format!("write a size, such as \"{n} GiB\""))?;
     size_of(text, &number, unit, "one of B, KiB, MiB, GiB, TiB")
 }
 
@@ -129,7 +129,7 @@ pub fn size(text: &str) -> Result<u64, Bad> {
 /// # Errors
 /// As [`amount`]; also a duration above [`MAX_DURATION`].
 pub fn duration(text: &str) -> Result<Duration, Bad> {
-    let (number, unit) = number_and_unit(text, "write \"5s\" for seconds, or use ms, m, h or d")?;
+    let (number, unit) = number_and_unit(text, "5", |n| format!("write \"{n}s\" for seconds, or use ms, m, h or d"))?;
     let Some(scale) = find_unit(DURATION_UNITS, unit) else {
         let near = nearest_unit(DURATION_UNITS, unit);
         return Err(unknown_unit(text, unit, near, number.text, "", "one of ms, s, m, h, d"));
@@ -180,11 +180,24 @@ impl Number<'_> {
     }
 }
 
-/// Splits `"4 GiB"` into its number and its unit (with the blanks before it); `write` helps where a unit is missing.
-fn number_and_unit<'a>(text: &'a str, write: &str) -> Result<(Number<'a>, &'a str), Bad> {
-    let bad = |what: &str| Err(Bad::new(format!("{} {what}", quoted(text)), write));
+/// What to write for an amount of `number`; more than 100 can only be meant as a size.
+pub(super) fn write_amount(number: &str) -> String {
+    match number.parse::<f64>() {
+        Ok(n) if n <= 100.0 => format!("write \"{number}%\" for a percent, or \"{number} GiB\" for a size"),
+        _ => format!("write \"{number} MiB\" for a size"),
+    }
+}
+
+/// Splits `"4 GiB"` into its number and its unit (with the blanks before it). `write` says what to write, with the
+/// number that was written where only the unit is missing, else with an `example`.
+fn number_and_unit<'a>(
+    text: &'a str,
+    example: &str,
+    write: impl Fn(&str) -> String,
+) -> Result<(Number<'a>, &'a str), Bad> {
+    let bad = |what: &str| Err(Bad::new(format!("{} {what}", quoted(text)), write(example)));
     if text.is_empty() {
-        return Err(Bad::new("the value is empty", write));
+        return Err(Bad::new("the value is empty", write(example)));
     }
     if text.trim() != text {
         return bad("has a blank at its beginning or end");
@@ -201,12 +214,12 @@ fn number_and_unit<'a>(text: &'a str, write: &str) -> Result<(Number<'a>, &'a st
     if fraction.is_empty() || fraction.contains('.') || fraction.len() > MAX_FRACTION_DIGITS {
         return bad("does not begin with a number such as 5 or 0.5 (at most 9 digits after the point)");
     }
-    if unit.is_empty() {
-        return bad("has no unit");
-    }
     let Ok(digits) = format!("{whole}{fraction}").parse::<u128>() else {
         return bad("is too large");
     };
+    if unit.is_empty() {
+        return Err(Bad::new(format!("{} has no unit", quoted(text)), write(number)));
+    }
     let number = Number { text: number, digits, fraction_digits: fraction.len() };
     Ok((number, unit))
 }

@@ -1,7 +1,7 @@
 //! `hogwatch config`: what it prints, where, and its exit status.
 
 use clap::{CommandFactory, Parser};
-use hogwatch::commands::config::{ConfigArgs, Outcome, outcome};
+use hogwatch::commands::config::{ConfigArgs, Outcome, Totals, outcome};
 use hogwatch::config::BuiltIns;
 
 use super::Machine;
@@ -16,7 +16,8 @@ fn run(machine: &Machine, args: &[&str]) -> Outcome {
     let words = ["hogwatch", "config"].iter().chain(args);
     let Cli::Config(args) = Cli::try_parse_from(words).unwrap();
     let built_ins = BuiltIns { protect: &["^sshd$"], avoid: &[] };
-    outcome(&args, &built_ins, &machine.places)
+    let totals = Totals { memory: 24 << 30, swap: 0 };
+    outcome(&args, &built_ins, &machine.places, Some(totals))
 }
 
 #[test]
@@ -46,7 +47,49 @@ fn check_exits_78_on_a_bad_file() {
     assert!(said.stderr.ends_with('\n'));
     let said = run(&machine, &["check", "/nowhere.toml"]);
     assert_eq!((said.status, said.stdout.as_str()), (78, ""));
-    assert!(said.stderr.starts_with("/nowhere.toml: there is no such file\n"), "{}", said.stderr);
+    assert_eq!(said.stderr, "/nowhere.toml: there is no such file\nhelp: check the path\n");
+}
+
+#[test]
+fn what_does_not_fit_the_machine_is_noted() {
+    const TERM: &str =
+        "memory.term, 40 TiB, is more than this machine has (24.0 GiB): the default, 5%, applies instead\n";
+    const KILL: &str = "memory.kill, 800 MiB, is above memory.term, 1%, on this machine and is lowered to 0.6%\n";
+    let machine = Machine::new();
+    let notes = |text: &str| {
+        let path = machine.write("x.toml", text);
+        let name = path.to_str().unwrap();
+        let checked = run(&machine, &["check", name]);
+        assert_eq!((checked.status, checked.stdout), (0, format!("ok: {name}\n")));
+        (checked.stderr, run(&machine, &["show", "--config", name]).stdout)
+    };
+    let (said, shown) = notes("[memory]\nterm = \"40 TiB\"\nwarn = \"50 TiB\"\n");
+    assert_eq!(said, format!("note: {TERM}"));
+    assert!(shown.ends_with(&format!("\n# adjusted by the daemon on this machine:\n#   {TERM}")), "{shown}");
+    let (said, shown) = notes("[memory]\nterm = \"1%\"\nkill = \"800 MiB\"\n");
+    assert_eq!(said, format!("note: {KILL}"));
+    assert!(shown.ends_with(&format!("#   {KILL}")), "{shown}");
+    let (said, shown) = notes("[memory]\nterm = \"6%\"\n");
+    assert_eq!(said, "");
+    assert!(!shown.contains("adjusted"), "{shown}");
+}
+
+#[test]
+fn a_regex_that_cannot_be_meant_is_noted() {
+    let machine = Machine::new();
+    let path = machine.write("x.toml", "[victim]\nprotect = ['.*']\n");
+    let said = run(&machine, &["check", path.to_str().unwrap()]);
+    let note = format!("note: {}:2: victim.protect: \".*\" matches every process\n", path.display());
+    assert_eq!((said.status, said.stderr), (0, note));
+}
+
+#[test]
+fn import_says_on_stderr_what_is_not_translated() {
+    let said = run(&Machine::new(), &["import-earlyoom", "--avoid", "(foo", "-m", "7"]);
+    assert_eq!(said.status, 1);
+    assert!(said.stdout.contains("\nterm = \"7%\"\n"), "{}", said.stdout);
+    assert!(said.stderr.starts_with("not translated: --avoid \"(foo\": "), "{}", said.stderr);
+    assert_eq!(said.stderr.lines().count(), 1);
 }
 
 #[test]
@@ -83,7 +126,10 @@ fn import_takes_a_file_or_options() {
     assert!(said.stderr.starts_with("earlyoom has no option \"-x\""), "{}", said.stderr);
     let said = run(&machine, &["import-earlyoom", "/nowhere"]);
     assert_eq!((said.status, said.stdout.as_str()), (78, ""));
-    assert!(said.stderr.starts_with("/nowhere: there is no such file\n"), "{}", said.stderr);
+    assert_eq!(
+        said.stderr,
+        "/nowhere: there is no such file\nhelp: name the file that sets EARLYOOM_ARGS, or give earlyoom's options themselves\n"
+    );
 }
 
 #[test]

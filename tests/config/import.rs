@@ -1,7 +1,7 @@
 //! earlyoom's options as TOML.
 
 use hogwatch::config::Amount::{Bytes, Percent};
-use hogwatch::config::earlyoom::{import_args, import_file};
+use hogwatch::config::earlyoom::{Import, import_args, import_file};
 use hogwatch::config::{Config, Order, PercentOf, SwapMode};
 
 use super::{Machine, good};
@@ -11,7 +11,7 @@ fn import(line: &str) -> Config {
 }
 
 fn text(line: &str) -> String {
-    import_args(&[line.to_owned()]).unwrap_or_else(|bad| panic!("{line}: {bad}"))
+    import_args(&[line.to_owned()]).unwrap_or_else(|bad| panic!("{line}: {bad}")).toml
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn regexes_become_lists() {
     assert_eq!(victim.order, Order::Size);
     // Separate arguments are taken as they are.
     let args = ["--pref", "^a b$", "-gp"].map(str::to_owned);
-    assert_eq!(texts(&good(&import_args(&args).unwrap()).victim.prefer), ["^a b$"]);
+    assert_eq!(texts(&good(&import_args(&args).unwrap().toml).victim.prefer), ["^a b$"]);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn posix_regexes_are_translated() {
     ];
     for (posix, ours) in rows {
         let args = ["--prefer".to_owned(), posix.to_owned()];
-        let prefer = good(&import_args(&args).unwrap()).victim.prefer;
+        let prefer = good(&import_args(&args).unwrap().toml).victim.prefer;
         assert_eq!(prefer.len(), 1, "{posix}");
         assert_eq!(prefer[0].text, ours, "{posix}");
     }
@@ -153,10 +153,12 @@ fn what_cannot_be_translated_is_left_to_a_person() {
         ("[ä]", "Unicode not allowed"),
     ] {
         let args = ["--avoid".to_owned(), posix.to_owned()];
-        let text = import_args(&args).unwrap();
+        let Import { toml: text, not_translated } = import_args(&args).unwrap();
         assert!(good(&text).victim.avoid.is_empty(), "{posix}");
         let note = text.lines().find(|l| l.starts_with("# NOT translated, write it by hand: "));
         assert!(note.is_some_and(|n| n.contains(reason)), "{posix}\n{text}");
+        let [said] = &not_translated[..] else { panic!("{posix}: {not_translated:?}") };
+        assert!(said.starts_with(&format!("--avoid \"{posix}\": ")) && said.contains(reason), "{said}");
     }
 }
 
@@ -198,7 +200,7 @@ fn environment_files() {
     let machine = Machine::new();
     let import = |file: &str| {
         let path = machine.write("earlyoom", file);
-        good(&import_file(&path).unwrap_or_else(|e| panic!("{file}\n{e}")))
+        good(&import_file(&path).unwrap_or_else(|e| panic!("{file}\n{e}")).toml)
     };
     assert_eq!(import("# EARLYOOM_ARGS=\"-m 1\"\nEARLYOOM_ARGS=\"-m 4\"\nX=1\n").memory.term, Percent(4.0));
     assert_eq!(import("EARLYOOM_ARGS='-m 4'").memory.term, Percent(4.0));
@@ -224,7 +226,8 @@ fn environment_files() {
 #[test]
 fn hostile_options_stay_inside_their_comments() {
     let args = ["--avoid".to_owned(), "(\n[memory]\nterm = \"1%\"\u{1b}".to_owned()];
-    let text = import_args(&args).unwrap();
+    let Import { toml: text, not_translated } = import_args(&args).unwrap();
     assert!(!text.contains('\u{1b}'));
+    assert!(not_translated.iter().all(|said| !said.contains(['\n', '\u{1b}'])), "{not_translated:?}");
     assert_eq!(good(&text).memory.term, Percent(10.0));
 }

@@ -51,8 +51,13 @@ fn a_size_beside_a_percent_waits_for_the_machine() {
 
     let mut tiny = config;
     let said = tiny.fit(GIB / 2, 0);
-    assert!(said[0].starts_with("memory.term, 800 MiB, is all there is on this machine"), "{said:?}");
+    assert!(
+        said[0].starts_with("memory.term, 800 MiB, is more than this machine has (512 MiB): the default, 5%, "),
+        "{said:?}"
+    );
     assert_eq!(tiny.memory.term, Percent(5.0));
+    let said = good("[memory]\nterm = \"800 MiB\"").fit(800 << 20, 0);
+    assert!(said[0].starts_with("memory.term, 800 MiB, is all that this machine has (800 MiB): "), "{said:?}");
 }
 
 #[test]
@@ -61,7 +66,7 @@ fn swap_is_fitted_only_where_it_counts() {
     assert_eq!(config.clone().fit(GIB, 0), Vec::<String>::new());
     let mut small = config.clone();
     let said = small.fit(GIB, 2 * GIB);
-    assert!(said[0].starts_with("swap.term, 4 GiB, is all there is"), "{said:?}");
+    assert!(said[0].starts_with("swap.term, 4 GiB, is more than this machine has (2.0 GiB): "), "{said:?}");
     assert_eq!(small.swap.term, Percent(10.0));
     assert_eq!(small.swap.kill, Percent(6.0));
     let mut and = config;

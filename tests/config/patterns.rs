@@ -1,6 +1,67 @@
 //! The regexes of `[victim]`.
 
-use hogwatch::config::{Pattern, Subject, compile};
+use std::path::Path;
+
+use hogwatch::config::{Pattern, Subject, compile, load_text};
+
+/// What is doubted about a pattern.
+fn doubt(text: &str) -> Option<String> {
+    let file = format!("[swap]\n[victim]\navoid = [\n'{text}']\n");
+    let loaded = load_text(Path::new("x.toml"), &file).unwrap();
+    let mut doubts = loaded.doubts();
+    assert!(doubts.len() <= 1, "{doubts:?}");
+    doubts.pop()
+}
+
+#[test]
+fn what_can_never_match_or_always_does_is_doubted() {
+    let rows = [
+        ("^systemd-networkd$", "never matches: process names are cut at 15 bytes"),
+        ("gnome-session-binary", "never matches"),
+        ("(Isolated Web Content|gnome-session-binary)", "never matches"),
+        ("[a-z]{16}", "never matches"),
+        ("^/usr/bin/java$", "for the program's path write \"exe:^/usr/bin/java$\""),
+        ("/usr/lib/firefox/.*", "write \"exe:/usr/lib/firefox/.*\""),
+        (r"^postgresql\.service$", r#"for the unit write "unit:^postgresql\.service$""#),
+        ("nginx.service", "write \"unit:nginx.service\""),
+        (r"^session-.*\.scope$", "write \"unit:^session-"),
+        (r"user\.slice", r#"write "unit:user\.slice""#),
+        (".*", "matches every process"),
+        ("x*", "matches every process"),
+        ("^", "matches every process"),
+        ("a|", "matches every process"),
+        ("cmdline:.*", "\"cmdline:.*\" matches every process"),
+        ("unit:(foo)?", "matches every process"),
+    ];
+    for (text, expected) in rows {
+        let said = doubt(text).unwrap_or_else(|| panic!("{text}: nothing said"));
+        assert!(said.starts_with("x.toml:4: victim.avoid: ") && said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn what_can_match_is_not_doubted() {
+    for text in [
+        "firefox",
+        "^systemd-network",
+        "^fifteen-letters$",
+        "^(systemd-networkd|systemd-resolve)$",
+        "(^|/)(init|sshd)$",
+        "^[^/]+$",
+        "a/?",
+        "^$",
+        "^[^x]*$",
+        ".+",
+        "gnome-session-b(inary)?",
+        "cmdline:^/usr/bin/java -jar some-long-name",
+        "exe:^/usr/bin/",
+        r"unit:^postgresql\.service$",
+        r"cgroup:/app\.slice$",
+        "service",
+    ] {
+        assert_eq!(doubt(text), None, "{text}");
+    }
+}
 
 #[test]
 fn prefixes_choose_what_is_searched() {
@@ -48,6 +109,17 @@ fn wrong_regexes_say_what_is_wrong() {
         assert!(bad.message.contains(expected), "{text}: {}", bad.message);
         assert!(!bad.message.contains('\n') && bad.help.is_some(), "{text}");
     }
+}
+
+#[test]
+fn what_the_regexes_lack_is_said_in_the_help() {
+    let help = |text: &str| Pattern::parse(text).expect_err(text).help.unwrap();
+    for text in ["(?=a)", "a(?!b)", "(?<=a)b", "(?<!a)b"] {
+        assert!(help(text).starts_with("look-around, "), "{text}: {}", help(text));
+        assert!(help(text).contains("is not supported"), "{text}: {}", help(text));
+    }
+    assert!(help("(a)\\1").starts_with("back-references are not supported"));
+    assert!(help("a(").contains("needs a \\ before it"));
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn a_bad_default_file_means_the_last_good_one() {
     let problem = started.problem.unwrap();
     assert!(problem.starts_with(&format!("{}:2:8: memory.term: \"NaN%\" ", main.display())), "{problem}");
     assert!(
-        problem.ends_with(&format!("the last good configuration runs instead, {}/last-good.toml", state.display())),
+        problem.ends_with(&format!("; the last good configuration runs instead: {}/last-good.toml", state.display())),
         "{problem}"
     );
 }
@@ -78,14 +78,14 @@ fn a_bad_default_file_without_a_good_one_means_the_defaults() {
     machine.write("hogwatch.toml", "[memory]\nterm = \"NaN%\"\n");
     let started = at_start(None, &machine.places).unwrap();
     assert_eq!((started.config, started.source), (Config::default(), Origin::Defaults));
-    assert!(started.problem.unwrap().ends_with("\nthe built-in defaults run instead"));
+    assert!(started.problem.unwrap().ends_with("; the built-in defaults run instead"));
 
     machine.write("state/last-good.toml", "garbage");
     let started = at_start(None, &machine.places).unwrap();
     assert_eq!((started.config, started.source), (Config::default(), Origin::Defaults));
     let problem = started.problem.unwrap();
     assert!(
-        problem.contains("\nthe built-in defaults run instead; the last good configuration is bad too: "),
+        problem.ends_with("; the built-in defaults run instead, as the last good configuration is bad too"),
         "{problem}"
     );
 
@@ -96,6 +96,21 @@ fn a_bad_default_file_without_a_good_one_means_the_defaults() {
     }
     let started = at_start(None, &machine.places).unwrap();
     assert_eq!(started.config, Config::default());
+}
+
+#[test]
+fn the_problem_fits_one_journal_entry_with_what_runs_at_its_end() {
+    let machine = Machine::new();
+    let long = "ä".repeat(60);
+    machine.write("hogwatch.toml", format!("[memory]\nscope = \"{long}\"\n\"{long}\" = 1\n"));
+    let problem = at_start(None, &machine.places).unwrap().problem.unwrap();
+    assert!(problem.len() <= 256 && !problem.contains('\n'), "{problem}");
+    assert!(problem.ends_with("...; the built-in defaults run instead"), "{problem}");
+
+    save_last_good(machine.places.state.as_deref().unwrap(), GOOD).unwrap();
+    let problem = at_start(None, &machine.places).unwrap().problem.unwrap();
+    assert!(problem.len() <= 256 && problem.len() > 200 && problem.contains("...; the last good"), "{problem}");
+    assert!(problem.ends_with("/state/last-good.toml"), "{problem}");
 }
 
 #[test]

@@ -18,21 +18,34 @@ use options::Given;
 /// What earlyoom does without `-m` and `-s`: SIGTERM and SIGKILL, in percent.
 const DEFAULT_PERCENTS: (f64, f64) = (10.0, 5.0);
 
+const NAME_FILE_OR_OPTIONS: &str = "name the file that sets EARLYOOM_ARGS, or give earlyoom's options themselves";
+
 /// The journal takes no state line more often than this, in seconds.
 const MIN_REPORT_SECONDS: f64 = 1.0;
+
+/// earlyoom's options in our words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// A configuration file, with comments.
+    pub toml: String,
+    /// Options that have an equal but could not be translated, each with the reason, as `--avoid "(x": unclosed group`.
+    pub not_translated: Vec<String>,
+}
 
 /// Translates `EARLYOOM_ARGS` of an environment file such as `/etc/default/earlyoom`.
 ///
 /// # Errors
 /// When the file can't be read, sets no `EARLYOOM_ARGS`, or sets options that earlyoom would refuse.
-pub fn import_file(file: &Path) -> Result<String, Error> {
-    let source = files::read(file)?;
+pub fn import_file(file: &Path) -> Result<Import, Error> {
+    let source = files::read(file).map_err(|mut problem| {
+        if let Ok(false) = file.try_exists() {
+            problem.help = Some(NAME_FILE_OR_OPTIONS.to_owned());
+        }
+        problem
+    })?;
     let wrong = |bad| Error::from(Problem::whole_file(file, bad));
     let Some(line) = words::variable(&source.text) else {
-        return Err(wrong(Bad::new(
-            "it has no line EARLYOOM_ARGS=...",
-            "name the file that sets earlyoom's options, or give the options themselves",
-        )));
+        return Err(wrong(Bad::new("it has no line EARLYOOM_ARGS=...", NAME_FILE_OR_OPTIONS)));
     };
     let from = format!("{}: EARLYOOM_ARGS", escape(&file.to_string_lossy()));
     import(&words::split(&line), &from).map_err(wrong)
@@ -42,7 +55,7 @@ pub fn import_file(file: &Path) -> Result<String, Error> {
 ///
 /// # Errors
 /// When earlyoom would refuse them.
-pub fn import_args(args: &[String]) -> Result<String, Bad> {
+pub fn import_args(args: &[String]) -> Result<Import, Bad> {
     let words = match args {
         [line] => words::split(line.strip_prefix("EARLYOOM_ARGS=").unwrap_or(line)),
         words => words.iter().map(|text| words::Word { text: text.clone(), quoted: false }).collect(),
@@ -50,7 +63,7 @@ pub fn import_args(args: &[String]) -> Result<String, Bad> {
     import(&words, "the options given")
 }
 
-fn import(words: &[words::Word], from: &str) -> Result<String, Bad> {
+fn import(words: &[words::Word], from: &str) -> Result<Import, Bad> {
     let given = options::parse(words)?;
     let mut out = Output::default();
     memory(&given, &mut out)?;
@@ -61,12 +74,14 @@ fn import(words: &[words::Word], from: &str) -> Result<String, Bad> {
     journal(&given, &mut out)?;
     without_equal(&given, &mut out);
     let line: Vec<String> = words.iter().map(|w| escape(&w.text)).collect();
-    Ok(format!("# translated from {from}: {}\n{}", line.join(" "), out.text))
+    let toml = format!("# translated from {from}: {}\n{}", line.join(" "), out.text);
+    Ok(Import { toml, not_translated: out.not_translated })
 }
 
 #[derive(Default)]
 struct Output {
     text: String,
+    not_translated: Vec<String>,
 }
 
 impl Output {
@@ -238,6 +253,7 @@ fn regex(given: &[Given], option: &str, out: &mut Output) -> Option<String> {
     }
     if let Err(reason) = &ours {
         out.note(&format!("NOT translated, write it by hand: {reason}"));
+        out.not_translated.push(escape(&format!("--{option} {}: {reason}", quoted(&given.value))));
     }
     ours.ok()
 }

@@ -1,0 +1,58 @@
+//! Patterns that are well-formed, but can't be what was meant: said as a note, never refused.
+
+use regex_automata::util::syntax;
+
+use super::pattern::{Pattern, Subject, compile, syntax_config};
+use super::problem::quoted;
+
+/// The longest process name in bytes: TASK_COMM_LEN of the kernel less its NUL, proc_pid_comm(5).
+const MAX_COMM: usize = 15;
+
+/// What the names of systemd's units end in, of those that hold processes.
+const UNIT_SUFFIXES: &[&str] = &[".service", ".scope", ".slice"];
+
+/// Why a pattern is probably not what its writer meant, and what to write instead; none when there is nothing to say.
+pub(super) fn doubt(pattern: &Pattern) -> Option<String> {
+    let Pattern { text, subject, regex } = pattern;
+    let shown = quoted(text);
+    if matches_everything(regex) {
+        return Some(format!("{shown} matches every process"));
+    }
+    if *subject != Subject::Comm {
+        return None;
+    }
+    if needs_slash(regex) {
+        return Some(format!(
+            "{shown} is searched in the process name, which is no path: for the program's path write {}",
+            quoted(&format!("exe:{regex}"))
+        ));
+    }
+    if names_unit(regex) {
+        return Some(format!(
+            "{shown} is searched in the process name, not in that of the unit: for the unit write {}",
+            quoted(&format!("unit:{regex}"))
+        ));
+    }
+    let shortest = syntax::parse_with(regex, &syntax_config()).ok()?.properties().minimum_len()?;
+    (shortest > MAX_COMM).then(|| {
+        format!(
+            "{shown} never matches: process names are cut at {MAX_COMM} bytes; shorten it, or begin it with exe: or cmdline:"
+        )
+    })
+}
+
+/// Whether it matches the empty string and any other too; `^$` matches only the first.
+fn matches_everything(regex: &str) -> bool {
+    let every_byte: Vec<u8> = (1..=u8::MAX).collect();
+    compile(regex).is_ok_and(|compiled| compiled.is_match("") && compiled.is_match(&every_byte))
+}
+
+/// Whether every match holds a slash, as far as that is plain to see: `(^|/)x` matches without one.
+fn needs_slash(regex: &str) -> bool {
+    regex.contains('/') && !regex.contains(['|', '?', '[']) && !regex.contains("/*") && !regex.contains("/{")
+}
+
+fn names_unit(regex: &str) -> bool {
+    let regex = regex.strip_suffix('$').unwrap_or(regex);
+    UNIT_SUFFIXES.iter().any(|suffix| regex.ends_with(suffix))
+}
