@@ -4,7 +4,7 @@ PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR    ?=
 
-HOST       := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+HOST       := $(or $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p'),$(shell uname -m)-unknown-linux-gnu)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN        := $(TARGET_DIR)/$(HOST)/release/hogwatch
 # Static: nothing of the daemon is read from a library on disk when memory is short, and it installs on any distribution.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use hogwatch::report::status::{Scope, Snapshot};
+use hogwatch::report::status::{Limits, Scope, Snapshot};
 use hogwatch::report::{Event, EventKind, LevelFilter, Output, Reporter, ReporterOptions, Size, Text};
 
 thread_local! {
@@ -66,6 +66,7 @@ fn sending_allocates_nothing() {
             memory_available: 1,
             available_percent: 1.0,
             scope: Scope::Host,
+            limits: Limits { warn: 3, term: 2, kill: 1 },
             swap_total: 1,
             swap_free: 1,
             psi_some_avg10: None,

@@ -1,7 +1,6 @@
 //! `hogwatch explain`: who would be killed now, and why: the same engine, looked at instead of obeyed.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,8 +57,14 @@ const SHOWN: usize = 10;
 /// Explains, on stdout.
 #[must_use]
 pub fn run(args: &ExplainArgs) -> ExitCode {
-    let config = match config::load(args.config.as_deref(), &Places::of_this_process()) {
-        Ok(loaded) => loaded.config,
+    let config = match config::at_start(args.config.as_deref(), &Places::of_this_process()) {
+        Ok(started) => {
+            // As the daemon would run now.
+            if let Some(problem) = started.problem {
+                eprintln!("{problem}");
+            }
+            started.config
+        }
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(EXIT_CONFIG);
@@ -73,9 +78,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
         }
     };
     let text = if args.json { format!("{:#}\n", explained.json()) } else { explained.text(args.all) };
-    // Whoever closed the pipe has read enough.
-    let _ = io::stdout().write_all(text.as_bytes());
-    if explained.candidates.is_empty() { ExitCode::from(EXIT_NOBODY) } else { ExitCode::SUCCESS }
+    super::print(&text, if explained.candidates.is_empty() { EXIT_NOBODY } else { 0 })
 }
 
 struct Explained {
@@ -99,6 +102,11 @@ fn explain(args: &ExplainArgs, config: &Config) -> Result<Explained, String> {
     let mut faults = Faults::default();
     let machine = MachineReader::open(&host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
     let machine = machine.read(&mut faults).map_err(|e| e.to_string())?;
+    let mut config = config.clone();
+    for change in config.fit(machine.meminfo.mem_total, machine.meminfo.swap_total.unwrap_or(0)) {
+        eprintln!("note: {change}");
+    }
+    let config = &config;
     let mut enclosing = EnclosingReader::open(&host, hierarchy, false);
     let rules = Rules::new(&config.victim, users()).map_err(|e| e.to_string())?;
     let mut scanner = Scanner::new(hierarchy);
@@ -187,6 +195,7 @@ fn why_here(task: &Task, tier: Tier, says: Says, min_size: u64, config: &Config)
         (Tier::Unread, Says::Unread(rule)) => {
             format!("perhaps protected by {}, which can't be read", rule_name(rule, "protect", &config.victim.protect))
         }
+        (Tier::Unread, _) => "its oom_score_adj can't be read, perhaps it is protected".to_owned(),
         _ => "in no list".to_owned(),
     };
     let size = task.size();

@@ -5,12 +5,28 @@ pub mod daemon;
 pub mod explain;
 pub mod status;
 
+use std::io::Write;
+use std::process::ExitCode;
+
 use crate::decide::victim::Own;
 use crate::host::Host;
 use crate::host::process::may_signal_others;
 
 /// Exit status for a bad configuration (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
+
+/// Prints data and turns into an exit status; what can't be printed is a failure, but for a reader that has read enough.
+#[must_use]
+pub fn print(text: &str, status: u8) -> ExitCode {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("hogwatch: standard output: {e}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(status),
+    }
+}
 
 /// Who this process is, as far as it matters for whom it may kill.
 #[must_use]

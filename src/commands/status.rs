@@ -2,7 +2,6 @@
 //! as this command can see by itself.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +25,7 @@ use super::daemon::{runtime_dir, snapshot};
   hogwatch status
   hogwatch status --json | jq .memory.available_percent
 
-Exit status: 0 a daemon answered, 3 none runs (what can be seen without one is shown).")]
+Exit status: 0 a daemon answered, 3 none runs (what can be seen without one is shown), 1 it can't be asked.")]
 pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
@@ -35,6 +34,9 @@ pub struct StatusArgs {
 
 /// Exit status when no daemon runs.
 const EXIT_NO_DAEMON: u8 = 3;
+
+/// Exit status when a daemon may run, but does not answer this user.
+const EXIT_UNKNOWN: u8 = 1;
 
 /// How long the daemon may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -45,11 +47,17 @@ pub fn run(args: &StatusArgs) -> ExitCode {
     let (document, status) = match ask() {
         Ok(document) => (document, 0),
         Err(why) => {
-            if !matches!(why, FetchError::NotRunning) {
+            let not_running = matches!(why, FetchError::NotRunning);
+            if !not_running {
                 eprintln!("hogwatch status: the daemon could not be asked: {why}");
             }
             match look() {
-                Ok(document) => (document, EXIT_NO_DAEMON),
+                Ok(document) if not_running => (document, EXIT_NO_DAEMON),
+                // It may well run: who knows?
+                Ok(mut document) => {
+                    document["daemon"]["running"] = Json::Null;
+                    (document, EXIT_UNKNOWN)
+                }
                 Err(e) => {
                     eprintln!("hogwatch status: {e}");
                     return ExitCode::FAILURE;
@@ -60,15 +68,13 @@ pub fn run(args: &StatusArgs) -> ExitCode {
     let mut document = document;
     document["swap"]["zram"] = zram();
     let text = if args.json { format!("{document:#}\n") } else { text(&document) };
-    // Whoever closed the pipe has read enough.
-    let _ = io::stdout().write_all(text.as_bytes());
-    ExitCode::from(status)
+    super::print(&text, status)
 }
 
 /// Asks the user's own daemon, then the system's; the guard in dry run last.
 fn ask() -> Result<Json, FetchError> {
-    let system = std::path::PathBuf::from("/run/hogwatch");
-    let places = [runtime_dir(false), Some(system), runtime_dir(true)];
+    let system = |name| Some(std::path::PathBuf::from(name));
+    let places = [runtime_dir(false), system("/run/hogwatch"), runtime_dir(true), system("/run/hogwatch-dryrun")];
     let mut answer = Err(FetchError::NotRunning);
     for dir in places.into_iter().flatten() {
         match fetch(&StatusOptions::in_dir(&dir).path, DEADLINE) {
@@ -82,11 +88,13 @@ fn ask() -> Result<Json, FetchError> {
 
 /// What can be seen without a daemon.
 fn look() -> Result<Json, String> {
-    let config = config::load(None, &Places::of_this_process()).map_or_else(|_| Config::default(), |l| l.config);
+    let mut config =
+        config::at_start(None, &Places::of_this_process()).map_or_else(|_| Config::default(), |started| started.config);
     let host = Host::open(&Roots::default()).map_err(|e| format!("/proc can't be opened: {e}"))?;
     let mut faults = Faults::default();
     let machine = MachineReader::open(&host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
     let machine = machine.read(&mut faults).map_err(|e| e.to_string())?;
+    let _ = config.fit(machine.meminfo.mem_total, machine.meminfo.swap_total.unwrap_or(0));
     let mut enclosing = EnclosingReader::open(&host, Hierarchy::of(&host), false);
     let enclosing = enclosing.read(&mut faults);
     let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
@@ -121,6 +129,7 @@ fn write(out: &mut String, document: &Json) -> std::fmt::Result {
             let how = if daemon["dry_run"] == true { ", dry run: it signals nobody" } else { "" };
             writeln!(out, "hogwatch  running (pid {pid}, version {}){how}", daemon["version"].as_str().unwrap_or("?"))?;
         }
+        None if daemon["running"].is_null() => writeln!(out, "hogwatch  unknown: it can't be asked (see above)")?,
         None => writeln!(out, "hogwatch  no daemon runs (systemctl enable --now hogwatch)")?,
     }
     let bytes = |value: &Json| value.as_u64().map_or("?".to_owned(), |b| Size(b).to_string());
@@ -134,13 +143,21 @@ fn write(out: &mut String, document: &Json) -> std::fmt::Result {
         bytes(&memory["available_bytes"]),
         bytes(&memory["total_bytes"])
     )?;
+    let limits = &document["limits"];
+    writeln!(
+        out,
+        "limits    warn at {}, SIGTERM at {}, SIGKILL at {}",
+        bytes(&limits["warn_bytes"]),
+        bytes(&limits["term_bytes"]),
+        bytes(&limits["kill_bytes"])
+    )?;
     let swap = &document["swap"];
     match swap["total_bytes"].as_u64() {
         Some(0) => writeln!(out, "swap      none")?,
         _ => writeln!(out, "swap      {} free of {}", bytes(&swap["free_bytes"]), bytes(&swap["total_bytes"]))?,
     }
     let zram = &swap["zram"];
-    if !zram.is_null() {
+    if zram["stored_bytes"].as_u64().is_some_and(|stored| stored > 0) {
         writeln!(
             out,
             "zram      {} of swap in {} of memory",

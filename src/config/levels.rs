@@ -6,7 +6,7 @@ use super::load::{Origins, Place};
 use super::problem::{Bad, Error, Source};
 use super::types::{Config, Memory, Swap, SwapMode};
 use super::units::Amount;
-use crate::report::Size;
+use super::units::write_size;
 
 /// A `kill` that was not written but must give way becomes this share of `term`, as in the defaults of `[memory]`
 /// (3 % of 5 %): were it equal to `term`, SIGTERM would never come first.
@@ -124,7 +124,7 @@ fn fall_back(section: &str, term: &mut Amount, default: Amount, total: u64, chan
     };
     changes.push(format!(
         "{section}.term, {term}, is {what} this machine has ({}): the default, {default}, applies instead",
-        Size(total)
+        write_size(total)
     ));
     *term = default;
 }

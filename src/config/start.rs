@@ -10,10 +10,12 @@ use super::places::Places;
 use super::problem::{Error, escape};
 use super::show;
 use super::types::Config;
-use crate::report::REASON_BYTES;
 
 /// The copy of the last good configuration, in the state directory.
 const LAST_GOOD: &str = "last-good.toml";
+
+/// Longest [`Started::problem`] in bytes: what a journal entry has room for.
+const PROBLEM_BYTES: usize = 256;
 
 /// Its name while it is being written.
 const LAST_GOOD_NEW: &str = "last-good.toml.new";
@@ -73,11 +75,11 @@ pub fn at_start(explicit: Option<&Path>, places: &Places) -> Result<Started, Err
     Ok(Started { config, source, problem: Some(one_line(&error.summary(), &running)), last_good: None })
 }
 
-/// What is wrong and what runs instead, in at most [`REASON_BYTES`] bytes as far as that goes: what is wrong is cut first,
+/// What is wrong and what runs instead, in at most [`PROBLEM_BYTES`] bytes as far as that goes: what is wrong is cut first,
 /// for what runs can be learned nowhere else.
 fn one_line(wrong: &str, running: &str) -> String {
     const CUT: &str = "...";
-    let room = REASON_BYTES.saturating_sub("; ".len() + running.len());
+    let room = PROBLEM_BYTES.saturating_sub("; ".len() + running.len());
     if wrong.len() <= room {
         return format!("{wrong}; {running}");
     }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hogwatch::report::status::{FetchError, Scope, Snapshot, StatusOptions, fetch};
+use hogwatch::report::status::{FetchError, Limits, Scope, Snapshot, StatusOptions, fetch};
 use hogwatch::report::{Event, EventKind, EventSender, Reporter, ReporterOptions, Text};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,6 +47,7 @@ fn snapshot(available: u64) -> Snapshot {
         memory_available: available,
         available_percent: 12.345,
         scope: Scope::Host,
+        limits: Limits { warn: 3, term: 2, kill: 1 },
         swap_total: 0,
         swap_free: 0,
         psi_some_avg10: None,

@@ -3,7 +3,7 @@
 use crate::decide::measure::{Reading, Whose};
 use crate::observe::{Enclosing, Machine};
 use crate::report::Text;
-use crate::report::status::{CgroupState, SNAPSHOT_CGROUPS, Scope, Snapshot};
+use crate::report::status::{CgroupState, Limits, SNAPSHOT_CGROUPS, Scope, Snapshot};
 
 /// The guard's present view.
 #[must_use]
@@ -28,6 +28,7 @@ pub fn snapshot(reading: &Reading, machine: &Machine, enclosing: &[Enclosing]) -
             Whose::Machine => Scope::Host,
             Whose::Cgroup(_) => Scope::Cgroup,
         },
+        limits: Limits { warn: reading.warn, term: reading.term, kill: reading.kill },
         swap_total: reading.swap_total,
         swap_free: reading.swap_free,
         psi_some_avg10: machine.pressure.map(|p| avg10(p.some.avg10_centi)),

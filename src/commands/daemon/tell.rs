@@ -92,8 +92,10 @@ pub fn noted(note: &Note, machine: &Machine) -> Event {
             let mut event = of_victim(EventKind::SetAside, victim, reading);
             event.signal = Some(Posix::SIGKILL);
             event.elapsed_ms = u64::try_from(crate::decide::PATIENCE.as_millis()).ok();
-            event.reason =
-                Text::format(format_args!("stuck in the kernel; {}, the next in rank is taken", Left(reading)));
+            event.reason = Text::format(format_args!(
+                "probably stuck in the kernel; {}, the next in rank is taken",
+                Left(reading)
+            ));
             event
         }
         Note::Spared { victim, reading } => {

@@ -44,6 +44,11 @@ pub fn document(daemon: Daemon, seen: Option<(SystemTime, &Snapshot)>) -> Json {
             }),
             "seen_ms": seen.map(|(at, _)| unix_ms(at)),
         },
+        "limits": snapshot.map(|s| json!({
+            "warn_bytes": s.limits.warn,
+            "term_bytes": s.limits.term,
+            "kill_bytes": s.limits.kill,
+        })),
         "swap": {
             "total_bytes": snapshot.map(|s| s.swap_total),
             "free_bytes": snapshot.map(|s| s.swap_free),
@@ -120,6 +125,7 @@ fn unix_ms(time: SystemTime) -> u64 {
 mod tests {
     use super::super::super::event::{Event, EventKind};
     use super::super::super::text::Text;
+    use super::super::Limits;
     use super::*;
     use std::time::Duration;
 
@@ -150,6 +156,7 @@ mod tests {
             memory_available: 1_181_116_006,
             available_percent: 4.680_851,
             scope: Scope::Cgroup,
+            limits: Limits { warn: 3, term: 2, kill: 1 },
             swap_total: 0,
             swap_free: 0,
             psi_some_avg10: Some(12.5),

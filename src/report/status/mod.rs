@@ -46,6 +46,17 @@ pub struct CgroupState {
     pub state: Option<&'static str>,
 }
 
+/// The thresholds in force, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `memory.warn`.
+    pub warn: u64,
+    /// `memory.term`.
+    pub term: u64,
+    /// `memory.kill`.
+    pub kill: u64,
+}
+
 /// What the guard saw when it last looked. Sizes in bytes, percents 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Snapshot {
@@ -57,6 +68,8 @@ pub struct Snapshot {
     pub available_percent: f64,
     /// What the three above are about.
     pub scope: Scope,
+    /// At or below this much available memory: a warning, SIGTERM, SIGKILL.
+    pub limits: Limits,
     /// SwapTotal.
     pub swap_total: u64,
     /// SwapFree.

@@ -1,6 +1,9 @@
-# A hog that ignores SIGTERM and rests between 5 % and 3 %: SIGKILL after the grace. (The control, earlyoom: control-stubborn.)
+# A hog that ignores SIGTERM and rests between term and kill: SIGKILL after the grace. (The control, earlyoom: control-stubborn.)
 # suites: bookworm trixie
+# kill is far off: what the machine's own programs take meanwhile must not cross it, or it would not be the grace that ends.
 config <<TOML
+[memory]
+kill = "1%"
 [escalation]
 grace = "5s"
 TOML
