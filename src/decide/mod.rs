@@ -122,7 +122,7 @@ pub struct Decision {
     pub step: Step,
     /// The scope that is worst off.
     pub reading: Reading,
-    /// Memory is short enough for the stall share to matter.
+    /// Memory is so short (below twice `warn`) that the process table is worth keeping fresh.
     pub near: bool,
 }
 
