@@ -6,7 +6,6 @@ use super::load::{Origins, Place};
 use super::problem::{Bad, Error, Source};
 use super::types::{Config, Memory, Swap, SwapMode};
 use super::units::Amount;
-use super::units::write_size;
 
 /// A `kill` that was not written but must give way becomes this share of `term`, as in the defaults of `[memory]`
 /// (3 % of 5 %): were it equal to `term`, SIGTERM would never come first.
@@ -124,7 +123,7 @@ fn fall_back(section: &str, term: &mut Amount, default: Amount, total: u64, chan
     };
     changes.push(format!(
         "{section}.term, {term}, is {what} this machine has ({}): the default, {default}, applies instead",
-        write_size(total)
+        roughly(total)
     ));
     *term = default;
 }
@@ -154,4 +153,12 @@ fn later<'p>(a: &'p Place, b: &'p Place) -> &'p Place {
         true => b,
         false => a,
     }
+}
+
+/// A size of memory or swap as a person says it.
+fn roughly(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    #[expect(clippy::cast_precision_loss, reason = "one decimal of a size for people")]
+    let mib = bytes as f64 / MIB as f64;
+    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }

@@ -137,6 +137,7 @@ mod tests {
             json!({
                 "schema": 1,
                 "daemon": {"running": false, "pid": null, "dry_run": null, "version": env!("CARGO_PKG_VERSION")},
+                "limits": null,
                 "memory": {
                     "total_bytes": null, "available_bytes": null, "available_percent": null, "scope": null,
                     "seen_ms": null
