@@ -379,7 +379,10 @@ impl Engine {
             }
             self.paused_until = None;
         }
-        let Some(reading) = self.worst_in_need(obs, now) else { return Step::Wait(self.until_next_look(obs, now)) };
+        let Some(reading) = self.worst_in_need(obs, now) else {
+            self.dying_since = None;
+            return Step::Wait(self.until_next_look(obs, now));
+        };
         let Some(tasks) = obs.tasks else { return Step::Look(self.chooser.need(&reading)) };
         // Somebody large is on the way out already: by the kernel's hand, another guard's or its own. As after a kill of
         // ours, what it held is waited for before anybody else is taken.
@@ -577,7 +580,9 @@ impl Engine {
     fn refuse(&mut self, refusal: Refusal, reading: &Reading, spared: Option<Spared>, now: Duration) {
         // Somebody eligible may appear at any moment; what else holds the memory will not go so soon.
         let pause = if refusal == Refusal::NobodyEligible { pace::IN_PAUSE } else { PAUSE };
-        let void_below = reading.left().saturating_sub(self.chooser.min_size(reading));
+        // With a `min_size` of next to nothing, every byte taken would be worth another look.
+        let worth_a_look = self.chooser.min_size(reading).max(reading.total / 200);
+        let void_below = reading.left().saturating_sub(worth_a_look);
         if self.refusals.insert(&refusal, reading, void_below, now, now + pause) {
             self.notes.add(&Note::Refused(refusal, *reading, spared));
         }
