@@ -57,9 +57,11 @@ pub struct Checks {
     /// Nobody may be signalled until then.
     paused: u64,
     /// Nobody for these scopes' sake.
-    refused: Vec<(Option<Vec<u8>>, u64, u64)>,
-    /// Doing nothing for these scopes is right until then.
-    excused: Vec<(Option<Vec<u8>>, u64)>,
+    refused: Vec<Pause>,
+    /// Doing nothing for these scopes is right.
+    excused: Vec<Pause>,
+    /// Since when somebody large is on the way out by itself.
+    dying_since: Option<u64>,
     aside: BTreeSet<TaskId>,
     /// The victim set aside last, and how many more were since.
     last_aside: Vec<TaskId>,
@@ -74,6 +76,24 @@ pub struct Checks {
     pub set_aside: u64,
     pub spared: u64,
     pub recovered: u64,
+}
+
+/// Nothing can be done in a scope: until then, or until somebody has taken as much more as is worth a kill.
+struct Pause {
+    path: Option<Vec<u8>>,
+    until: u64,
+    void_below: u64,
+}
+
+impl Pause {
+    fn of(plan: &Plan, scope: &Scope, until: u64) -> Self {
+        let worth_a_look = plan.config.victim.min_size.of(scope.total).max(scope.total / 200);
+        Self { path: scope.path.clone(), until, void_below: scope.left().saturating_sub(worth_a_look) }
+    }
+
+    fn holds(&self, scope: &Scope, now: u64) -> bool {
+        self.path == scope.path && now < self.until && scope.left() >= self.void_below
+    }
 }
 
 pub type Verdict = Result<(), String>;
@@ -95,11 +115,11 @@ impl Checks {
     ) -> Verdict {
         let now = world.now;
         self.scopes = scopes(plan, lens, stalled);
-        self.follow_work(now, exited);
         if let Some(work) = self.work.as_mut().filter(|w| settles && w.group.is_some()) {
             // All of the group are on their way out, though some may not be gone.
             work.exited_at.get_or_insert(now);
         }
+        self.follow_work(now, exited);
         for note in notes {
             self.noted(plan, world, lens, note, shown)?;
         }
@@ -118,7 +138,8 @@ impl Checks {
                 if shown {
                     self.passed_over(plan, now, lens);
                 }
-                self.wait(plan, now, *pause, shown)
+                let dying = shown.then_some(lens.tasks.dying_bytes);
+                self.wait(plan, now, *pause, dying)
             }
         }
     }
@@ -206,10 +227,9 @@ impl Checks {
                 let field = field(plan, lens, &scope, &self.aside);
                 ensure!(!field.act, "refused {refusal:?} though {:?} could be killed", field.best);
                 let pause = if *refusal == Refusal::NobodyEligible { S } else { PAUSE };
-                // Somebody who takes as much more as is worth a kill ends the pause.
-                let void_below = scope.left().saturating_sub(plan.config.victim.min_size.of(scope.total));
-                self.refused.push((scope.path.clone(), now + pause, void_below));
-                self.excused.push((scope.path, now + pause));
+                self.refused.retain(|r| r.path != scope.path);
+                self.refused.push(Pause::of(plan, &scope, now + pause));
+                self.excused.push(Pause::of(plan, &scope, now + pause));
             }
         }
         Ok(())
@@ -228,7 +248,7 @@ impl Checks {
         for scope in watched(&plan.config, &self.scopes).iter().filter(|s| s.level >= Level::Term) {
             let Field { act, anybody, .. } = field(plan, lens, scope, &self.aside);
             if !act {
-                self.excused.push((scope.path.clone(), now + if anybody { PAUSE } else { S }));
+                self.excused.push(Pause::of(plan, scope, now + if anybody { PAUSE } else { S }));
             }
         }
     }
@@ -236,8 +256,10 @@ impl Checks {
     fn act(&mut self, plan: &Plan, now: u64, lens: &Lens, act: &Act, shown: bool) -> Verdict {
         let lead = act.victim.id;
         let Some(scope) = self.scope(&act.reading.whose).cloned() else { return Err("acts for a scope unseen".into()) };
+        self.dying_since = None;
         ensure!(scope.level >= Level::Term, "acts at {:?}", scope.level);
         ensure!(scope.level == act.reading.level, "read {:?}, it is {:?}", act.reading.level, scope.level);
+        ensure!(scope.resource == act.reading.resource, "takes {:?} for what is short", act.reading.resource);
         ensure!(!self.pretended, "a dry run acts twice in one shortage");
         let grace = micros(plan.config.escalation.grace);
         let same = |work: &Work| work.lead == lead || (work.group.is_some() && work.cgroup.as_deref() == path_of(act));
@@ -254,15 +276,15 @@ impl Checks {
             }
             None => {
                 ensure!(now >= self.paused, "acts in the pause after kills without gain");
-                let paused = |(path, until, void_below): &(_, u64, u64)| {
-                    *path == scope.path && now < *until && scope.left() >= *void_below
-                };
-                ensure!(!self.refused.iter().any(paused), "acts for {:?} in the pause after a refusal", scope.path);
+                ensure!(!is_in(&self.refused, &scope, now), "acts for {:?} in the pause after a refusal", scope.path);
             }
         }
         match (act.signal, act.because) {
             (Signal::Term, Because::AtTerm) => {
                 ensure!(scope.level == Level::Term && !escalates, "SIGTERM at {:?}", scope.level);
+                let ignored = |(id, at): &(TaskId, u64)| *id == lead && now - at >= grace && now - at < REMEMBERED;
+                let before = self.asked.iter().rev().take(REMEMBERED_TASKS).any(ignored);
+                ensure!(!before, "SIGTERM once more to {lead:?}, which ignored it");
             }
             (Signal::Kill, Because::AtKill) => ensure!(scope.level == Level::Kill, "AtKill at {:?}", scope.level),
             (Signal::Kill, Because::GraceOver(said)) => {
@@ -308,7 +330,8 @@ impl Checks {
         Ok(())
     }
 
-    fn wait(&self, plan: &Plan, now: u64, pause: Duration, shown: bool) -> Verdict {
+    /// The guard sleeps. `dying`: what is on its way out by itself, if the processes were shown.
+    fn wait(&mut self, plan: &Plan, now: u64, pause: Duration, dying: Option<u64>) -> Verdict {
         ensure!(pause >= Duration::from_millis(1), "waits {pause:?}: a busy loop");
         ensure!(pause <= Duration::from_secs(5), "waits {pause:?}");
         let grace = micros(plan.config.escalation.grace);
@@ -332,10 +355,26 @@ impl Checks {
         if self.pretended || now < self.paused || now < self.breath {
             return Ok(());
         }
-        if let Some(idle) = watched.iter().find(|s| s.level >= Level::Term && !is_in(&self.excused, s, now)) {
-            let looked = if shown { "after" } else { "without" };
-            return Err(format!("waits {pause:?} {looked} a look, though {:?} is at {:?}", idle.path, idle.level));
+        let idle = watched.iter().find(|s| s.level >= Level::Term && !is_in(&self.excused, s, now));
+        let min_size = |s: &Scope| plan.config.victim.min_size.of(s.total).max(1);
+        let Some(scope) = idle else {
+            self.dying_since = None;
+            return self.sleep(plan, pause);
+        };
+        // It may be another scope, with a smaller `min_size`, for whose sake the guard waits.
+        let worth = watched.iter().filter(|s| s.level >= Level::Term).map(min_size).min().unwrap_or(u64::MAX);
+        if dying.is_some_and(|bytes| bytes >= worth) {
+            let since = *self.dying_since.get_or_insert(now);
+            ensure!(now - since < PATIENCE, "waits for whoever is dying, for {} µs", now - since);
+            return Ok(());
         }
+        let looked = if dying.is_some() { "after" } else { "without" };
+        Err(format!("waits {pause:?} {looked} a look, though {:?} is at {:?}", scope.path, scope.level))
+    }
+
+    /// Nothing is to be done: how long may nobody look?
+    fn sleep(&self, plan: &Plan, pause: Duration) -> Verdict {
+        let watched = watched(&plan.config, &self.scopes);
         let ours = |s: &&Scope| s.level < Level::Term && (s.path.is_some() || plan.machine_is_ours);
         for scope in watched.iter().filter(ours) {
             // At 8 GiB/s, and never more often than every 10 ms without need.
@@ -434,8 +473,8 @@ fn path_of(act: &Act) -> Option<&[u8]> {
     act.victim.cgroup.as_ref().map(|c| c.as_bytes())
 }
 
-fn is_in(pauses: &[(Option<Vec<u8>>, u64)], scope: &Scope, now: u64) -> bool {
-    pauses.iter().any(|(path, until)| *path == scope.path && now < *until)
+fn is_in(pauses: &[Pause], scope: &Scope, now: u64) -> bool {
+    pauses.iter().any(|pause| pause.holds(scope, now))
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -85,7 +85,9 @@ impl Lens {
 
     /// As `observe::scan` does it, with processes and fields missing now and then.
     pub fn scan(&mut self, world: &World, plan: &Plan, need: Need, rng: &mut Rng) {
-        self.tasks.list.clear();
+        let before: Vec<Task> = self.tasks.list.drain(..).collect();
+        self.tasks.dying_bytes = 0;
+        self.tasks.lost_some = false;
         self.tasks.cgroups.clear();
         self.tasks.small = Small::default();
         self.tasks.depth = need.depth;
@@ -95,6 +97,7 @@ impl Lens {
         let swap_used = world.swap_total - world.swap_free();
         for proc in &world.procs {
             if proc.exit_at.is_some() && !proc.shows_dying {
+                self.tasks.dying_bytes += before.iter().find(|t| t.id == proc.id).map_or(0, Task::size);
                 continue;
             }
             if rng.per_mille(plan.faults.missed) {

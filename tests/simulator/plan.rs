@@ -310,6 +310,14 @@ fn trouble(world: &mut World, rng: &mut Rng) {
             world.events.push((at, Event::Burst(total / 100 * rng.between(5, 60))));
         }
     }
+    if rng.per_mille(200) {
+        // It comes and goes: about as much as is missing.
+        let (every, most) = (rng.between(2, 15) * S, total / 100 * rng.between(20, 95));
+        for n in 0..60 * S / every {
+            world.events.push((from + n * every, Event::Burst(most)));
+            world.events.push((from + n * every + rng.between(1, every), Event::Relief(most)));
+        }
+    }
     for _ in 0..rng.below(12) {
         let at = from + rng.below(60 * S);
         world.events.push((at, Event::Relief(total / 100 * rng.between(1, 40))));
