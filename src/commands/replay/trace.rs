@@ -145,7 +145,7 @@ impl<R: BufRead> Trace<R> {
     }
 
     fn parse<'a, T: Deserialize<'a>>(&'a self, expected: &str) -> Result<T, BadTrace> {
-        serde_json::from_slice(&self.text).map_err(|e| {
+        serde_json::from_slice(self.text.trim_ascii_end()).map_err(|e| {
             let what = e.to_string();
             // The line it names is always the first of the one line it was given.
             let what = what.split(" at line 1 column").next().unwrap_or(&what).to_owned();

@@ -105,7 +105,7 @@ impl Detector {
     /// Every rule with its value and threshold, as they stand now; `None` without a limit to judge.
     #[must_use]
     pub fn judge(&self) -> Option<Judgement> {
-        self.state.as_ref().map(|state| state.judge(&self.terms))
+        self.state.as_ref().map(|state| rules::judge(&state.evidence(&self.terms)))
     }
 
     /// Whether `memory.stat` should be read for the next sample: nothing is found without, and it is the dear one of
@@ -222,37 +222,35 @@ impl State {
         });
     }
 
-    fn evidence<'a>(&'a self, terms: &'a Terms) -> Evidence<'a> {
+    fn evidence<'a>(&self, terms: &'a Terms) -> Evidence<'a> {
         Evidence {
             now: self.last.t,
             terms,
             limit: self.limit,
-            stuck: &self.stuck,
-            thrash: &self.thrash,
+            stuck: self.stuck.cut(),
+            thrash: self.thrash.cut(),
             above: self.above,
         }
     }
 
-    fn judge(&self, terms: &Terms) -> Judgement {
-        rules::judge(&self.evidence(terms))
-    }
-
     fn verdict(&self, terms: &Terms, previous: Verdict) -> Verdict {
-        let now = self.last.t;
-        if let Some(kind) = self.judge(terms).kind() {
-            let track = if matches!(kind, Kind::Thrash | Kind::SwapThrash) { &self.thrash } else { &self.stuck };
-            let block = track.part(0, 1);
-            let window = track.reach();
-            let since = match (kind, self.above, previous) {
-                (Kind::Throttled, Some(above), _) => above.since,
-                (_, _, Verdict::Stalled(stall)) if stall.kind == kind => stall.since,
-                _ => now.saturating_sub(window),
-            };
-            let (stalled, fill) = (block.share(Of::Full).min(1.0), block.share(Of::Fill));
-            return Verdict::Stalled(Stall { kind, since, seen: now, limit: self.limit, window, stalled, fill });
-        }
-        let block = self.stuck.part(0, 1);
-        let touched = block.sums.get(Of::Hits) > 0.0 || block.sums.get(Of::Oom) > 0.0;
-        if touched || self.above.is_some() { Verdict::Watching } else { Verdict::Quiet }
+        let evidence = self.evidence(terms);
+        let stuck = &evidence.stuck;
+        let Some(kind) = rules::judge(&evidence).kind() else {
+            let touched = stuck.whole.sums.get(Of::Hits) > 0.0 || stuck.whole.sums.get(Of::Oom) > 0.0;
+            return if touched || self.above.is_some() { Verdict::Watching } else { Verdict::Quiet };
+        };
+        let (window, block) = match kind {
+            Kind::Thrash | Kind::SwapThrash => (evidence.thrash.reach, &evidence.thrash.whole),
+            Kind::Throttled | Kind::Squeezed | Kind::OomStuck => (stuck.reach, &stuck.whole),
+        };
+        let seen = self.last.t;
+        let since = match (kind, self.above, previous) {
+            (Kind::Throttled, Some(above), _) => above.since,
+            (_, _, Verdict::Stalled(stall)) if stall.kind == kind => stall.since,
+            _ => seen.saturating_sub(window),
+        };
+        let (stalled, fill) = (block.share(Of::Full).min(1.0), block.share(Of::Fill));
+        Verdict::Stalled(Stall { kind, since, seen, limit: self.limit, window, stalled, fill })
     }
 }

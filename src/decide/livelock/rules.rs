@@ -1,18 +1,18 @@
 //! What makes a cgroup stuck: every threshold, with its reason and its margin on the recorded traces.
 //!
-//! "Parts" below: the window of throttled, squeezed and oom_stuck is judged by halves, that of thrash by thirds, and the
+//! "Parts" below: the window of throttled, squeezed and oom_stuck is judged by quarters, that of thrash by sixths, and the
 //! weakest part counts. So what happened a while ago and is over does not suffice, nor does a burst inside a window.
 
 use std::time::Duration;
 
-use super::sums::{Block, Of, Track, ratio};
+use super::sums::{Block, Of, ratio};
 use super::{Judged, Kind, Terms};
 
 /// Above `memory.high` by so much: below 1.25 % no task sleeps at all, because the kernel skips sleeps of up to HZ/100
 /// (64 s × 0.0125² = 10 ms). Stuck traces: 4 % and more; the mildest healthy one that stays above: 0.8 %.
 const ABOVE: f64 = 0.0125;
 
-/// Share of time in which no task could run, for throttled. Stuck traces: 0.49 and more in each half (0.49 is with one
+/// Share of time in which no task could run, for throttled. Stuck traces: 0.49 and more in each part (0.49 is with one
 /// task computing; see [`ASLEEP`] for more of them). Healthy ones above the limit: 0.01; bursts reach 0.43 for 5 s, but do
 /// not stay above the limit for a window.
 pub(super) const THROTTLED_STALL: f64 = 0.35;
@@ -57,8 +57,9 @@ const RESTORED: f64 = 0.20;
 /// cold memory out: 0.43. It tells circles from gains, not thrash from streams (1.0).
 const REFAULTED: f64 = 0.5;
 
-/// Mean use as a share of the limit: it is pinned there. Thrash: 0.97 and more; builds, whose jobs end: 0.82 to 0.87.
-const PINNED: f64 = 0.90;
+/// Mean room below the limit, as a share of it: the cgroup is pinned there. Thrash: 0.03 at most; builds, whose jobs
+/// end: 0.13 to 0.18.
+const ROOM: f64 = 0.10;
 
 /// Anonymous memory as a share of use, for file thrash: something holds the memory that the page cache lacks. Without it
 /// the files are simply larger than the limit, and no kill would help. Thrash: 0.50 and more; reading only: 0.00.
@@ -71,11 +72,12 @@ const OOM_RATE: f64 = 1.0;
 /// Stall share from which `memory.stat` is worth its price (it walks the subtree): well below every threshold.
 pub(super) const STALL_WORTH_A_LOOK: f64 = 0.15;
 
-/// Parts of the window of throttled, squeezed and oom_stuck.
-const HALVES: u32 = 2;
+/// Parts of the window of throttled, squeezed and oom_stuck: a stall that is over, or has only begun, may fill up to two
+/// thirds of the window and is not called stuck.
+pub(super) const QUARTERS: usize = 4;
 
-/// Parts of the window of thrash.
-const THIRDS: u32 = 3;
+/// Parts of the window of thrash: the first of them must show it already, so that it is not called half as old again.
+pub(super) const SIXTHS: usize = 6;
 
 /// Most rules of a kind.
 const RULES: usize = 9;
@@ -87,14 +89,23 @@ pub(super) struct Above {
     pub(super) least: f64,
 }
 
+/// What happened in a window, as a whole and by equal parts.
+#[derive(Debug)]
+pub(super) struct Window<const N: usize> {
+    /// How much of it there is yet.
+    pub(super) reach: Duration,
+    pub(super) whole: Block,
+    pub(super) parts: [Block; N],
+}
+
 /// What there is to judge.
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
     pub(super) now: Duration,
     pub(super) terms: &'a Terms,
     pub(super) limit: Judged,
-    pub(super) stuck: &'a Track,
-    pub(super) thrash: &'a Track,
+    pub(super) stuck: Window<QUARTERS>,
+    pub(super) thrash: Window<SIXTHS>,
     pub(super) above: Option<Above>,
 }
 
@@ -252,157 +263,146 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Judgement {
 }
 
 fn throttled(evidence: &Evidence<'_>) -> Findings {
-    let track = evidence.stuck;
-    let window = track.part(0, 1);
+    let window = &evidence.stuck;
     let above = evidence.above.map_or(0.0, |above| evidence.now.saturating_sub(above.since).as_secs_f64());
-    let excess = (window.share(Of::Fill) - 1.0).max(0.0);
-    let gain = net_gain(&window, evidence);
+    let excess = (window.whole.share(Of::Fill) - 1.0).max(0.0);
+    let gain = net_gain(&window.whole, evidence);
     Findings::new(
         Kind::Throttled,
         [
             Rule::at_least("above", Unit::Seconds, Some(above), evidence.terms.after.as_secs_f64()),
-            hits(track, HALVES),
+            hits(window),
             Rule::below("net_gain", Unit::Share, gain, NET_GAIN.max(excess)),
-            returned(track, HALVES),
+            returned(window),
         ],
         [
-            stalled(track, HALVES, THROTTLED_STALL),
-            Rule::at_least("asleep", Unit::Count, least(track, HALVES, |b| Some(b.share(Of::Asleep))), ASLEEP),
-            Rule::at_least(
-                "seen_asleep",
-                Unit::Share,
-                least(track, HALVES, |b| b.out_of(Of::Seen, Of::Looked)),
-                SEEN_ASLEEP,
-            ),
+            stalled(window, THROTTLED_STALL),
+            Rule::at_least("asleep", Unit::Count, window.least(|b| Some(b.share(Of::Asleep))), ASLEEP),
+            Rule::at_least("seen_asleep", Unit::Share, window.least(|b| b.out_of(Of::Seen, Of::Looked)), SEEN_ASLEEP),
         ],
     )
 }
 
 fn squeezed(evidence: &Evidence<'_>) -> Findings {
-    let track = evidence.stuck;
-    let window = track.part(0, 1);
-    let restored = restored(&window);
+    let window = &evidence.stuck;
+    let restored = restored(&window.whole);
     let stall = if restored.met() { SQUEEZED_STALL } else { SQUEEZED_STALL_UNPROVED };
     Findings::new(
         Kind::Squeezed,
         [
-            watched(track, evidence.terms.after),
-            hits(track, HALVES),
-            stalled(track, HALVES, stall),
-            pinned(track, HALVES),
-            refaulted(&window),
-            Rule::at_least("file_refaults", Unit::Share, file_refaults(&window), 0.5),
-            Rule::below("file_lru", Unit::Share, window.known(Of::FileLru), SQUEEZED_FILE_LRU),
-            returned(track, HALVES),
+            watched(window, evidence.terms.after),
+            hits(window),
+            stalled(window, stall),
+            pinned(window),
+            refaulted(&window.whole),
+            Rule::at_least("file_refaults", Unit::Share, file_refaults(&window.whole), 0.5),
+            Rule::below("file_lru", Unit::Share, window.whole.known(Of::FileLru), SQUEEZED_FILE_LRU),
+            returned(window),
         ],
         [],
     )
 }
 
 fn thrash(evidence: &Evidence<'_>) -> Findings {
-    let track = evidence.thrash;
-    let window = track.part(0, 1);
+    let window = &evidence.thrash;
     Findings::new(
         Kind::Thrash,
         [
-            watched(track, evidence.terms.thrash_after),
-            hits(track, THIRDS),
-            stalled(track, THIRDS, THRASH_STALL),
-            pinned(track, THIRDS),
-            refaulted(&window),
-            Rule::at_least("file_refaults", Unit::Share, file_refaults(&window), 0.5),
-            restored(&window),
-            Rule::at_least("anon", Unit::Share, window.known(Of::Anon), HELD),
-            returned(track, THIRDS),
+            watched(window, evidence.terms.thrash_after),
+            hits(window),
+            stalled(window, THRASH_STALL),
+            pinned(window),
+            refaulted(&window.whole),
+            Rule::at_least("file_refaults", Unit::Share, file_refaults(&window.whole), 0.5),
+            restored(&window.whole),
+            Rule::at_least("anon", Unit::Share, window.whole.known(Of::Anon), HELD),
+            returned(window),
         ],
         [],
     )
 }
 
 fn swap_thrash(evidence: &Evidence<'_>) -> Findings {
-    let track = evidence.thrash;
-    let window = track.part(0, 1);
-    let anon = file_refaults(&window).map(|file| 1.0 - file);
+    let window = &evidence.thrash;
+    let anon = file_refaults(&window.whole).map(|file| 1.0 - file);
     Findings::new(
         Kind::SwapThrash,
         [
-            watched(track, evidence.terms.thrash_after),
-            hits(track, THIRDS),
-            stalled(track, THIRDS, SWAP_THRASH_STALL),
-            pinned(track, THIRDS),
-            refaulted(&window),
+            watched(window, evidence.terms.thrash_after),
+            hits(window),
+            stalled(window, SWAP_THRASH_STALL),
+            pinned(window),
+            refaulted(&window.whole),
             Rule::at_least("anon_refaults", Unit::Share, anon, 0.5),
-            returned(track, THIRDS),
+            returned(window),
         ],
         [],
     )
 }
 
 fn oom_stuck(evidence: &Evidence<'_>) -> Findings {
-    let track = evidence.stuck;
+    let window = &evidence.stuck;
     Findings::new(
         Kind::OomStuck,
         [
-            watched(track, evidence.terms.after),
-            Rule::at_least("oom", Unit::Count, least(track, HALVES, |b| Some(b.share(Of::Oom))), OOM_RATE),
+            watched(window, evidence.terms.after),
+            Rule::at_least("oom", Unit::Count, window.least(|b| Some(b.share(Of::Oom))), OOM_RATE),
             // Counts of events are whole: less than one is none.
-            Rule::below("oom_kill", Unit::Count, Some(track.part(0, 1).sums.get(Of::Kills)), 1.0),
+            Rule::below("oom_kill", Unit::Count, Some(window.whole.sums.get(Of::Kills)), 1.0),
         ],
         [],
     )
 }
 
-fn watched(track: &Track, window: Duration) -> Rule {
-    Rule::at_least("watched", Unit::Seconds, Some(track.reach().as_secs_f64()), window.as_secs_f64())
+fn watched<const N: usize>(window: &Window<N>, long_enough: Duration) -> Rule {
+    Rule::at_least("watched", Unit::Seconds, Some(window.reach.as_secs_f64()), long_enough.as_secs_f64())
 }
 
-fn hits(track: &Track, parts: u32) -> Rule {
-    Rule::at_least("hits", Unit::Count, least(track, parts, |b| Some(b.sums.get(Of::Hits))), 1.0)
+fn hits<const N: usize>(window: &Window<N>) -> Rule {
+    Rule::at_least("hits", Unit::Count, window.least(|b| Some(b.sums.get(Of::Hits))), 1.0)
 }
 
-fn stalled(track: &Track, parts: u32, threshold: f64) -> Rule {
-    Rule::at_least("stalled", Unit::Share, least(track, parts, |b| Some(b.share(Of::Full))), threshold)
+fn stalled<const N: usize>(window: &Window<N>, threshold: f64) -> Rule {
+    Rule::at_least("stalled", Unit::Share, window.least(|b| Some(b.share(Of::Full))), threshold)
 }
 
-fn pinned(track: &Track, parts: u32) -> Rule {
-    Rule::at_least("fill", Unit::Share, least(track, parts, |b| Some(b.share(Of::Fill))), PINNED)
+fn pinned<const N: usize>(window: &Window<N>) -> Rule {
+    let most = window.least(|b| Some(b.share(Of::Fill))).map(|fill| (1.0 - fill).max(0.0));
+    Rule::below("room", Unit::Share, most, ROOM)
 }
 
-fn returned(track: &Track, parts: u32) -> Rule {
-    let most = (0..parts)
-        .map(|n| track.part(n, parts).known(Of::Returned))
-        .try_fold(0.0, |most, next| next.map(|next| f64::max(most, next)));
+fn returned<const N: usize>(window: &Window<N>) -> Rule {
+    let most = window.least(|b| b.known(Of::Returned).map(|returned| -returned)).map(|least| -least);
     Rule::below("returned", Unit::Share, most, RETURNED)
 }
 
-fn refaulted(window: &Block) -> Rule {
-    let again = window.sums.get(Of::RefaultAnon) + window.sums.get(Of::RefaultFile);
-    let value = window.known(Of::Steal).map(|_| ratio(again, window.sums.get(Of::Steal)));
+fn refaulted(block: &Block) -> Rule {
+    let again = block.sums.get(Of::RefaultAnon) + block.sums.get(Of::RefaultFile);
+    let value = block.known(Of::Steal).map(|_| ratio(again, block.sums.get(Of::Steal)));
     Rule::at_least("refaulted", Unit::Share, value, REFAULTED)
 }
 
-fn restored(window: &Block) -> Rule {
-    let value =
-        window.known(Of::Restore).map(|_| ratio(window.sums.get(Of::Restore), window.sums.get(Of::RefaultFile)));
+fn restored(block: &Block) -> Rule {
+    let value = block.known(Of::Restore).map(|_| ratio(block.sums.get(Of::Restore), block.sums.get(Of::RefaultFile)));
     Rule::at_least("restored", Unit::Share, value, RESTORED)
 }
 
 /// The share of file pages among the pages needed again.
-fn file_refaults(window: &Block) -> Option<f64> {
-    let (anon, file) = (window.sums.get(Of::RefaultAnon), window.sums.get(Of::RefaultFile));
-    window.known(Of::RefaultFile).map(|_| ratio(file, anon + file))
+fn file_refaults(block: &Block) -> Option<f64> {
+    let (anon, file) = (block.sums.get(Of::RefaultAnon), block.sums.get(Of::RefaultFile));
+    block.known(Of::RefaultFile).map(|_| ratio(file, anon + file))
 }
 
-/// What reclaim gained in the window for good, as a share of the limit.
-fn net_gain(window: &Block, evidence: &Evidence<'_>) -> Option<f64> {
-    let gained = |of| window.known(of).map(|rate| rate * window.seconds);
+/// What reclaim gained for good, as a share of the limit.
+fn net_gain(block: &Block, evidence: &Evidence<'_>) -> Option<f64> {
+    let gained = |of| block.known(of).map(|rate| rate * block.seconds);
     let pages = gained(Of::Steal)? - gained(Of::RefaultAnon)? - gained(Of::RefaultFile)?;
     Some(pages * evidence.terms.page_size as f64 / evidence.limit.bytes().max(1) as f64)
 }
 
-/// The least value of all parts; `None` when it is unknown of one.
-fn least(track: &Track, parts: u32, value: impl Fn(&Block) -> Option<f64>) -> Option<f64> {
-    (0..parts)
-        .map(|n| value(&track.part(n, parts)))
-        .try_fold(f64::INFINITY, |least, next| next.map(|next| least.min(next)))
+impl<const N: usize> Window<N> {
+    /// The least value of all parts; `None` when it is unknown of one.
+    fn least(&self, value: impl Fn(&Block) -> Option<f64>) -> Option<f64> {
+        self.parts.iter().try_fold(f64::INFINITY, |least, part| value(part).map(|value| least.min(value)))
+    }
 }

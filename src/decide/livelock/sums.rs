@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::rules::Window;
+
 /// What is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Of {
@@ -140,23 +142,27 @@ impl Track {
         self.now.t.saturating_sub(self.oldest().t).min(self.window)
     }
 
-    /// What happened in part `part` of the last `window` cut into `parts` equal ones; 0 is the earliest. Where the track
-    /// does not reach that far back, it is what is there that is cut.
-    pub(super) fn part(&self, part: u32, parts: u32) -> Block {
+    /// What happened in the last window, as a whole and cut into equal parts. Where the track does not reach that far back,
+    /// it is what is there that is cut.
+    pub(super) fn cut<const N: usize>(&self) -> Window<N> {
         let reach = self.reach();
         let begin = self.now.t.saturating_sub(reach);
-        let cut = |n: u32| begin + reach * n / parts;
-        self.between(cut(part), if part + 1 == parts { self.now.t } else { cut(part + 1) })
+        let part = reach / u32::try_from(N).unwrap_or(u32::MAX);
+        let mut from = (begin, self.at(begin));
+        let first = from.1;
+        let parts = std::array::from_fn(|n| {
+            let to = if n + 1 == N { (self.now.t, self.now.sums) } else { (from.0 + part, self.at(from.0 + part)) };
+            let block = Block { seconds: to.0.saturating_sub(from.0).as_secs_f64(), sums: to.1.since(&from.1) };
+            from = to;
+            block
+        });
+        Window { reach, whole: Block { seconds: reach.as_secs_f64(), sums: self.now.sums.since(&first) }, parts }
     }
 
     /// What happened in the last `span`.
     pub(super) fn last(&self, span: Duration) -> Block {
-        self.between(self.now.t.saturating_sub(span).max(self.oldest().t), self.now.t)
-    }
-
-    fn between(&self, from: Duration, to: Duration) -> Block {
-        let seconds = to.saturating_sub(from).as_secs_f64();
-        Block { seconds, sums: self.at(to).since(&self.at(from)) }
+        let from = self.now.t.saturating_sub(span).max(self.oldest().t);
+        Block { seconds: self.now.t.saturating_sub(from).as_secs_f64(), sums: self.now.sums.since(&self.at(from)) }
     }
 
     /// The sums at `t`, on the straight line between the two records around it.
