@@ -208,7 +208,8 @@ fn thrash_is_found_at_high_and_where_only_max_is_set() {
 
 #[test]
 fn what_looks_like_thrash_at_max_and_is_none() {
-    let shapes: [(&str, fn(f64) -> Now); 6] = [
+    type Shape = fn(f64) -> Now;
+    let shapes: [(&str, Shape); 6] = [
         ("swaps cold memory out", |t| Now { refault_anon: 3e3, ..swap_thrash(false)(t) }),
         ("wakes up for 20 s", |t| if t < 25.0 { swap_thrash(false)(t) } else { swap_thrash(false)(0.0) }),
         ("swaps, and gets on with it", |t| Now { stall: 0.25, ..swap_thrash(false)(t) }),
@@ -247,6 +248,29 @@ fn squeezed_is_found_and_a_mapped_stream_beside_much_anonymous_memory_is_not_tak
     only(Kind::Squeezed, 11.0..17.0, &samples(squeezed(0.35, 0.5, 0.03), 0.25, 40.0));
     assert_eq!(found(&samples(squeezed(0.33, 0.0, 0.03), 0.25, 90.0)), []);
     assert_eq!(found(&samples(squeezed(0.33, 0.0, 0.29), 0.25, 90.0)), []);
+}
+
+#[test]
+fn bursts_that_squeeze_or_thrash_are_neither() {
+    let busy = |t: f64| Now {
+        stat: true,
+        anon: 0.97,
+        file_lru: 0.02,
+        steal: 4e3,
+        refault_file: 4e3,
+        restore: 1e3,
+        high_events: 300.0,
+        ..livelock(t)
+    };
+    for relief in [1.5, 3.0, 6.0] {
+        for pace in [0.25, 0.5] {
+            let burst = |t: f64| match t % (8.0 + relief) < relief {
+                true => Now { fill: 0.96, ..Now::default() },
+                false => Now { fill: 1.01, stall: 0.95, ..busy(20.0) },
+            };
+            assert_eq!(found(&samples(burst, pace, 150.0)), [], "relief of {relief} s, a sample every {pace} s");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rules::{self, Above, Evidence, Judgement};
+use super::rules::{self, Evidence, Judgement};
 use super::sums::{Of, Sums, Track};
 use super::{Judged, Kind, Sample, Stall, Terms, Verdict};
 
@@ -45,7 +45,12 @@ struct State {
     sums: Sums,
     stuck: Track,
     thrash: Track,
-    above: Option<Above>,
+    /// Since when every sample has been above the limit.
+    above: Option<Duration>,
+    /// Since when there has been no pause ...
+    unbroken: Option<Duration>,
+    /// ... as far as looked at: the time, and the seconds of stall until then.
+    paced: (Duration, f64),
 }
 
 impl Detector {
@@ -142,6 +147,8 @@ impl State {
             stuck: Track::new(terms.after, sample.t),
             thrash: Track::new(terms.thrash_after, sample.t),
             above: None,
+            unbroken: None,
+            paced: (sample.t, 0.0),
         };
         state.follow_excess(sample);
         state
@@ -173,6 +180,7 @@ impl State {
         }
         self.last = *sample;
         self.follow_excess(sample);
+        self.follow_pauses(sample.t);
     }
 
     fn add(&mut self, last: &Sample, sample: &Sample, limit: Judged, dt: f64) {
@@ -208,18 +216,28 @@ impl State {
             let held = |s: &Sample, anon: u64| anon.saturating_add(s.swap_current);
             let returned = held(last, from.anon).saturating_sub(held(sample, to.anon));
             sums.add(Of::Returned, if returned > BUFFER { rules::fill(limit, returned) } else { 0.0 });
-            let share = |bytes: u64| bytes as f64 / sample.current.max(1) as f64;
-            sums.add(Of::Anon, share(to.anon) * dt);
-            sums.add(Of::FileLru, share(to.file_lru) * dt);
+            // Counted at another moment than the use, so it may exceed it by a little.
+            let file_lru = (to.file_lru as f64 / sample.current.max(1) as f64).min(1.0);
+            sums.add(Of::FileLru, file_lru * dt);
         }
     }
 
     fn follow_excess(&mut self, sample: &Sample) {
-        let least = rules::fill(self.limit, sample.current) - 1.0;
-        self.above = rules::is_above(self.limit, sample.current).then(|| match self.above {
-            Some(above) => Above { since: above.since, least: above.least.min(least) },
-            None => Above { since: sample.t, least },
-        });
+        self.above = rules::is_above(self.limit, sample.current).then_some(self.above.unwrap_or(sample.t));
+    }
+
+    fn follow_pauses(&mut self, t: Duration) {
+        let (from, stalled_until) = self.paced;
+        let length = t.saturating_sub(from);
+        if length < rules::PAUSE {
+            return;
+        }
+        let stalled = self.sums.get(Of::Full);
+        // What happened when in a longer time is not known, so it must be stalled enough as a whole.
+        let needed = if length > BLIND { rules::THRASH_STALL } else { rules::PAUSED };
+        let paused = stalled - stalled_until < needed * length.as_secs_f64();
+        self.unbroken = (!paused).then_some(self.unbroken.unwrap_or(from));
+        self.paced = (t, stalled);
     }
 
     fn evidence<'a>(&self, terms: &'a Terms) -> Evidence<'a> {
@@ -230,6 +248,7 @@ impl State {
             stuck: self.stuck.cut(),
             thrash: self.thrash.cut(),
             above: self.above,
+            unbroken: self.unbroken,
         }
     }
 
@@ -246,9 +265,12 @@ impl State {
         };
         let seen = self.last.t;
         let since = match (kind, self.above, previous) {
-            (Kind::Throttled, Some(above), _) => above.since,
-            (_, _, Verdict::Stalled(stall)) if stall.kind == kind => stall.since,
-            _ => seen.saturating_sub(window),
+            (Kind::Throttled, Some(above), _) => above,
+            (Kind::OomStuck, _, Verdict::Stalled(stall)) if stall.kind == kind => stall.since,
+            (Kind::Throttled | Kind::OomStuck, _, _) => seen.saturating_sub(window),
+            (Kind::Squeezed | Kind::Thrash | Kind::SwapThrash, _, _) => {
+                self.unbroken.unwrap_or(seen.saturating_sub(window))
+            }
         };
         let (stalled, fill) = (block.share(Of::Full).min(1.0), block.share(Of::Fill));
         Verdict::Stalled(Stall { kind, since, seen, limit: self.limit, window, stalled, fill })

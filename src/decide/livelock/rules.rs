@@ -1,7 +1,7 @@
 //! What makes a cgroup stuck: every threshold, with its reason and its margin on the recorded traces.
 //!
-//! "Parts" below: the window of throttled, squeezed and oom_stuck is judged by quarters, that of thrash by sixths, and the
-//! weakest part counts. So what happened a while ago and is over does not suffice, nor does a burst inside a window.
+//! Throttled and oom_stuck are judged by the weakest quarter of their window. The other kinds are judged by the whole
+//! window, which must hold no pause. So neither what is over suffices, nor what comes and goes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{Judged, Kind, Terms};
 /// (64 s × 0.0125² = 10 ms). Stuck traces: 4 % and more; the mildest healthy one that stays above: 0.8 %.
 const ABOVE: f64 = 0.0125;
 
-/// Share of time in which no task could run, for throttled. Stuck traces: 0.49 and more in each part (0.49 is with one
+/// Share of time in which no task could run, for throttled. Stuck traces: 0.49 and more in each quarter (0.49 is with one
 /// task computing; see [`ASLEEP`] for more of them). Healthy ones above the limit: 0.01; bursts reach 0.43 for 5 s, but do
 /// not stay above the limit for a window.
 pub(super) const THROTTLED_STALL: f64 = 0.35;
@@ -29,10 +29,19 @@ const SEEN_ASLEEP: f64 = 0.5;
 const NET_GAIN: f64 = 0.02;
 
 /// Memory that tasks give back by themselves, as a share of the limit a second: work is finished and goes, so the
-/// cgroup moves. A part in which this much comes back is not stuck. Stuck and thrashing traces: 0; builds: 0.06 to 0.57.
+/// cgroup moves. Stuck and thrashing traces: 0; builds: 0.06 to 0.57.
 const RETURNED: f64 = 0.025;
 
+/// A pause is a time of this length or more ...
+pub(super) const PAUSE: Duration = Duration::from_millis(750);
+
+/// ... with a stall share below this: the cgroup moves (the same share tells after a kill that it moves again). Thrashing
+/// and squeezed cgroups have none: 0.25 and more at any time. Bursts have one as soon as their memory is given back, at
+/// any length of burst and of rest.
+pub(super) const PAUSED: f64 = 0.10;
+
 /// Stall share of squeezed, where the restored pages say that the working set is what is being lost (as for thrash).
+/// Recorded: 0.79 and more.
 const SQUEEZED_STALL: f64 = 0.25;
 
 /// Stall share of squeezed, where they do not: a mapped file that is read from start to end over and over stalls its
@@ -45,10 +54,11 @@ const SQUEEZED_FILE_LRU: f64 = 0.05;
 
 /// Stall share of thrash. Traces: 0.31 to 0.43; healthy ones that restore pages (builds): 0.07 at most. A real disk
 /// raises it for thrash (waiting for working-set pages is a memory stall) and not for streams (waiting for new ones is not).
-const THRASH_STALL: f64 = 0.20;
+pub(super) const THRASH_STALL: f64 = 0.20;
 
-/// Stall share of swap thrash. Traces: 0.47 to 0.61; healthy swapping: 0.24 in 10 s, once.
-const SWAP_THRASH_STALL: f64 = 0.35;
+/// Stall share of swap thrash. Traces: 0.47 to 0.61. A set in heavy use that fits, beside one in light use that does not:
+/// up to 0.39, with pauses, and work gets done.
+const SWAP_THRASH_STALL: f64 = 0.40;
 
 /// Of the file pages needed again, so many were of the working set. Thrash: 0.31 to 1.0; streams: 0.002 at most.
 const RESTORED: f64 = 0.20;
@@ -61,8 +71,8 @@ const REFAULTED: f64 = 0.5;
 /// end: 0.13 to 0.18.
 const ROOM: f64 = 0.10;
 
-/// Anonymous memory as a share of use, for file thrash: something holds the memory that the page cache lacks. Without it
-/// the files are simply larger than the limit, and no kill would help. Thrash: 0.50 and more; reading only: 0.00.
+/// Memory in use that is no page cache, for file thrash: something holds what the page cache lacks. Without it the files
+/// are simply larger than the limit, and no kill would help. Thrash: 0.51 and more; reading only: 0.02.
 const HELD: f64 = 0.30;
 
 /// `oom` events a second: the fault is retried for ever. Stuck: by the thousand; a kernel that can kill: one to a few an
@@ -72,30 +82,20 @@ const OOM_RATE: f64 = 1.0;
 /// Stall share from which `memory.stat` is worth its price (it walks the subtree): well below every threshold.
 pub(super) const STALL_WORTH_A_LOOK: f64 = 0.15;
 
-/// Parts of the window of throttled, squeezed and oom_stuck: a stall that is over, or has only begun, may fill up to two
-/// thirds of the window and is not called stuck.
-pub(super) const QUARTERS: usize = 4;
-
-/// Parts of the window of thrash: the first of them must show it already, so that it is not called half as old again.
-pub(super) const SIXTHS: usize = 6;
+/// Parts of the window of throttled and oom_stuck: a stall that is over, or has only begun, may fill up to two thirds of
+/// the window and is not called stuck.
+pub(super) const PARTS: usize = 4;
 
 /// Most rules of a kind.
 const RULES: usize = 9;
 
-/// The time since which a cgroup has been above its limit in every sample, and the least excess since, as a share.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Above {
-    pub(super) since: Duration,
-    pub(super) least: f64,
-}
-
 /// What happened in a window, as a whole and by equal parts.
 #[derive(Debug)]
-pub(super) struct Window<const N: usize> {
+pub(super) struct Window {
     /// How much of it there is yet.
     pub(super) reach: Duration,
     pub(super) whole: Block,
-    pub(super) parts: [Block; N],
+    pub(super) parts: [Block; PARTS],
 }
 
 /// What there is to judge.
@@ -104,9 +104,12 @@ pub(super) struct Evidence<'a> {
     pub(super) now: Duration,
     pub(super) terms: &'a Terms,
     pub(super) limit: Judged,
-    pub(super) stuck: Window<QUARTERS>,
-    pub(super) thrash: Window<SIXTHS>,
-    pub(super) above: Option<Above>,
+    pub(super) stuck: Window,
+    pub(super) thrash: Window,
+    /// Since when every sample has been above the limit.
+    pub(super) above: Option<Duration>,
+    /// Since when there has been no pause.
+    pub(super) unbroken: Option<Duration>,
 }
 
 /// Bytes as a share of the limit. A limit of 0 is taken as one byte: any use is far above.
@@ -264,19 +267,18 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Judgement {
 
 fn throttled(evidence: &Evidence<'_>) -> Findings {
     let window = &evidence.stuck;
-    let above = evidence.above.map_or(0.0, |above| evidence.now.saturating_sub(above.since).as_secs_f64());
+    let above = evidence.seconds_since(evidence.above);
     let excess = (window.whole.share(Of::Fill) - 1.0).max(0.0);
-    let gain = net_gain(&window.whole, evidence);
     Findings::new(
         Kind::Throttled,
         [
             Rule::at_least("above", Unit::Seconds, Some(above), evidence.terms.after.as_secs_f64()),
-            hits(window),
-            Rule::below("net_gain", Unit::Share, gain, NET_GAIN.max(excess)),
-            returned(window),
+            Rule::at_least("hits", Unit::Count, window.least(|b| Some(b.sums.get(Of::Hits))), 1.0),
+            Rule::below("net_gain", Unit::Share, net_gain(&window.whole, evidence), NET_GAIN.max(excess)),
+            returned(&window.whole),
         ],
         [
-            stalled(window, THROTTLED_STALL),
+            Rule::at_least("stalled", Unit::Share, window.least(|b| Some(b.share(Of::Full))), THROTTLED_STALL),
             Rule::at_least("asleep", Unit::Count, window.least(|b| Some(b.share(Of::Asleep))), ASLEEP),
             Rule::at_least("seen_asleep", Unit::Share, window.least(|b| b.out_of(Of::Seen, Of::Looked)), SEEN_ASLEEP),
         ],
@@ -284,68 +286,46 @@ fn throttled(evidence: &Evidence<'_>) -> Findings {
 }
 
 fn squeezed(evidence: &Evidence<'_>) -> Findings {
-    let window = &evidence.stuck;
-    let restored = restored(&window.whole);
+    let block = &evidence.stuck.whole;
+    let restored = restored(block);
     let stall = if restored.met() { SQUEEZED_STALL } else { SQUEEZED_STALL_UNPROVED };
-    Findings::new(
-        Kind::Squeezed,
-        [
-            watched(window, evidence.terms.after),
-            hits(window),
-            stalled(window, stall),
-            pinned(window),
-            refaulted(&window.whole),
-            Rule::at_least("file_refaults", Unit::Share, file_refaults(&window.whole), 0.5),
-            Rule::below("file_lru", Unit::Share, window.whole.known(Of::FileLru), SQUEEZED_FILE_LRU),
-            returned(window),
-        ],
-        [],
-    )
+    let [unbroken, hits, stalled, room, refaulted, returned] = circling(evidence, block, evidence.terms.after, stall);
+    let file_refaults = Rule::at_least("file_refaults", Unit::Share, file_refaults(block), 0.5);
+    let file_lru = Rule::below("file_lru", Unit::Share, block.known(Of::FileLru), SQUEEZED_FILE_LRU);
+    Findings::new(Kind::Squeezed, [unbroken, hits, stalled, room, refaulted, returned, file_refaults, file_lru], [])
 }
 
 fn thrash(evidence: &Evidence<'_>) -> Findings {
-    let window = &evidence.thrash;
+    let block = &evidence.thrash.whole;
+    let long_enough = evidence.terms.thrash_after;
+    let [unbroken, hits, stalled, room, refaulted, returned] = circling(evidence, block, long_enough, THRASH_STALL);
+    let file_refaults = Rule::at_least("file_refaults", Unit::Share, file_refaults(block), 0.5);
+    let held = block.known(Of::FileLru).map(|file| 1.0 - file);
+    let held = Rule::at_least("held", Unit::Share, held, HELD);
     Findings::new(
         Kind::Thrash,
-        [
-            watched(window, evidence.terms.thrash_after),
-            hits(window),
-            stalled(window, THRASH_STALL),
-            pinned(window),
-            refaulted(&window.whole),
-            Rule::at_least("file_refaults", Unit::Share, file_refaults(&window.whole), 0.5),
-            restored(&window.whole),
-            Rule::at_least("anon", Unit::Share, window.whole.known(Of::Anon), HELD),
-            returned(window),
-        ],
+        [unbroken, hits, stalled, room, refaulted, returned, file_refaults, restored(block), held],
         [],
     )
 }
 
 fn swap_thrash(evidence: &Evidence<'_>) -> Findings {
-    let window = &evidence.thrash;
-    let anon = file_refaults(&window.whole).map(|file| 1.0 - file);
-    Findings::new(
-        Kind::SwapThrash,
-        [
-            watched(window, evidence.terms.thrash_after),
-            hits(window),
-            stalled(window, SWAP_THRASH_STALL),
-            pinned(window),
-            refaulted(&window.whole),
-            Rule::at_least("anon_refaults", Unit::Share, anon, 0.5),
-            returned(window),
-        ],
-        [],
-    )
+    let block = &evidence.thrash.whole;
+    let long_enough = evidence.terms.thrash_after;
+    let [unbroken, hits, stalled, room, refaulted, returned] =
+        circling(evidence, block, long_enough, SWAP_THRASH_STALL);
+    let anon = file_refaults(block).map(|file| 1.0 - file);
+    let anon_refaults = Rule::at_least("anon_refaults", Unit::Share, anon, 0.5);
+    Findings::new(Kind::SwapThrash, [unbroken, hits, stalled, room, refaulted, returned, anon_refaults], [])
 }
 
 fn oom_stuck(evidence: &Evidence<'_>) -> Findings {
     let window = &evidence.stuck;
+    let (reach, after) = (window.reach.as_secs_f64(), evidence.terms.after.as_secs_f64());
     Findings::new(
         Kind::OomStuck,
         [
-            watched(window, evidence.terms.after),
+            Rule::at_least("watched", Unit::Seconds, Some(reach), after),
             Rule::at_least("oom", Unit::Count, window.least(|b| Some(b.share(Of::Oom))), OOM_RATE),
             // Counts of events are whole: less than one is none.
             Rule::below("oom_kill", Unit::Count, Some(window.whole.sums.get(Of::Kills)), 1.0),
@@ -354,32 +334,24 @@ fn oom_stuck(evidence: &Evidence<'_>) -> Findings {
     )
 }
 
-fn watched<const N: usize>(window: &Window<N>, long_enough: Duration) -> Rule {
-    Rule::at_least("watched", Unit::Seconds, Some(window.reach.as_secs_f64()), long_enough.as_secs_f64())
-}
-
-fn hits<const N: usize>(window: &Window<N>) -> Rule {
-    Rule::at_least("hits", Unit::Count, window.least(|b| Some(b.sums.get(Of::Hits))), 1.0)
-}
-
-fn stalled<const N: usize>(window: &Window<N>, threshold: f64) -> Rule {
-    Rule::at_least("stalled", Unit::Share, window.least(|b| Some(b.share(Of::Full))), threshold)
-}
-
-fn pinned<const N: usize>(window: &Window<N>) -> Rule {
-    let most = window.least(|b| Some(b.share(Of::Fill))).map(|fill| (1.0 - fill).max(0.0));
-    Rule::below("room", Unit::Share, most, ROOM)
-}
-
-fn returned<const N: usize>(window: &Window<N>) -> Rule {
-    let most = window.least(|b| b.known(Of::Returned).map(|returned| -returned)).map(|least| -least);
-    Rule::below("returned", Unit::Share, most, RETURNED)
-}
-
-fn refaulted(block: &Block) -> Rule {
+/// The rules that squeezed and both kinds of thrash share: pinned at the limit for so long without a pause, stalled, and
+/// reclaim running in a circle.
+fn circling(evidence: &Evidence<'_>, block: &Block, long_enough: Duration, stall: f64) -> [Rule; 6] {
+    let unbroken = evidence.seconds_since(evidence.unbroken);
     let again = block.sums.get(Of::RefaultAnon) + block.sums.get(Of::RefaultFile);
-    let value = block.known(Of::Steal).map(|_| ratio(again, block.sums.get(Of::Steal)));
-    Rule::at_least("refaulted", Unit::Share, value, REFAULTED)
+    let refaulted = block.known(Of::Steal).map(|_| ratio(again, block.sums.get(Of::Steal)));
+    [
+        Rule::at_least("unbroken", Unit::Seconds, Some(unbroken), long_enough.as_secs_f64()),
+        Rule::at_least("hits", Unit::Count, Some(block.sums.get(Of::Hits)), 1.0),
+        Rule::at_least("stalled", Unit::Share, Some(block.share(Of::Full)), stall),
+        Rule::below("room", Unit::Share, Some((1.0 - block.share(Of::Fill)).max(0.0)), ROOM),
+        Rule::at_least("refaulted", Unit::Share, refaulted, REFAULTED),
+        returned(block),
+    ]
+}
+
+fn returned(block: &Block) -> Rule {
+    Rule::below("returned", Unit::Share, block.known(Of::Returned), RETURNED)
 }
 
 fn restored(block: &Block) -> Rule {
@@ -400,9 +372,16 @@ fn net_gain(block: &Block, evidence: &Evidence<'_>) -> Option<f64> {
     Some(pages * evidence.terms.page_size as f64 / evidence.limit.bytes().max(1) as f64)
 }
 
-impl<const N: usize> Window<N> {
+impl Window {
     /// The least value of all parts; `None` when it is unknown of one.
     fn least(&self, value: impl Fn(&Block) -> Option<f64>) -> Option<f64> {
         self.parts.iter().try_fold(f64::INFINITY, |least, part| value(part).map(|value| least.min(value)))
+    }
+}
+
+impl Evidence<'_> {
+    /// Seconds from `begin` to now; none when it has not begun.
+    fn seconds_since(&self, begin: Option<Duration>) -> f64 {
+        begin.map_or(0.0, |begin| self.now.saturating_sub(begin).as_secs_f64())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rules::Window;
+use super::rules::{PARTS, Window};
 
 /// What is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,6 @@ pub(super) enum Of {
     Restore,
     /// Memory that tasks gave back themselves, as a share of the limit.
     Returned,
-    /// Anonymous memory as a share of use, times seconds.
-    Anon,
     /// Reclaimable page cache as a share of use, times seconds.
     FileLru,
     /// `oom` events.
@@ -97,7 +95,7 @@ pub(super) fn ratio(of: f64, to: f64) -> f64 {
 }
 
 /// Records a window is kept in. Windows are cut out at any point between two records by a straight line, which errs by
-/// less than one of these parts of a window: by 1/24 of the half of a window that is judged by itself, on average. More
+/// less than one of these parts of a window: a third of the part that is judged by itself. More
 /// would cost memory in every detector (128 bytes each), and the guard's memory is locked.
 const RECORDS: usize = 12;
 
@@ -144,14 +142,14 @@ impl Track {
 
     /// What happened in the last window, as a whole and cut into equal parts. Where the track does not reach that far back,
     /// it is what is there that is cut.
-    pub(super) fn cut<const N: usize>(&self) -> Window<N> {
+    pub(super) fn cut(&self) -> Window {
         let reach = self.reach();
         let begin = self.now.t.saturating_sub(reach);
-        let part = reach / u32::try_from(N).unwrap_or(u32::MAX);
+        let part = reach / u32::try_from(PARTS).unwrap_or(u32::MAX);
         let mut from = (begin, self.at(begin));
         let first = from.1;
         let parts = std::array::from_fn(|n| {
-            let to = if n + 1 == N { (self.now.t, self.now.sums) } else { (from.0 + part, self.at(from.0 + part)) };
+            let to = if n + 1 == PARTS { (self.now.t, self.now.sums) } else { (from.0 + part, self.at(from.0 + part)) };
             let block = Block { seconds: to.0.saturating_sub(from.0).as_secs_f64(), sums: to.1.since(&from.1) };
             from = to;
             block
