@@ -86,16 +86,13 @@ fn row(trace: &Recorded) -> String {
         // Without an OOM nothing could be said about getting stuck in it.
         let kinds = judgement.kinds.iter().filter(|findings| findings.kind != Kind::OomStuck).map(Nearest::of);
         let after = sample.t.as_secs_f64() - trace.onset;
-        let now = match found {
-            // While it is stuck: the worst moment of the kind.
-            Some((kind, at)) if after > at + SETTLED => {
-                kinds.chain(nearest).filter(|n| n.kind == kind).reduce(|a, b| if a.is_weaker(&b) { a } else { b })
-            }
-            Some(_) => continue,
-            // For ever healthy: the moment and the kind nearest to stuck.
-            None => kinds.chain(nearest).reduce(|a, b| if a.is_weaker(&b) { b } else { a }),
+        let Some(best) = kinds.reduce(|a, b| if a.is_weaker(&b) { b } else { a }) else { continue };
+        nearest = match (nearest, found) {
+            (_, Some((_, at))) if after <= at + SETTLED => None,
+            (None, _) => Some(best),
+            // While it is stuck: the worst moment. For ever healthy: the moment nearest to stuck.
+            (Some(old), _) => Some(if old.is_weaker(&best) == found.is_none() { best } else { old }),
         };
-        nearest = now;
     }
     let expected = match trace.expected {
         Expected::Livelock => "livelock",

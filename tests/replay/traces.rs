@@ -88,7 +88,7 @@ fn check(trace: &Recorded, samples: &[Sample], terms: &Terms, late: f64) {
 #[test]
 fn every_trace_is_judged_right_and_in_time() {
     let traces = all();
-    assert_eq!(traces.len(), 30);
+    assert_eq!(traces.len(), 41);
     for trace in &traces {
         // 16 s after its onset for throttled and squeezed, 50 s for thrash.
         check(trace, &trace.samples, &TERMS, if trace.expected == Expected::Thrash { 20.0 } else { 6.0 });

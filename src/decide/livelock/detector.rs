@@ -10,8 +10,8 @@ use super::{Judged, Kind, Sample, Stall, Terms, Verdict};
 /// (`mem_cgroup_handle_over_high` in mm/memcontrol.c, `MAX_RECLAIM_RETRIES`).
 const EVENTS_PER_SLEEP: f64 = 17.0;
 
-/// The sleep is 64 s times the square of the excess share (`MEMCG_DELAY_SCALING_SHIFT`: HZ × o² × 16 × 4, measured 58 ms
-/// at 3 %, 260 ms at 6.4 %, 0.64 s at 10 %) ...
+/// The sleep is 64 s times the square of the excess share (2^(40-20-14) by `MEMCG_DELAY_PRECISION_SHIFT` and
+/// `MEMCG_DELAY_SCALING_SHIFT`; measured 58 ms at 3 %, 260 ms at 6.4 %, 0.64 s at 10 %) ...
 const SLEEP_SCALE_S: f64 = 64.0;
 
 /// ... and never longer than this (`MEMCG_MAX_HIGH_DELAY_JIFFIES`).
