@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, daemon, explain, status};
+use crate::commands::{config, daemon, explain, replay, status};
 use crate::config::BuiltIns;
 use crate::decide::builtin::{self, Name};
 
@@ -32,6 +32,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Who would be killed now, and why
     Explain(explain::ExplainArgs),
+    /// What the livelock guard would have done, on a recorded trace
+    Replay(replay::ReplayArgs),
     /// Memory, pressure, limits and the last acts
     Status(status::StatusArgs),
 }
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
             config::run(&args, &BuiltIns { protect: &borrowed(&protect), avoid: &borrowed(&avoid) })
         }
         Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Status(args) => status::run(&args),
     }
 }

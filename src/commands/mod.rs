@@ -3,6 +3,7 @@
 pub mod config;
 pub mod daemon;
 pub mod explain;
+pub mod replay;
 pub mod status;
 
 use std::io::Write;

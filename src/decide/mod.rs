@@ -5,6 +5,7 @@
 //! in [`Engine::notes`].
 
 pub mod builtin;
+pub mod livelock;
 pub mod measure;
 pub mod pace;
 pub mod rules;

@@ -1,0 +1,193 @@
+//! `hogwatch replay`: what the livelock guard would have done, on a recorded trace.
+
+pub mod trace;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::config::{self, Livelock, LivelockAction, Places};
+use crate::decide::livelock::{Detector, Episodes, Judged, Kind, Scope, Stall, Terms, scope};
+use crate::report::{Escaped, Size};
+
+use super::EXIT_CONFIG;
+use trace::{BadTrace, Entry, Header, Trace};
+
+/// Options of `hogwatch replay`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  hogwatch replay trace.jsonl.gz                  each decision, in words
+  hogwatch replay trace.jsonl --json | jq .kind   a line of JSON a decision
+  hogwatch replay trace.jsonl --config new.toml   with another [livelock]
+
+Nothing is printed for a cgroup that was never stuck. Nothing that is decided changes the trace, so one act is
+printed an episode.
+
+Exit status: 0 the trace was replayed, 65 it is no good trace, 78 bad configuration.")]
+pub struct ReplayArgs {
+    /// The trace, plain or gzip
+    file: PathBuf,
+    /// Decide by this configuration instead of this machine's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON, a line a decision
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit status for a bad trace (`EX_DATAERR` of sysexits.h).
+const EXIT_BAD_TRACE: u8 = 65;
+
+/// Bytes in a page, where the trace does not say otherwise.
+const USUAL_PAGE: u64 = 4096;
+
+/// Why a replay ended early.
+#[derive(Debug)]
+enum Ended {
+    Bad(BadTrace),
+    Unwritable(io::Error),
+}
+
+/// Replays the trace on stdout.
+#[must_use]
+pub fn run(args: &ReplayArgs) -> ExitCode {
+    let config = match config::load(args.config.as_deref(), &Places::of_this_process()) {
+        Ok(loaded) => loaded.config.livelock,
+        Err(e) => {
+            eprintln!("{e}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    if !config.enabled {
+        eprintln!("note: livelock.enabled is false, so nothing is decided");
+    }
+    let ended = File::open(&args.file)
+        .map_err(|e| Ended::Bad(BadTrace { line: None, message: format!("can't be opened: {e}") }))
+        .and_then(|file| replay(BufReader::new(file), &config, args.json, &mut io::stdout().lock()));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever closed the pipe has read enough.
+        Err(Ended::Unwritable(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Ended::Unwritable(e)) => {
+            eprintln!("hogwatch replay: can't write to stdout: {e}");
+            ExitCode::FAILURE
+        }
+        Err(Ended::Bad(bad)) => {
+            eprintln!("{}", sentence(&args.file, &bad));
+            ExitCode::from(EXIT_BAD_TRACE)
+        }
+    }
+}
+
+fn sentence(file: &Path, bad: &BadTrace) -> String {
+    let file = Escaped(file.as_os_str().as_encoded_bytes()).to_string();
+    let message = Escaped(bad.message.as_bytes());
+    match bad.line {
+        Some(line) => format!("{file}:{line}: {message}"),
+        None => format!("{file}: {message}"),
+    }
+}
+
+fn replay(input: impl BufRead, config: &Livelock, json: bool, out: &mut impl Write) -> Result<(), Ended> {
+    let mut trace = Trace::open(input).map_err(Ended::Bad)?;
+    let header = trace.header().clone();
+    let scope = scope_of(&header, config);
+    let mut engine = scope.map(|scope| (Detector::new(scope.terms), Episodes::default(), scope.action));
+    let mut samples = 0_u64;
+    while let Some(entry) = trace.next_entry().map_err(Ended::Bad)? {
+        samples += 1;
+        let Some((detector, episodes, action)) = &mut engine else { continue };
+        let verdict = detector.push(&entry.sample);
+        let Some(stall) = episodes.follow(&verdict, entry.sample.t, detector.terms()) else { continue };
+        let decision = Decision { header: &header, entry: &entry, stall: &stall, action: *action };
+        let line = if json { decision.json() } else { decision.text() };
+        writeln!(out, "{line}").map_err(Ended::Unwritable)?;
+    }
+    match samples {
+        0 => Err(Ended::Bad(BadTrace { line: None, message: "no sample follows the header".to_owned() })),
+        _ => out.flush().map_err(Ended::Unwritable),
+    }
+}
+
+/// A trace that does not say which cgroup it is of is judged by the section itself: no glob can tell.
+fn scope_of(header: &Header, config: &Livelock) -> Option<Scope> {
+    let page_size = header.page_size.unwrap_or(USUAL_PAGE);
+    match &header.cgroup {
+        Some(path) => scope(config, path.as_bytes(), page_size),
+        None => config.enabled.then_some(Scope {
+            terms: Terms { after: config.after, thrash_after: config.thrash_after, page_size },
+            action: config.action,
+        }),
+    }
+}
+
+struct Decision<'a> {
+    header: &'a Header,
+    entry: &'a Entry,
+    stall: &'a Stall,
+    action: LivelockAction,
+}
+
+impl Decision<'_> {
+    /// The first act of the episode.
+    fn action(&self) -> &'static str {
+        match (self.stall.kind, self.action) {
+            // Nothing that a kill could end.
+            (Kind::OomStuck, _) | (_, LivelockAction::Warn) => "warn",
+            (_, LivelockAction::Kill) => "term",
+            // Only memory.high can be lifted: at memory.max the kernel's own killer is next.
+            (_, LivelockAction::Lift) => match self.stall.limit {
+                Judged::High(_) => "lift",
+                Judged::Max(_) => "warn",
+            },
+        }
+    }
+
+    fn json(&self) -> String {
+        json!({
+            "schema": 1,
+            "t_ms": self.entry.t_ms,
+            "event": if self.stall.kind == Kind::OomStuck { "oom_stuck" } else { "livelock" },
+            "kind": self.stall.kind.name(),
+            "cgroup": self.header.cgroup,
+            "pid": self.entry.largest,
+            "action": self.action(),
+            "reason": reason(self.stall),
+        })
+        .to_string()
+    }
+
+    fn text(&self) -> String {
+        let whom = self.entry.largest.map_or("the largest task".to_owned(), |pid| format!("pid {pid}"));
+        let what = match self.action() {
+            "term" => format!("would send SIGTERM to {whom}"),
+            "lift" => "would lift memory.high".to_owned(),
+            _ => "would warn".to_owned(),
+        };
+        let cgroup = self.header.cgroup.as_deref().unwrap_or("the cgroup");
+        let cgroup = Escaped(cgroup.as_bytes());
+        format!(
+            "{} ms: {what}: {cgroup} is stuck ({}), {}",
+            self.entry.t_ms,
+            self.stall.kind.name(),
+            reason(self.stall)
+        )
+    }
+}
+
+fn reason(stall: &Stall) -> String {
+    let limit = format!("{} {}", stall.limit.file(), Size(stall.limit.bytes()));
+    let stalled = format!("{:.0} % of the last {:.0} s stalled", stall.stalled * 100.0, stall.window.as_secs_f64());
+    let above = (stall.fill - 1.0) * 100.0;
+    match stall.kind {
+        Kind::Throttled => format!("{stalled}, {above:.1} % above {limit}, nothing reclaimed"),
+        Kind::Squeezed => format!("{stalled} at {limit}, its page cache squeezed out"),
+        Kind::Thrash => format!("{stalled} at {limit}, its own files reclaimed and read again"),
+        Kind::SwapThrash => format!("{stalled} at {limit}, its own memory swapped out and in"),
+        Kind::OomStuck => format!("{stalled} at {limit}, with no task there that the kernel may kill"),
+    }
+}
