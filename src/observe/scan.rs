@@ -33,6 +33,8 @@ pub struct Scanner {
     /// The list of the scan before, to take cached cgroups from.
     before: Vec<Task>,
     dirents: Box<[u8; DIRENT_BYTES]>,
+    /// Large processes that were exiting at the last scan, and what they held before.
+    dying: Dying,
     /// Tasks seen by the last scan, kept or not.
     seen: usize,
 }
@@ -46,6 +48,7 @@ impl Scanner {
             tasks: Tasks::with_capacity(LEAST_TASKS, LEAST_CGROUPS),
             before: Vec::with_capacity(LEAST_TASKS),
             dirents: Box::new([0; DIRENT_BYTES]),
+            dying: Dying::default(),
             seen: 0,
         }
     }
@@ -103,8 +106,20 @@ impl Scanner {
             self.tasks.cgroups.clear();
             self.before.clear();
         }
-        let Self { hierarchy, tasks, before, dirents, seen } = self;
-        let mut reader = Reader { host, hierarchy: *hierarchy, need, swap_used, tasks, before, cursor: 0, faults };
+        let known_dying = std::mem::take(&mut self.dying);
+        let Self { hierarchy, tasks, before, dirents, dying, seen } = self;
+        let mut reader = Reader {
+            host,
+            hierarchy: *hierarchy,
+            need,
+            swap_used,
+            tasks,
+            before,
+            cursor: 0,
+            faults,
+            known_dying,
+            dying,
+        };
         let listed = host.proc.numbers(&mut dirents[..], |pid| {
             *seen += 1;
             reader.visit(pid);
@@ -117,6 +132,9 @@ impl Scanner {
     }
 }
 
+/// A few at once are enough: whoever finds no room is not waited for.
+type Dying = [Option<(TaskId, u64)>; 8];
+
 /// One scan under way.
 struct Reader<'a> {
     host: &'a Host,
@@ -128,16 +146,27 @@ struct Reader<'a> {
     /// How far `before` was walked: both lists are in the order of pids.
     cursor: usize,
     faults: &'a mut Faults,
+    known_dying: Dying,
+    dying: &'a mut Dying,
 }
 
 impl Reader<'_> {
     fn visit(&mut self, pid: i32) {
         let mut buf = [0; FILE_BYTES];
-        let Some(stat) = self.read(pid, "stat", &mut buf, parse_stat) else { return };
+        let failed = self.faults.failed;
+        let Some(stat) = self.read(pid, "stat", &mut buf, parse_stat) else {
+            // It is there and can't be seen, for want of memory or descriptors: it may be one that must live.
+            self.tasks.lost_some |= self.faults.failed > failed;
+            return;
+        };
         let mut task = basics(pid, &stat, self.host.page_size);
         if task.dying {
-            // Its memory is on its way back: how much, only the scan before can tell.
-            self.tasks.dying_bytes = self.tasks.dying_bytes.saturating_add(self.known_size(task.id));
+            // Its memory is on its way back: how much, only an earlier scan can tell.
+            let held = self.known_size(task.id);
+            self.tasks.dying_bytes = self.tasks.dying_bytes.saturating_add(held);
+            if let Some(slot) = self.dying.iter_mut().find(|slot| slot.is_none()).filter(|_| held > 0) {
+                *slot = Some((task.id, held));
+            }
         }
         if task.kernel || task.dying {
             return;
@@ -163,7 +192,8 @@ impl Reader<'_> {
 
     fn known_size(&self, id: TaskId) -> u64 {
         let known = self.before.binary_search_by_key(&id.pid, |t| t.id.pid).ok().and_then(|i| self.before.get(i));
-        known.filter(|t| t.id == id).map_or(0, Task::size)
+        let dying = self.known_dying.iter().flatten().find(|(dying, _)| *dying == id).map(|(_, held)| *held);
+        known.filter(|t| t.id == id).map(Task::size).or(dying).unwrap_or(0)
     }
 
     fn read_sizes(&mut self, task: &mut Task, zombie_leader: bool, buf: &mut [u8; FILE_BYTES]) {
