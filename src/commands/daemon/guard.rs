@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::act::reaper::Reaper;
 use crate::act::{Actor, Aim};
 use crate::config::Places;
-use crate::decide::measure::{Level, Reading};
+use crate::decide::measure::{Level, Reading, Whose};
 use crate::decide::victim::Own;
 use crate::decide::{Act, Decision, Engine, Outcome, Step};
 use crate::host::wait::{Source, WaitSet};
@@ -390,6 +390,13 @@ impl Guard {
     }
 
     fn attempt(&mut self, act: &Act) -> Outcome {
+        // The clerk looks every few seconds; a system's guard that started since would take a second victim for one
+        // shortage. Three opens, which a guard that may be throttled leaves to the clerk.
+        let machines = !self.parts.own.may_signal_others && act.reading.whose == Whose::Machine;
+        if machines && !self.throttleable && others::system_guard_runs(&self.parts.host) {
+            self.parts.engine.set_machine_is_ours(false);
+            return Outcome::Recovered;
+        }
         let host = &self.parts.host;
         let held = self
             .link
