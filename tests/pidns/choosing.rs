@@ -8,7 +8,7 @@ use crate::cgroup::Cgroup;
 use crate::guard::{Guard, Setup, ask};
 use crate::hog::{Hog, Plan, wait_for};
 use crate::journal::Journal;
-use crate::memory::{CAP, Limits};
+use crate::memory::{CAP, FAR, Limits, ROOM};
 use crate::namespace::{Inside, left_out};
 use crate::scenario;
 
@@ -172,10 +172,11 @@ scenario! {
             return left_out("a_users_guard_kills_only_its_own", "only the machine's root can become two users");
         }
         let as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(str::to_owned);
-        let mut roots = Hog::holding(inside, "roots", 1200);
-        let mut own = Plan::new("own", 600).option("upto", 1100).by_way_of(&as_nobody).start(inside);
+        // Root's stays the larger one, and the user's own still grows by far more than others free meanwhile.
+        let mut roots = Hog::holding(inside, "roots", 600 + 2 * ROOM);
+        let mut own = Plan::new("own", 600).option("upto", 500 + 2 * ROOM).by_way_of(&as_nobody).start(inside);
         let journal = Journal::listen(inside);
-        let limits = Limits::below_now(256, 3072);
+        let limits = Limits::below_now(ROOM / 4, FAR);
         let _guard = Setup::new(inside, limits).by_way_of(&as_nobody).start(&journal);
         own.go();
 
