@@ -97,7 +97,7 @@ const MOST: usize = 24;
 const NEAR_PERCENT: u64 = 60;
 
 /// Room for a cgroup's `memory.stat`: 1.9 KiB on Linux 6.18.
-const STAT_BYTES: usize = 8 * 1024;
+pub(super) const STAT_BYTES: usize = 8 * 1024;
 
 /// Reads the enclosing limits through descriptors opened at start-up. Allocates nothing afterwards.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod others;
 mod reader;
 mod scout;
 mod snapshot;
+pub mod surveyor;
 mod tell;
 
 use std::path::PathBuf;
