@@ -172,13 +172,12 @@ impl Survey {
     }
 
     fn keep_files(&mut self, key: CgroupKey, dir: &Dir, sink: Sink<'_>) -> bool {
-        let keeps = self.keeps_files(key);
+        let (wanted, keeps) = (self.attention(key) != Attention::No, self.keeps_files(key));
         let Some(node) = self.tree.get_mut(key) else { return true };
-        if !keeps || node.out {
+        if !wanted {
             node.kept = None;
-            return true;
         }
-        if node.kept.is_some() {
+        if !keeps || node.out || node.kept.is_some() {
             return true;
         }
         match CgroupFiles::open(dir) {
