@@ -1,85 +1,17 @@
-//! The survey on a made-up tree on tmpfs, where inotify works as on cgroupfs and inode numbers are not used again soon.
+//! The survey on a made-up tree.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
-use tempfile::TempDir;
-
+use super::fixture::{Fixture, write_files};
 use super::*;
 use crate::observe::parse::Fault;
 
-/// A tree that looks like cgroupfs.
-struct Fixture(TempDir);
-
-impl Fixture {
-    fn new() -> Self {
-        let tree = Self(tempfile::tempdir_in("/dev/shm").unwrap());
-        tree.write("", "cgroup.subtree_control", "memory\n");
-        tree
-    }
-
-    fn path(&self, cgroup: &str) -> PathBuf {
-        self.0.path().join(cgroup)
-    }
-
-    fn key(&self, cgroup: &str) -> CgroupKey {
-        CgroupKey(fs::metadata(self.path(cgroup)).unwrap().ino())
-    }
-
-    fn write(&self, cgroup: &str, file: &str, text: &str) {
-        fs::write(self.path(cgroup).join(file), text).unwrap();
-    }
-
-    /// Makes a cgroup with a memory controller, the files first: on cgroupfs they are there from the beginning.
-    fn make(&self, cgroup: &str, high: &str, max: &str) {
-        let outside = tempfile::tempdir_in("/dev/shm").unwrap();
-        let dir = outside.path().join("new");
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("cgroup.subtree_control"), "memory\n").unwrap();
-        write_files(&dir, high, max);
-        // A rename is no mkdir to inotify, so the files are moved into a directory that is made.
-        fs::create_dir(self.path(cgroup)).unwrap();
-        for file in fs::read_dir(&dir).unwrap() {
-            let file = file.unwrap();
-            fs::rename(file.path(), self.path(cgroup).join(file.file_name())).unwrap();
-        }
-    }
-
-    /// The kernel's notification that the cgroup was at its limit `high` times.
-    fn touch(&self, cgroup: &str, high: u64) {
-        self.write(cgroup, "memory.events.local", &format!("low 0\nhigh {high}\nmax 0\noom 0\noom_kill 0\n"));
-    }
-
-    fn remove(&self, cgroup: &str) {
-        fs::remove_dir_all(self.path(cgroup)).unwrap();
-    }
-
-    fn survey(&self, own: &str, wants: fn(&[u8]) -> Attention) -> Survey {
-        Survey::start(Dir::open(self.0.path()).unwrap(), b"/", own.as_bytes(), Box::new(wants)).unwrap()
-    }
-}
-
-fn write_files(dir: &std::path::Path, high: &str, max: &str) {
-    let events = "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n";
-    for (file, text) in [
-        ("memory.high", high),
-        ("memory.max", max),
-        ("memory.current", "4096\n"),
-        ("memory.events", events),
-        ("memory.events.local", events),
-        ("memory.stat", "anon 1\ninactive_file 1\nactive_file 1\npgsteal 0\nworkingset_refault_file 0\n"),
-        (
-            "memory.pressure",
-            "some avg10=0.00 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n",
-        ),
-    ] {
-        fs::write(dir.join(file), text).unwrap();
-    }
+fn survey(tree: &Fixture, own: &str, wants: fn(&[u8]) -> Attention) -> Survey {
+    Survey::start(Dir::open(tree.0.path()).unwrap(), b"/", own.as_bytes(), Box::new(wants)).unwrap()
 }
 
 fn all(_: &[u8]) -> Attention {
@@ -151,7 +83,7 @@ fn a_cgroup_at_its_limit_is_handed_out_and_taken_back() {
     let tree = Fixture::new();
     tree.make("a", "max\n", "max\n");
     tree.make("a/b", "4096\n", "max\n");
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     assert_quiet(&attend(&mut survey));
     assert_eq!(descriptors_into(&tree), 1, "an idle cgroup holds none; this is the root");
 
@@ -175,7 +107,7 @@ fn a_cgroup_at_its_limit_is_handed_out_and_taken_back() {
 fn counts_that_move_before_it_is_taken_back_are_not_lost() {
     let tree = Fixture::new();
     tree.make("a", "4096\n", "max\n");
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     attend(&mut survey);
     tree.touch("a", 1);
     let out = stirred(attend(&mut survey));
@@ -191,7 +123,7 @@ fn counts_that_move_before_it_is_taken_back_are_not_lost() {
 fn limits_are_followed_as_they_are_written() {
     let tree = Fixture::new();
     tree.make("a", "max\n", "max\n");
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     attend(&mut survey);
     tree.write("a", "memory.max", "4096\n");
     assert_quiet(&attend(&mut survey));
@@ -213,7 +145,7 @@ fn limits_are_followed_as_they_are_written() {
 #[test]
 fn cgroups_come_and_go_at_any_depth() {
     let tree = Fixture::new();
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     attend(&mut survey);
     let before = (survey.tree.len(), kernel_watches(&survey));
     tree.make("a", "max\n", "max\n");
@@ -236,7 +168,7 @@ fn cgroups_come_and_go_at_any_depth() {
 fn one_made_anew_under_the_same_name_is_another() {
     let tree = Fixture::new();
     tree.make("a", "4096\n", "max\n");
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     attend(&mut survey);
     tree.touch("a", 1);
     let old = stirred(attend(&mut survey));
@@ -258,7 +190,7 @@ fn one_made_anew_under_the_same_name_is_another() {
 fn a_memory_controller_may_come_later_and_go() {
     let tree = Fixture::new();
     fs::create_dir(tree.path("a")).unwrap();
-    let mut survey = tree.survey("/", always);
+    let mut survey = survey(&tree, "/", always);
     assert_quiet(&attend(&mut survey));
     write_files(&tree.path("a"), "4096\n", "max\n");
     tree.write("", "cgroup.subtree_control", "memory\n");
@@ -279,7 +211,7 @@ fn those_wanted_always_are_out_from_the_beginning_and_a_new_configuration_is_fol
     tree.make("a", "max\n", "max\n");
     tree.make("b", "4096\n", "max\n");
     let a_always = |path: &[u8]| if path == b"/a" { Attention::Always } else { Attention::No };
-    let mut survey = tree.survey("/", a_always);
+    let mut survey = survey(&tree, "/", a_always);
     let a = stirred(attend(&mut survey));
     assert_eq!(a.key, tree.key("a"));
     tree.touch("b", 1);
@@ -304,7 +236,7 @@ fn the_cgroups_this_process_is_in_are_open_beforehand() {
     tree.make("a", "4096\n", "max\n");
     tree.make("a/b", "max\n", "max\n");
     tree.make("a/other", "4096\n", "max\n");
-    let mut survey = tree.survey("/a/b", all);
+    let mut survey = survey(&tree, "/a/b", all);
     attend(&mut survey);
     const FILES: usize = 7;
     assert_eq!(descriptors_into(&tree), 1 + 2 * FILES);
@@ -323,7 +255,7 @@ fn the_cgroups_this_process_is_in_are_open_beforehand() {
 fn ten_thousand_that_come_and_go_leave_nothing_behind() {
     let tree = Fixture::new();
     tree.make("stays", "4096\n", "max\n");
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     attend(&mut survey);
     let before = (survey.tree.len(), kernel_watches(&survey), descriptors_into(&tree));
     let mut out = Vec::new();
@@ -362,7 +294,7 @@ fn an_overflown_queue_is_made_up_for() {
     let tree = Fixture::new();
     tree.make("old", "4096\n", "max\n");
     tree.make("relimited", "max\n", "max\n");
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     attend(&mut survey);
     tree.touch("old", 1);
     let old = stirred(attend(&mut survey));
@@ -388,7 +320,7 @@ fn without_watches_a_slow_scan_finds_what_stirs() {
     for name in ["a", "b", "c"] {
         tree.make(name, "4096\n", "max\n");
     }
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     survey.room = 6;
     let news = attend(&mut survey);
     assert!(matches!(news[..], [News::Degraded(Degraded::Watches)]), "{news:?}");
@@ -446,7 +378,7 @@ fn without_watches_a_slow_scan_finds_what_stirs() {
 fn without_inotify_the_slow_scan_does_it_all() {
     let tree = Fixture::new();
     tree.make("a", "4096\n", "max\n");
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     survey.notify = None;
     let news = attend(&mut survey);
     assert!(matches!(news[..], [News::Degraded(Degraded::Instances)]), "{news:?}");
@@ -461,7 +393,7 @@ fn names_are_bytes_and_too_long_a_path_is_told_once() {
     let tree = Fixture::new();
     let long = "x".repeat(255);
     let names: [&[u8]; 3] = [b"new\nline", b"\xff\xfe", long.as_bytes()];
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     attend(&mut survey);
     for name in names {
         let dir = tree.0.path().join(OsStr::from_bytes(name));
@@ -488,7 +420,7 @@ fn files_that_make_no_sense_are_told_once_and_hide_nothing() {
     for (name, high) in [("a", ""), ("b", "12"), ("c", "garbage\n"), ("d", "18446744073709551615\n")] {
         tree.make(name, high, "max\n");
     }
-    let mut survey = tree.survey("/", all);
+    let mut survey = survey(&tree, "/", all);
     let news = attend(&mut survey);
     let faults = news.iter().map(|item| match item {
         News::Degraded(Degraded::Malformed(what)) => what.fault,
@@ -504,4 +436,53 @@ fn files_that_make_no_sense_are_told_once_and_hide_nothing() {
         tree.write(name, "memory.events.local", "nonsense\n");
         assert_quiet(&collect(|sink| survey.take_back(out.key, out.files, &Events::default(), sink)));
     }
+}
+
+/// Set in the process that this test starts to run itself in: few descriptors are too few for the other tests.
+const ALONE: &str = "HOGWATCH_TEST_FEW_DESCRIPTORS";
+
+#[test]
+fn without_descriptors_it_tries_again() {
+    if std::env::var_os(ALONE).is_none() {
+        let name = "observe::survey::tests::without_descriptors_it_tries_again";
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = again.args(["--exact", name]).env(ALONE, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        return assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+    let tree = Fixture::new();
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        tree.make(name, "4096\n", "max\n");
+    }
+    let mut survey = survey(&tree, "/", all);
+    attend(&mut survey);
+    // A cgroup takes seven, the fourth has too few, and the test needs some itself.
+    let next = fs::File::open("/dev/null").unwrap().as_raw_fd();
+    let most = u64::try_from(next).unwrap() + 24;
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most, most).unwrap();
+    let mut out = Vec::new();
+    let denied = names.into_iter().find(|name| {
+        tree.touch(name, 1);
+        let mut news = attend(&mut survey);
+        match news.remove(0) {
+            News::Stirred(stirred) => out.push(stirred),
+            other => assert!(matches!(other, News::Degraded(Degraded::Descriptors)), "{other:?}"),
+        }
+        assert_quiet(&news);
+        survey.needs_slow_scan()
+    });
+    let denied = denied.unwrap();
+    assert_quiet(&collect(|sink| survey.slow_scan(sink)));
+    tree.touch(denied, 2);
+    assert_quiet(&attend(&mut survey));
+    assert!(survey.needs_slow_scan());
+
+    let first = out.remove(0);
+    let events = seen(&first.files);
+    assert_quiet(&collect(|sink| survey.take_back(first.key, first.files, &events, sink)));
+    assert_quiet(&collect(|sink| survey.slow_scan(sink)));
+    assert!(!survey.needs_slow_scan());
+    tree.touch(denied, 3);
+    assert_eq!(stirred(attend(&mut survey)).key, tree.key(denied));
 }
