@@ -1,10 +1,13 @@
 //! The survey on a made-up tree.
 
+mod shortage;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 use super::fixture::{Fixture, write_files};
 use super::*;
@@ -200,6 +203,8 @@ fn a_memory_controller_may_come_later_and_go() {
     }
     tree.write("", "cgroup.subtree_control", "\n");
     assert_gone(&attend(&mut survey), &[out.key]);
+    assert_quiet(&collect(|sink| survey.take_back(out.key, out.files, &Events::default(), sink)));
+    assert_eq!(descriptors_into(&tree), 1);
     write_files(&tree.path("a"), "4096\n", "max\n");
     tree.write("", "cgroup.subtree_control", "memory\n");
     stirred(attend(&mut survey));
@@ -252,6 +257,40 @@ fn the_cgroups_this_process_is_in_are_open_beforehand() {
 }
 
 #[test]
+fn nothing_is_missed_while_others_make_and_remove() {
+    let tree = Fixture::new();
+    let mut survey = survey(&tree, "/", all);
+    std::thread::scope(|scope| {
+        let makers = ["a", "b"].map(|name| {
+            let top = tree.path(name);
+            scope.spawn(move || {
+                for round in 0..300 {
+                    let deep = top.join((round % 7).to_string()).join("x/y");
+                    fs::create_dir_all(&deep).unwrap();
+                    write_files(&deep, "4096\n", "max\n");
+                    if round % 3 == 0 {
+                        fs::remove_dir_all(top.join((round % 5).to_string())).ok();
+                    }
+                }
+            })
+        });
+        while !makers.iter().all(|maker| maker.is_finished()) {
+            attend(&mut survey);
+        }
+    });
+    attend(&mut survey);
+    let mut there = BTreeSet::new();
+    let mut todo = vec![tree.path("")];
+    while let Some(dir) = todo.pop() {
+        there.insert(CgroupKey(fs::metadata(&dir).unwrap().ino()));
+        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        todo.extend(entries.filter(|path| path.is_dir()));
+    }
+    assert_eq!(survey.tree.keys().collect::<BTreeSet<_>>(), there);
+    assert_eq!(survey.watched.len(), kernel_watches(&survey));
+}
+
+#[test]
 fn ten_thousand_that_come_and_go_leave_nothing_behind() {
     let tree = Fixture::new();
     tree.make("stays", "4096\n", "max\n");
@@ -287,105 +326,6 @@ fn ten_thousand_that_come_and_go_leave_nothing_behind() {
     assert_eq!((survey.tree.len(), kernel_watches(&survey), descriptors_into(&tree)), before);
     assert_eq!(survey.watched.len(), before.1);
     assert!(!survey.needs_slow_scan());
-}
-
-#[test]
-fn an_overflown_queue_is_made_up_for() {
-    let tree = Fixture::new();
-    tree.make("old", "4096\n", "max\n");
-    tree.make("relimited", "max\n", "max\n");
-    let mut survey = survey(&tree, "/", all);
-    attend(&mut survey);
-    tree.touch("old", 1);
-    let old = stirred(attend(&mut survey));
-    let most: u32 = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
-    for number in 0..=most / 2 {
-        fs::create_dir(tree.path(&format!("{number}"))).unwrap();
-        fs::remove_dir(tree.path(&format!("{number}"))).unwrap();
-    }
-    tree.remove("old");
-    tree.make("new", "4096\n", "max\n");
-    tree.write("relimited", "memory.high", "4096\n");
-    assert_gone(&attend(&mut survey), &[old.key]);
-    tree.touch("new", 1);
-    assert_eq!(stirred(attend(&mut survey)).key, tree.key("new"));
-    tree.touch("relimited", 1);
-    assert_eq!(stirred(attend(&mut survey)).key, tree.key("relimited"));
-    assert_eq!(survey.tree.len(), 3);
-}
-
-#[test]
-fn without_watches_a_slow_scan_finds_what_stirs() {
-    let tree = Fixture::new();
-    for name in ["a", "b", "c"] {
-        tree.make(name, "4096\n", "max\n");
-    }
-    let mut survey = survey(&tree, "/", all);
-    survey.room = 6;
-    let news = attend(&mut survey);
-    assert!(matches!(news[..], [News::Degraded(Degraded::Watches)]), "{news:?}");
-    assert!(survey.needs_slow_scan());
-    for name in ["a", "b", "c"] {
-        tree.touch(name, 1);
-    }
-    let mut found = attend(&mut survey);
-    found.extend(collect(|sink| survey.slow_scan(sink)));
-    let keys = |news: &[News]| -> BTreeSet<_> {
-        let key = |item: &News| match item {
-            News::Stirred(stirred) => stirred.key,
-            other => panic!("{other:?}"),
-        };
-        news.iter().map(key).collect()
-    };
-    assert_eq!(keys(&found), ["a", "b", "c"].map(|name| tree.key(name)).into());
-    for item in found {
-        let News::Stirred(out) = item else { unreachable!() };
-        let events = seen(&out.files);
-        assert_quiet(&collect(|sink| survey.take_back(out.key, out.files, &events, sink)));
-    }
-    assert_quiet(&collect(|sink| survey.slow_scan(sink)));
-
-    // New ones are found, and old ones missed, where not even the directory is watched.
-    survey.room = 0;
-    tree.make("a/below", "4096\n", "max\n");
-    tree.make("b/below", "4096\n", "max\n");
-    tree.make("c/below", "4096\n", "max\n");
-    attend(&mut survey);
-    assert_quiet(&collect(|sink| survey.slow_scan(sink)));
-    for name in ["a", "b", "c"] {
-        tree.touch(&format!("{name}/below"), 1);
-    }
-    let found = collect(|sink| survey.slow_scan(sink));
-    assert_eq!(keys(&found), ["a/below", "b/below", "c/below"].map(|name| tree.key(name)).into());
-    let gone = tree.key("c/below");
-    tree.remove("c/below");
-    let mut news = attend(&mut survey);
-    news.extend(collect(|sink| survey.slow_scan(sink)));
-    assert_gone(&news, &[gone]);
-    drop(found);
-
-    survey.room = usize::MAX;
-    tree.remove("a/below");
-    tree.remove("b/below");
-    attend(&mut survey);
-    collect(|sink| survey.slow_scan(sink));
-    assert!(!survey.needs_slow_scan(), "{survey:?}");
-    tree.touch("c", 2);
-    assert_eq!(stirred(attend(&mut survey)).key, tree.key("c"));
-}
-
-#[test]
-fn without_inotify_the_slow_scan_does_it_all() {
-    let tree = Fixture::new();
-    tree.make("a", "4096\n", "max\n");
-    let mut survey = survey(&tree, "/", all);
-    survey.notify = None;
-    let news = attend(&mut survey);
-    assert!(matches!(news[..], [News::Degraded(Degraded::Instances)]), "{news:?}");
-    assert!(survey.fd().is_none());
-    tree.touch("a", 1);
-    assert_eq!(stirred(collect(|sink| survey.slow_scan(sink))).key, tree.key("a"));
-    assert_quiet(&attend(&mut survey));
 }
 
 #[test]
@@ -436,53 +376,4 @@ fn files_that_make_no_sense_are_told_once_and_hide_nothing() {
         tree.write(name, "memory.events.local", "nonsense\n");
         assert_quiet(&collect(|sink| survey.take_back(out.key, out.files, &Events::default(), sink)));
     }
-}
-
-/// Set in the process that this test starts to run itself in: few descriptors are too few for the other tests.
-const ALONE: &str = "HOGWATCH_TEST_FEW_DESCRIPTORS";
-
-#[test]
-fn without_descriptors_it_tries_again() {
-    if std::env::var_os(ALONE).is_none() {
-        let name = "observe::survey::tests::without_descriptors_it_tries_again";
-        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-        let output = again.args(["--exact", name]).env(ALONE, "1").output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        return assert!(output.status.success() && said.contains("1 passed"), "{said}");
-    }
-    let tree = Fixture::new();
-    let names = ["a", "b", "c", "d"];
-    for name in names {
-        tree.make(name, "4096\n", "max\n");
-    }
-    let mut survey = survey(&tree, "/", all);
-    attend(&mut survey);
-    // A cgroup takes seven, the fourth has too few, and the test needs some itself.
-    let next = fs::File::open("/dev/null").unwrap().as_raw_fd();
-    let most = u64::try_from(next).unwrap() + 24;
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most, most).unwrap();
-    let mut out = Vec::new();
-    let denied = names.into_iter().find(|name| {
-        tree.touch(name, 1);
-        let mut news = attend(&mut survey);
-        match news.remove(0) {
-            News::Stirred(stirred) => out.push(stirred),
-            other => assert!(matches!(other, News::Degraded(Degraded::Descriptors)), "{other:?}"),
-        }
-        assert_quiet(&news);
-        survey.needs_slow_scan()
-    });
-    let denied = denied.unwrap();
-    assert_quiet(&collect(|sink| survey.slow_scan(sink)));
-    tree.touch(denied, 2);
-    assert_quiet(&attend(&mut survey));
-    assert!(survey.needs_slow_scan());
-
-    let first = out.remove(0);
-    let events = seen(&first.files);
-    assert_quiet(&collect(|sink| survey.take_back(first.key, first.files, &events, sink)));
-    assert_quiet(&collect(|sink| survey.slow_scan(sink)));
-    assert!(!survey.needs_slow_scan());
-    tree.touch(denied, 3);
-    assert_eq!(stirred(attend(&mut survey)).key, tree.key(denied));
 }
