@@ -267,3 +267,97 @@ fn optional(dir: &Dir, name: &CStr) -> io::Result<Option<HeldFile>> {
         Err(e) => Err(e),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::survey::fixture::Fixture;
+
+    fn open(tree: &Fixture) -> CgroupFiles {
+        CgroupFiles::open(&Dir::open(&tree.path("a")).unwrap()).unwrap()
+    }
+
+    fn fixture() -> Fixture {
+        let tree = Fixture::new();
+        tree.make("a", "8192\n", "max\n");
+        tree
+    }
+
+    #[test]
+    fn a_sample_has_what_the_files_say() {
+        let tree = fixture();
+        tree.write("a", "memory.events.local", "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\nnew_key 9\n");
+        tree.write("a", "memory.events", "low 0\nhigh 20\nmax 30\noom 40\noom_kill 50\n");
+        let files = open(&tree);
+        let before = clock::now();
+        let sample = files.sample(true, &mut Faults::default()).unwrap();
+        assert!(before <= sample.t && sample.t <= clock::now());
+        let expected = Sample {
+            t: sample.t,
+            current: 4096,
+            high: Limit::Bytes(8192),
+            max: Limit::Max,
+            swap_max: Limit::Max,
+            swap_current: 0,
+            events: Events { high: 2, max: 3, oom: 4, oom_kill: 50 },
+            full_total_us: 7,
+            stat: Some(Stat { anon: 1, file_lru: 2, ..Stat::default() }),
+            over_high_tasks: None,
+        };
+        assert_eq!(sample, expected);
+
+        tree.write("a", "memory.swap.max", "0\n");
+        tree.write("a", "memory.swap.current", "18446744073709551615\n");
+        let sample = open(&tree).sample(false, &mut Faults::default()).unwrap();
+        assert_eq!((sample.swap_max, sample.swap_current, sample.stat), (Limit::Bytes(0), u64::MAX, None));
+    }
+
+    #[test]
+    fn a_file_that_makes_no_sense_fails_one_sample_and_is_counted() {
+        let files = [
+            ("memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.0"),
+            ("memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=9\n"),
+            ("memory.events.local", ""),
+            ("memory.events.local", "high 1\nmax 0\n"),
+            ("memory.events.local", "high 1\nmax 0\noom 18446744073709551616\n"),
+            ("memory.events", "high 1\nmax 0\noom 0\noom_ki"),
+            ("memory.current", "max\n"),
+            ("memory.high", "12"),
+            ("memory.max", "-1\n"),
+            ("memory.swap.max", "\n"),
+            ("memory.swap.current", "12 13\n"),
+        ];
+        let tree = fixture();
+        tree.write("a", "memory.swap.max", "max\n");
+        tree.write("a", "memory.swap.current", "0\n");
+        let held = open(&tree);
+        for (file, text) in files {
+            let good = std::fs::read_to_string(tree.path("a").join(file)).unwrap();
+            tree.write("a", file, text);
+            let mut faults = Faults::default();
+            assert_eq!(held.sample(true, &mut faults), Err(Unreadable::Failed), "{file}: {text:?}");
+            assert_eq!(faults.malformed, 1, "{file}: {text:?}");
+            tree.write("a", file, &good);
+            assert!(held.sample(true, &mut faults).is_ok(), "{file}");
+        }
+    }
+
+    #[test]
+    fn without_memory_stat_the_rest_is_a_sample() {
+        let tree = fixture();
+        tree.write("a", "memory.stat", "anon x\n");
+        let mut faults = Faults::default();
+        assert_eq!(open(&tree).sample(true, &mut faults).unwrap().stat, None);
+        assert_eq!(faults.malformed, 1);
+    }
+
+    #[test]
+    fn without_pressure_it_cannot_be_judged_and_without_limits_not_be_opened() {
+        let tree = fixture();
+        std::fs::remove_file(tree.path("a").join("memory.pressure")).unwrap();
+        assert_eq!(open(&tree).sample(true, &mut Faults::default()), Err(Unreadable::NoPressure));
+        std::fs::remove_file(tree.path("a").join("memory.high")).unwrap();
+        let error = CgroupFiles::open(&Dir::open(&tree.path("a")).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -140,3 +140,54 @@ fn wait(call: &EventFd, cgroups: Option<BorrowedFd<'_>>, pause: Option<Duration>
         Err(e) => Err(e.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Faults;
+    use crate::observe::survey::Attention;
+    use crate::observe::survey::fixture::Fixture;
+
+    /// How long a test waits for what must come.
+    const LONGEST: u16 = 10_000;
+
+    fn next(surveyor: &Surveyor) -> News {
+        loop {
+            if let Some(news) = surveyor.news() {
+                return news;
+            }
+            let rung = poll(&mut [PollFd::new(surveyor.bell(), PollFlags::POLLIN)], LONGEST).unwrap();
+            assert_eq!(rung, 1, "no news");
+        }
+    }
+
+    #[test]
+    fn more_cgroups_than_the_queue_holds_are_all_told_and_may_be_given_back() {
+        const CGROUPS: usize = 4 * QUEUE;
+        let tree = Fixture::new();
+        for number in 0..CGROUPS {
+            tree.make(&number.to_string(), "4096\n", "max\n");
+        }
+        let root = Dir::open(tree.0.path()).unwrap();
+        let surveyor = Surveyor::start(root, b"/", b"/", Box::new(|_| Attention::Always)).unwrap();
+        let mut out = Vec::new();
+        for _ in 0..CGROUPS {
+            match next(&surveyor) {
+                News::Stirred(stirred) => out.push(stirred),
+                other => panic!("{other:?}"),
+            }
+        }
+        surveyor.rescope(Box::new(|path| if path == b"/7" { Attention::WhenItStirs } else { Attention::No }));
+        for stirred in out {
+            let seen = stirred.files.sample(false, &mut Faults::default()).unwrap().events;
+            tree.touch(std::str::from_utf8(&stirred.path.as_bytes()[1..]).unwrap(), 1);
+            surveyor.take_back(stirred.key, stirred.files, seen);
+        }
+        let News::Stirred(stirred) = next(&surveyor) else { panic!("not the one whose counts moved") };
+        assert_eq!(stirred.key, tree.key("7"));
+        tree.remove("7");
+        let gone = next(&surveyor);
+        assert!(matches!(gone, News::Gone(key) if key == stirred.key), "{gone:?}");
+        assert!(surveyor.news().is_none());
+    }
+}

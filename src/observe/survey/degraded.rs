@@ -48,7 +48,7 @@ impl fmt::Display for Degraded {
             Self::Instances => write!(
                 f,
                 "cgroups can't be watched, the inotify instances of this user (or the descriptors of this process) are \
-                 used up: they are looked at every {pause} s instead; raise fs.inotify.max_user_instances and restart"
+                 used up: they are looked at every {pause} s instead; raise fs.inotify.max_user_instances"
             ),
             Self::Descriptors => write!(
                 f,

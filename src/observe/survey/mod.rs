@@ -16,6 +16,8 @@ mod top;
 mod tree;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,7 +30,7 @@ use crate::host::dir::Dir;
 use crate::host::notify::{Event, Notify, Watch};
 
 use super::Faults;
-use super::cgroup_files::{CgroupFiles, Events, OwnCounts};
+use super::cgroup_files::{CgroupFiles, Events, OwnCounts, Unreadable};
 use super::cgroups::{self, CgroupPath};
 
 pub use degraded::Degraded;
@@ -171,23 +173,19 @@ impl Survey {
     /// handed out again at once, so nothing is lost between the last sample and the watch. One that is wanted always
     /// stays back too, until something about it changes.
     pub fn take_back(&mut self, key: CgroupKey, files: CgroupFiles, seen: &Events, sink: Sink<'_>) {
-        let Some(node) = self.tree.get_mut(key) else { return };
+        let Some(node) = self.tree.get_mut(key).filter(|node| node.out) else { return };
         node.out = false;
         node.kept = Some(Box::new(files));
-        if let Ok(dir) = self.open(key) {
-            self.set_watches(key, &dir, sink);
+        match self.open(key) {
+            Ok(dir) => self.set_watches(key, &dir, sink),
+            Err(e) => self.lose_sight(key, &e, sink),
         }
-        let Some(node) = self.tree.get_mut(key) else { return };
-        let moved = node
-            .kept
-            .as_ref()
-            .is_some_and(|files| files.own_counts(&mut Faults::default()).is_ok_and(|counts| counts != seen.own()));
-        if moved && node.limited {
+        let Some(node) = self.tree.get(key) else { return };
+        let counts = node.kept.as_ref().map(|files| files.own_counts(&mut Faults::default()));
+        if node.limited && matches!(counts, Some(Ok(counts)) if counts != seen.own()) {
             self.stir(key, sink);
-        } else if !self.keeps_files(key)
-            && let Some(node) = self.tree.get_mut(key)
-        {
-            node.kept = None;
+        } else if matches!(counts, Some(Err(Unreadable::Gone))) || !self.keeps_files(key) {
+            self.close(key);
         }
     }
 
@@ -199,6 +197,9 @@ impl Survey {
 
     /// Looks at the cgroups that can't be watched: tries to watch them again, and hands out those whose counts moved.
     pub fn slow_scan(&mut self, sink: Sink<'_>) {
+        if self.notify.is_none() {
+            self.notify = self.new_notify();
+        }
         for key in self.blind.clone() {
             let before = self.counts.get(&key).copied();
             self.walk(vec![key], Depth::New, sink);
@@ -217,6 +218,15 @@ impl Survey {
         }
         self.stale = true;
         self.attend(sink);
+    }
+
+    /// inotify, if there is any to be had.
+    fn new_notify(&self) -> Option<Notify> {
+        #[cfg(test)]
+        if self.room == 0 {
+            return None;
+        }
+        Notify::new().ok()
     }
 
     fn heed(&mut self, event: Event, sink: Sink<'_>) {

@@ -29,7 +29,8 @@ impl Survey {
     /// between is seen twice, never not at all.
     pub(super) fn walk(&mut self, mut todo: Vec<CgroupKey>, depth: Depth, sink: Sink<'_>) {
         while let Some(key) = todo.pop() {
-            self.blind.remove(&key);
+            // One that could not be watched may not have been listed either.
+            let listed = !self.blind.remove(&key);
             let dir = match self.open(key) {
                 Ok(dir) => dir,
                 Err(e) => {
@@ -41,7 +42,7 @@ impl Survey {
             if self.tree.get(key).is_some_and(|node| node.attention == Attention::Always) {
                 self.stir(key, sink);
             }
-            if depth == Depth::Here {
+            if depth == Depth::Here && listed {
                 continue;
             }
             match self.list(key, &dir, depth, sink) {
@@ -141,10 +142,12 @@ impl Survey {
         }
         if let Some(node) = self.tree.get_mut(key) {
             node.limited = limited;
-            // Without the controller the files that were handed out are dead.
-            if node.out && !has_memory {
-                node.out = false;
-                sink(News::Gone(key));
+            // Without the controller all open files are dead.
+            if !has_memory {
+                node.kept = None;
+                if std::mem::take(&mut node.out) {
+                    sink(News::Gone(key));
+                }
             }
         }
         complete
@@ -172,13 +175,12 @@ impl Survey {
     }
 
     fn keep_files(&mut self, key: CgroupKey, dir: &Dir, sink: Sink<'_>) -> bool {
-        let keeps = self.keeps_files(key);
+        let (wanted, keeps) = (self.attention(key) != Attention::No, self.keeps_files(key));
         let Some(node) = self.tree.get_mut(key) else { return true };
-        if !keeps || node.out {
+        if !wanted {
             node.kept = None;
-            return true;
         }
-        if node.kept.is_some() {
+        if !keeps || node.out || node.kept.is_some() {
             return true;
         }
         match CgroupFiles::open(dir) {
@@ -274,12 +276,19 @@ impl Survey {
         self.attention(key) != Attention::No && self.tree.path(key).is_some_and(is_above)
     }
 
+    /// Closes the files that were kept.
+    pub(super) fn close(&mut self, key: CgroupKey) {
+        if let Some(node) = self.tree.get_mut(key) {
+            node.kept = None;
+        }
+    }
+
     fn attention(&self, key: CgroupKey) -> Attention {
         self.tree.get(key).map_or(Attention::No, |node| node.attention)
     }
 
     /// A cgroup could not be opened: when it is there, the slow scan has to try again.
-    fn lose_sight(&mut self, key: CgroupKey, error: &io::Error, sink: Sink<'_>) {
+    pub(super) fn lose_sight(&mut self, key: CgroupKey, error: &io::Error, sink: Sink<'_>) {
         if !Faults::is_gone(error) {
             self.trouble(error, sink);
             self.blind.insert(key);

@@ -90,7 +90,8 @@ impl Node {
 #[derive(Debug)]
 pub(super) struct Tree {
     top: CgroupKey,
-    nodes: HashMap<CgroupKey, Node>,
+    /// Boxed, because the table always has many free places.
+    nodes: HashMap<CgroupKey, Box<Node>>,
 }
 
 impl Tree {
@@ -98,7 +99,7 @@ impl Tree {
     pub(super) fn new(top: CgroupKey, path: &[u8]) -> Self {
         // The root's path is "/", of which every other path has only the slash before its first name.
         let name = path.strip_suffix(b"/").unwrap_or(path);
-        Self { top, nodes: HashMap::from([(top, Node::new(None, name.into()))]) }
+        Self { top, nodes: HashMap::from([(top, Box::new(Node::new(None, name.into())))]) }
     }
 
     pub(super) fn top(&self) -> CgroupKey {
@@ -106,11 +107,11 @@ impl Tree {
     }
 
     pub(super) fn get(&self, key: CgroupKey) -> Option<&Node> {
-        self.nodes.get(&key)
+        self.nodes.get(&key).map(|node| &**node)
     }
 
     pub(super) fn get_mut(&mut self, key: CgroupKey) -> Option<&mut Node> {
-        self.nodes.get_mut(&key)
+        self.nodes.get_mut(&key).map(|node| &mut **node)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = CgroupKey> {
@@ -126,7 +127,7 @@ impl Tree {
         let name: Arc<[u8]> = name.into();
         if let Some(node) = self.nodes.get_mut(&parent) {
             node.children.insert(Arc::clone(&name), key);
-            self.nodes.insert(key, Node::new(Some(parent), name));
+            self.nodes.insert(key, Box::new(Node::new(Some(parent), name)));
         }
     }
 
@@ -142,7 +143,7 @@ impl Tree {
         while let Some(key) = below.pop() {
             if let Some(node) = self.nodes.remove(&key) {
                 below.extend(node.children.values());
-                removed.push((key, node));
+                removed.push((key, *node));
             }
         }
         removed
