@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -113,13 +113,11 @@ impl Clerk {
     /// What the clerk has to say, if anything.
     #[must_use]
     pub fn answer(&self) -> Option<Answer> {
-        match self.answers.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
-                let _ = self.bell.read();
-                None
-            }
-        }
+        self.answers.try_recv().ok().or_else(|| {
+            // What is answered after this look at the bell rings it again.
+            let _ = self.bell.read();
+            self.answers.try_recv().ok()
+        })
     }
 
     /// Becomes readable when there is an answer.

@@ -64,6 +64,7 @@ const OWN_NICE: i32 = -20;
 #[must_use]
 pub fn run(args: &DaemonArgs) -> ExitCode {
     memory::frugal_allocator();
+    memory::raise_descriptor_limit();
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config(error)) => {
