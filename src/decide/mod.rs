@@ -5,9 +5,11 @@
 //! in [`Engine::notes`].
 
 pub mod builtin;
+pub mod lift;
 pub mod livelock;
 pub mod measure;
 pub mod pace;
+pub mod pressure;
 pub mod rules;
 pub mod victim;
 
