@@ -38,8 +38,9 @@ fn due<'a>(trace: &Recorded, terms: PressureTerms, samples: impl IntoIterator<It
 #[test]
 fn due_on_what_is_stuck_and_on_nothing_healthy() {
     let traces = all();
-    let found: Vec<_> =
-        traces.iter().filter(|t| due(t, DEFAULTS, &t.samples).is_some()).map(|trace| trace.name.as_str()).collect();
+    let is_due = |trace: &&Recorded| due(trace, DEFAULTS, &trace.samples).is_some();
+    let mut found: Vec<_> = traces.iter().filter(is_due).map(|trace| trace.name.as_str()).collect();
+    found.sort_unstable();
     assert_eq!(found, DUE);
     for name in ["6.1-throttle-plateau", "6.12-throttle-plateau"] {
         let trace = traces.iter().find(|trace| trace.name == name).unwrap();
