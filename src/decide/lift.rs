@@ -58,7 +58,8 @@ pub enum LiftStep {
     Hold,
     /// The limit goes back. Said again after another [`LOW_FOR`] for as long as the cgroup is not [removed](Lifts::remove).
     Restore,
-    /// Somebody else has set this limit meanwhile, and theirs stands.
+    /// Somebody else has set this limit meanwhile, and theirs stands. What the lift left with systemd is still to be cleared
+    /// away: the lifter is asked to restore all the same, and leaves their limit alone.
     Abandon(Limit),
 }
 
@@ -104,11 +105,11 @@ impl Lifts {
 
     /// A cgroup's limit was lifted at `now`. `false`, and nothing is kept, when there is no room. A cgroup that is lifted
     /// already begins anew.
-    pub fn push(&mut self, key: u64, path: CgroupPath, old: u64, now: Duration) -> bool {
+    pub fn push(&mut self, key: u64, path: &CgroupPath, old: u64, now: Duration) -> bool {
         self.remove(key);
         let room = self.has_room();
         if room {
-            self.0.push(Lifted { key, path, old, since: now, low_since: None, asked: false });
+            self.0.push(Lifted { key, path: *path, old, since: now, low_since: None, asked: false });
         }
         room
     }
@@ -161,7 +162,7 @@ mod tests {
 
     fn lifted_at(seconds: u64) -> Lifts {
         let mut lifts = Lifts::new(2);
-        assert!(lifts.push(KEY, CgroupPath::new(b"/system.slice/a.service").unwrap(), OLD, s(seconds)));
+        assert!(lifts.push(KEY, &CgroupPath::new(b"/system.slice/a.service").unwrap(), OLD, s(seconds)));
         lifts
     }
 
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn room_is_bounded_and_comes_back() {
         let mut lifts = lifted_at(0);
-        let path = CgroupPath::new(b"/b").unwrap();
+        let path = &CgroupPath::new(b"/b").unwrap();
         assert!(lifts.push(2, path, OLD, s(1)));
         assert!(!lifts.has_room());
         assert!(!lifts.push(3, path, OLD, s(2)), "a third in a table for two");

@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn due_when_the_share_of_the_last_ten_seconds_held_for_the_time() {
         let brief = PressureTerms { after: Duration::from_secs(1), ..TERMS };
-        // (terms, stretches, when)
-        let cases: [(PressureTerms, &[(f64, f64)], Option<f64>); 8] = [
+        type Case<'a> = (PressureTerms, &'a [(f64, f64)], Option<f64>);
+        let cases: [Case<'_>; 8] = [
             // 60 % of ten seconds are reached after 6 s of full stalling.
             (TERMS, &[(60.0, 1.0)], Some(36.0)),
             (brief, &[(60.0, 1.0)], Some(7.0)),

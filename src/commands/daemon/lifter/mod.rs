@@ -156,8 +156,8 @@ impl Lifter {
     /// Asks for the `memory.high` of the cgroup at `path` to be lifted, whose inode is `id`. `false` when there is no room
     /// for the request: to be tried again.
     #[must_use]
-    pub fn lift(&self, id: u64, path: CgroupPath) -> bool {
-        self.requests.try_send(Request::Lift { id, path }).is_ok()
+    pub fn lift(&self, id: u64, path: &CgroupPath) -> bool {
+        self.requests.try_send(Request::Lift { id, path: *path }).is_ok()
     }
 
     /// Asks for it to be put back. `false` as for [`Lifter::lift`].

@@ -308,15 +308,15 @@ fn the_thread_answers_and_puts_everything_back_at_its_end() {
     world.daemon("b").lift(pod, POD.as_bytes(), soon()).unwrap();
     let lifter = Lifter::with(world.daemon("b")).unwrap();
     assert!(matches!(heard(&lifter), Answer::Restored { id, old: OLD, path: Some(_), .. } if id == pod));
-    assert!(lifter.lift(7, CgroupPath::new(b"/nowhere").unwrap()));
+    assert!(lifter.lift(7, &CgroupPath::new(b"/nowhere").unwrap()));
     assert!(matches!(heard(&lifter), Answer::NotLifted { id: 7, .. }));
     for (id, path) in [(unit, UNIT), (pod, POD)] {
-        assert!(lifter.lift(id, CgroupPath::new(path.as_bytes()).unwrap()));
+        assert!(lifter.lift(id, &CgroupPath::new(path.as_bytes()).unwrap()));
         assert!(matches!(heard(&lifter), Answer::Lifted { id: of, old: OLD, remark } if of == id && remark.is_empty()));
     }
     assert!(lifter.restore(pod));
     assert!(matches!(heard(&lifter), Answer::Restored { id, .. } if id == pod));
-    assert!(lifter.lift(pod, CgroupPath::new(POD.as_bytes()).unwrap()));
+    assert!(lifter.lift(pod, &CgroupPath::new(POD.as_bytes()).unwrap()));
     assert!(matches!(heard(&lifter), Answer::Lifted { .. }));
 
     let mut told = Vec::new();
@@ -330,7 +330,7 @@ fn the_thread_answers_and_puts_everything_back_at_its_end() {
 fn an_end_that_can_not_wait_leaves_the_rest_to_the_next_start() {
     let world = World::new(SYSTEMD);
     let lifter = Lifter::with(world.daemon("b")).unwrap();
-    assert!(lifter.lift(world.id(UNIT), CgroupPath::new(UNIT.as_bytes()).unwrap()));
+    assert!(lifter.lift(world.id(UNIT), &CgroupPath::new(UNIT.as_bytes()).unwrap()));
     assert!(matches!(heard(&lifter), Answer::Lifted { .. }));
     fs::write(world.at("script"), "exec sleep 600").unwrap();
     let began = Instant::now();
