@@ -11,7 +11,7 @@ use crate::observe::cgroups::{self, CgroupPath};
 use crate::observe::parse::{Limit, parse_limit};
 use crate::report::Size;
 
-use super::manager::Manager;
+use super::manager::{Done, Manager};
 use super::notes::{Note, Notes};
 
 /// What it works with.
@@ -27,6 +27,8 @@ pub struct Lifting {
     pub boot: String,
     /// What is lifted, for this one.
     pub lifted: Vec<Note>,
+    /// Units that have lost a drop-in, which systemd has not noticed yet.
+    pub changed: usize,
 }
 
 /// A limit that was lifted.
@@ -96,8 +98,9 @@ impl Lifting {
         // A daemon that ended in between may have put back the file already.
         let theirs = matches!(found, Found::Set(bytes) if bytes != note.high);
         let told = note.unit.as_ref().map(|unit| self.manager.restore(unit, note.high, theirs, deadline));
+        self.changed += usize::from(matches!(told, Some(Ok(Done { reload: true, .. }))));
         let restored = match (found, told) {
-            (Found::PutBack, None | Some(Ok(_))) | (_, Some(Ok(true))) => Restored::Back(None),
+            (Found::PutBack, None | Some(Ok(_))) | (_, Some(Ok(Done { told: true, .. }))) => Restored::Back(None),
             // The cgroup has its limit again. The note stays, and the next to look at it finishes the rest.
             (Found::PutBack, Some(Err(why))) => {
                 return Ok(Restored::Back(Some(format!("systemd's part is yet to be done: {why}"))));
@@ -115,6 +118,15 @@ impl Lifting {
         let _ = self.notes.drop(id);
         self.lifted.swap_remove(at);
         Ok(restored)
+    }
+
+    /// Once nothing more is to be restored for now: one reload for all that was.
+    pub fn settle(&mut self, deadline: Instant) {
+        let units = std::mem::take(&mut self.changed);
+        if units > 0 {
+            // All values are right without it, so there is nothing to be said.
+            let _ = self.manager.reload_if_alone(units, deadline);
+        }
     }
 
     /// Takes over the notes of an earlier daemon, to be [restored](Self::restore): those of this boot. Gives back what is

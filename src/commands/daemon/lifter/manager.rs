@@ -31,6 +31,15 @@ pub struct Manager {
     pub page_size: u64,
 }
 
+/// What a restore came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// systemd had the lift and was told the old limit.
+    pub told: bool,
+    /// A drop-in was removed, which systemd notices with a reload only.
+    pub reload: bool,
+}
+
 /// What systemd says of a unit.
 struct Shown {
     loaded: bool,
@@ -82,11 +91,10 @@ impl Manager {
 
     /// Tells systemd the old limit, unless it has another one by now, and removes what the lift left. `theirs` says that
     /// somebody has written another limit into the file: then systemd is not told, but forgets the lift all the same.
-    /// Whether it was told.
     ///
     /// # Errors
     /// What `systemctl` complained of, or which file can't be removed.
-    pub fn restore(&self, unit: &Unit, high: u64, theirs: bool, deadline: Instant) -> Result<bool, String> {
+    pub fn restore(&self, unit: &Unit, high: u64, theirs: bool, deadline: Instant) -> Result<Done, String> {
         let shown = self.show(&unit.name, deadline)?;
         let told = shown.loaded && shown.high == Some(Limit::Max) && !theirs;
         if told {
@@ -100,19 +108,20 @@ impl Manager {
             })?;
             removed = true;
         }
-        // With a reload systemd 252 writes its own value over theirs.
-        if removed && !theirs {
-            self.reload_if_alone(deadline)?;
-        }
-        Ok(told)
+        // With a reload systemd 252 would write its own value over theirs.
+        Ok(Done { told, reload: removed && !theirs })
     }
 
-    /// Without a reload everything has its right value, but `systemctl status` would warn of a changed file for ever. With
-    /// one, the edits that somebody has not loaded yet come into force: so only when there are none.
-    fn reload_if_alone(&self, deadline: Instant) -> Result<(), String> {
+    /// Has systemd notice that drop-ins of so many units are gone. Without a reload everything has its right value, but
+    /// `systemctl status` would warn of a changed file for ever. With one, edits that somebody has not loaded yet come into
+    /// force: so only when there are none.
+    ///
+    /// # Errors
+    /// What `systemctl` complained of.
+    pub fn reload_if_alone(&self, units: usize, deadline: Instant) -> Result<(), String> {
         let shown = self.systemctl.run(&["show", "--property=NeedDaemonReload", "*"], deadline)?;
         let changed = shown.lines().filter(|line| *line == "NeedDaemonReload=yes").count();
-        if changed == 1 { self.systemctl.run(&["daemon-reload"], deadline).map(drop) } else { Ok(()) }
+        if (1..=units).contains(&changed) { self.systemctl.run(&["daemon-reload"], deadline).map(drop) } else { Ok(()) }
     }
 
     fn set(&self, unit: &str, high: &str, deadline: Instant) -> Result<(), String> {

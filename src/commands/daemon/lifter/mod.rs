@@ -139,6 +139,7 @@ impl Lifter {
             manager: Manager::of_this_process(host.page_size),
             boot: String::from_utf8_lossy(boot).trim().to_owned(),
             lifted: Vec::new(),
+            changed: 0,
         };
         Self::with(lifting)
     }
@@ -226,13 +227,27 @@ impl Thread {
             self.say(Answer::Dropped(text(&why)));
         }
         self.restore_all(Instant::now() + DEADLINE);
-        while let Ok(request) = self.inbox.recv() {
+        while let Some(request) = self.next() {
             match request {
-                Request::End { by } => return self.restore_all(by),
+                Request::End { by } => {
+                    self.restore_all(by);
+                    return self.lifting.settle(by);
+                }
                 Request::Lift { .. } | Request::Restore { .. } if self.ending.load(Ordering::Relaxed) => {}
                 Request::Lift { id, path } => self.lift(id, &path),
                 Request::Restore { id } => self.restore(id, Instant::now() + DEADLINE),
             }
+        }
+    }
+
+    fn next(&mut self) -> Option<Request> {
+        match self.inbox.try_recv() {
+            Ok(request) => Some(request),
+            Err(TryRecvError::Empty) => {
+                self.lifting.settle(Instant::now() + DEADLINE);
+                self.inbox.recv().ok()
+            }
+            Err(TryRecvError::Disconnected) => None,
         }
     }
 
