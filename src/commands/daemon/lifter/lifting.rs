@@ -55,17 +55,21 @@ impl Lifting {
     /// # Errors
     /// Why nothing was lifted.
     pub fn lift(&mut self, id: u64, path: &[u8], deadline: Instant) -> Result<Lifted, String> {
-        if self.lifted.iter().any(|note| note.inode == id) {
-            return Err("it is lifted already".to_owned());
-        }
         let dir = self.open(id, path)?.ok_or("it is gone")?;
         let Limit::Bytes(old) = read_high(&dir)? else { return Err("it has no memory.high to lift".to_owned()) };
         let cgroup = Path::new(std::ffi::OsStr::from_bytes(path)).to_owned();
-        let mut note = Note { boot: self.boot.clone(), cgroup, inode: id, high: old, unit: None };
-        self.notes.keep(&note).map_err(|e| format!("it can't be noted for the next start: {e}"))?;
-        if let Err(e) = dir.write(c"memory.high", b"max\n") {
-            let _ = self.notes.drop(id);
-            return Err(format!("memory.high can't be written: {e}"));
+        // One that stands here was restored but for systemd's part: what that lift left is still to be cleared away.
+        let earlier = self.lifted.iter().position(|note| note.inode == id).map(|at| self.lifted.swap_remove(at));
+        let unit = earlier.and_then(|note| note.unit);
+        let mut note = Note { boot: self.boot.clone(), cgroup, inode: id, high: old, unit };
+        let noted = self.notes.keep(&note).map_err(|e| format!("it can't be noted for the next start: {e}"));
+        let write = |()| dir.write(c"memory.high", b"max\n").map_err(|e| format!("memory.high can't be written: {e}"));
+        if let Err(why) = noted.and_then(write) {
+            match note.unit {
+                Some(_) => self.lifted.push(note),
+                None => self.notes.drop(id).unwrap_or(()),
+            }
+            return Err(why);
         }
         let remark = self.tell(&mut note, path, deadline).err().map(|why| {
             format!("systemd was not told ({why}), and may put the limit back whenever it touches the unit")
@@ -75,7 +79,11 @@ impl Lifting {
     }
 
     fn tell(&self, note: &mut Note, path: &[u8], deadline: Instant) -> Result<(), String> {
-        let Some(unit) = self.manager.owner(path, note.high, deadline)? else { return Ok(()) };
+        let found = match &note.unit {
+            Some(unit) => Some(unit.clone()),
+            None => self.manager.owner(path, note.high, deadline)?,
+        };
+        let Some(unit) = found else { return Ok(()) };
         note.unit = Some(unit.clone());
         self.notes.keep(note).map_err(|e| format!("it can't be noted for the next start: {e}"))?;
         self.manager.lift(&unit, deadline)
