@@ -6,12 +6,14 @@
 
 pub mod builtin;
 pub mod cases;
+pub mod lift;
 pub mod livelock;
 pub mod measure;
 mod note;
 pub mod pace;
 mod refusals;
 mod remembered;
+pub mod pressure;
 pub mod rules;
 pub mod victim;
 

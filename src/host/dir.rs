@@ -61,7 +61,8 @@ impl Dir {
     /// # Errors
     /// Those of `openat(2)` and `write(2)`; `EIO` for a short write.
     pub fn write(&self, name: &CStr, data: &[u8]) -> io::Result<()> {
-        let fd = openat(&self.0, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        // The kernel's files have no length to cut; what stands in for them in a fixture tree has.
+        let fd = openat(&self.0, name, OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CLOEXEC, Mode::empty())?;
         if nix::unistd::write(&fd, data)? == data.len() { Ok(()) } else { Err(Errno::EIO.into()) }
     }
 
