@@ -7,6 +7,7 @@
 
 mod detector;
 mod episode;
+mod machine;
 mod rules;
 mod scope;
 mod sums;
@@ -18,6 +19,7 @@ use crate::observe::parse::{Limit, MemoryStat};
 
 pub use detector::Detector;
 pub use episode::Episodes;
+pub use machine::{Cpu, MachineDetector, MachineEpisode, MachineSample, MachineStall, MachineVerdict};
 pub use rules::{Findings, Judgement, Rule, Sense, Unit};
 pub use scope::{Scope, glob_matches, scope};
 pub use table::Table;
