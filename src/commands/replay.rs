@@ -16,7 +16,7 @@ use crate::decide::livelock::{Detector, Episodes, Judged, Kind, Scope, Stall, Te
 use crate::report::{Escaped, Size};
 
 use super::EXIT_CONFIG;
-use trace::{BadTrace, Entry, Header, Recorded, Trace};
+use trace::{BadTrace, Entry, Header, Subject, Trace};
 
 /// Options of `hogwatch replay`.
 #[derive(Args, Debug)]
@@ -96,8 +96,8 @@ fn sentence(file: &Path, bad: &BadTrace) -> String {
 fn replay(input: impl BufRead, config: &Config, json: bool, out: &mut impl Write) -> Result<(), Ended> {
     let mut trace = Trace::open(input).map_err(Ended::Bad)?;
     let samples = match trace.header().scope {
-        Recorded::Cgroup => replay_cgroup(&mut trace, &config.livelock, json, out)?,
-        Recorded::Machine => machine::replay(&mut trace, config, json, out)?,
+        Subject::Cgroup => replay_cgroup(&mut trace, &config.livelock, json, out)?,
+        Subject::Machine => machine::replay(&mut trace, config, json, out)?,
     };
     match samples {
         0 => Err(Ended::Bad(BadTrace { line: None, message: "no sample follows the header".to_owned() })),

@@ -3,6 +3,7 @@
 mod alloc;
 mod docs;
 mod file;
+mod machine;
 mod shapes;
 mod simulate;
 mod table;

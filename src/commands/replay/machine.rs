@@ -63,7 +63,8 @@ fn as_text(entry: &Entry<MachineSample>, stall: &MachineStall, kills: bool) -> S
 }
 
 fn reason(sample: &MachineSample, stall: &MachineStall) -> String {
-    let lost = stall.lost.map_or(String::new(), |lost| format!(", programs got {:.0} % of the work", 100.0 - lost * 100.0));
+    let lost =
+        stall.lost.map_or(String::new(), |lost| format!(", programs got {:.0} % of the work", 100.0 - lost * 100.0));
     format!(
         "its memory is swapped out and in: {:.0} % of the last {:.0} s stalled{lost}, {:.1} % available ({}), {} of swap free",
         stall.stalled * 100.0,

@@ -27,7 +27,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// What a trace was recorded of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Recorded {
+pub enum Subject {
     /// A cgroup; where the header does not say.
     #[default]
     Cgroup,
@@ -41,7 +41,7 @@ pub struct Header {
     schema: Option<u64>,
     /// What it is of, which says what a sample looks like.
     #[serde(default)]
-    pub scope: Recorded,
+    pub scope: Subject,
     /// The path of the cgroup below the cgroup root.
     pub cgroup: Option<String>,
     /// The kernel's page size, in bytes; 4096 when it is not said.
