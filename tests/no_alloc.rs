@@ -247,6 +247,7 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
             let sample = MachineSample::of(&reclaim, &machine.meminfo, machine.meminfo.available().unwrap()).unwrap();
             happened.samples += u64::from(sample.full_total_us == step * 1000 && sample.cpu.is_some());
             thrash.push(&sample);
+            std::hint::black_box(thrash.judge());
             let victim_exited = engine.victim().is_some_and(|victim| actor.exited(host, victim, engine.members()));
             let obs = Observation {
                 machine: &machine,

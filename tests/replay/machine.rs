@@ -237,11 +237,26 @@ fn another_machine_or_clock_begins_a_new_window() {
             detector.push(sample);
         }
         assert!(matches!(detector.verdict(), MachineVerdict::Stalled(_)));
-        assert!(detector.wants_samples());
         let mut sample = stuck[stuck.len() - 1];
         change(&mut sample);
         assert_eq!(detector.push(&sample), MachineVerdict::Quiet);
     }
+}
+
+#[test]
+fn no_machine_that_thrashes_goes_unsampled() {
+    let worth = |s: &MachineSample| {
+        MachineDetector::is_worth_sampling(s.available, s.mem_total, s.swap_total.saturating_sub(s.swap_free))
+    };
+    for trace in all_of_machines() {
+        if trace.expected == Expected::Thrash {
+            let mut stuck = trace.samples.iter().filter(|s| s.t.as_secs_f64() >= trace.onset);
+            assert!(stuck.all(worth), "{}", trace.name);
+        }
+    }
+    let [before, stuck] = [IDLE, DISK].map(|now| samples(|_| now, 1.0, 1.0)[1]);
+    assert!(worth(&stuck) && !worth(&before));
+    assert!(!worth(&MachineSample { swap_free: stuck.swap_total, ..stuck }));
 }
 
 #[test]
@@ -254,7 +269,7 @@ fn after_an_act_it_tells_whether_the_machine_moves_again() {
     let share = |secs| detector.stalled(Duration::from_secs(secs)).unwrap();
     assert!(share(2) < 0.1 && share(12) > 0.6, "{} {}", share(2), share(12));
     detector.restart();
-    assert_eq!((detector.stalled(Duration::from_secs(2)), detector.wants_samples()), (None, false));
+    assert_eq!((detector.stalled(Duration::from_secs(2)), detector.verdict()), (None, MachineVerdict::Quiet));
 }
 
 proptest! {

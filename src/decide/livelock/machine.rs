@@ -6,28 +6,33 @@
 //! when it takes the page for one of the working set, and the time it spends on finding pages not at all. So the time
 //! that programs do *not* get is a sign of its own. Thresholds, reasons and margins: below, and in `docs/livelock.md`.
 
-use std::time::Duration;
+mod sample;
 
-use crate::observe::machine::Reclaim;
-use crate::observe::parse::{CpuTimes, Meminfo};
+use std::time::Duration;
 
 use super::Kind;
 use super::detector::BLIND;
 use super::rules::{Findings, Rule, Unit};
 use super::sums::{Name, Sums, Track, ratio};
 
+pub use sample::{Cpu, MachineSample};
+
 /// Share of time in which all tasks that could have run waited for memory (PSI `full`).
 const STALLED: f64 = 0.40;
 
-/// Share of the processors' time, idle time left out, that programs did not get: it went to the kernel, or into waiting
-/// for a disk.
-const LOST: f64 = 0.90;
+/// Share of the processors' time, idle time left out, that programs got: the rest went to the kernel, or into waiting for
+/// a disk.
+const PROGRAMS: f64 = 0.10;
 
-/// Less than half a processor at work is not worth a word, whoever has it: a lost share is one of this at least.
+/// Less than half a processor at work is not worth a word, whoever has it: what the kernel and the disk took is a share of
+/// this at least.
 const AT_WORK: f64 = 0.5;
 
 /// Mean MemAvailable, as a share of the memory: below this it is full, and each page that comes back pushes out another.
 const ROOM: f64 = 0.10;
+
+/// MemAvailable from which down it is worth sampling: the mean may be below [`ROOM`] with single samples above.
+const WORTH_A_LOOK: f64 = 2.0 * ROOM;
 
 /// Pages that came back from swap, as a share of these and of file pages needed again.
 const FROM_SWAP: f64 = 0.5;
@@ -39,81 +44,8 @@ const OWN: f64 = 0.5;
 /// A pause is a time of this length or more in which nothing came back from swap, or programs ran ...
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// ... which is when both [`STALLED`] and [`LOST`] were missed by more than this share of them.
-const PAUSED: f64 = 0.5;
-
-/// The machine's files at one moment. Counters are totals since boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MachineSample {
-    /// When, on a clock that only goes forward.
-    pub t: Duration,
-    /// `full total=` of `/proc/pressure/memory`, in microseconds.
-    pub full_total_us: u64,
-    /// `pswpin` of `/proc/vmstat`: pages read from swap.
-    pub swapped_in: u64,
-    /// `workingset_refault_file`: file pages needed again after they were reclaimed.
-    pub refault_file: u64,
-    /// `pgsteal_anon` + `pgsteal_file`: pages reclaimed, for limits of cgroups too.
-    pub steal: u64,
-    /// `pgsteal_kswapd` + `pgsteal_direct`: pages reclaimed because the machine had none left.
-    pub steal_own: u64,
-    /// Of `/proc/stat`, when it was read: without it only PSI tells.
-    pub cpu: Option<Cpu>,
-    /// MemTotal, in bytes.
-    pub mem_total: u64,
-    /// MemAvailable, in bytes.
-    pub available: u64,
-    /// SwapTotal, in bytes.
-    pub swap_total: u64,
-    /// SwapFree, in bytes.
-    pub swap_free: u64,
-}
-
-impl MachineSample {
-    /// From what was read; `available` as the memory guard counts it, in bytes. `None` when it lacks what no kernel with
-    /// PSI and swap lacks. Linux < 5.8 does not count what is reclaimed for limits of cgroups: there every page counts as
-    /// the machine's own.
-    #[must_use]
-    pub fn of(reclaim: &Reclaim, meminfo: &Meminfo, available: u64) -> Option<Self> {
-        let vmstat = &reclaim.vmstat;
-        let steal_own = vmstat.pgsteal_kswapd?.saturating_add(vmstat.pgsteal_direct?);
-        let steal = vmstat.pgsteal_anon.zip(vmstat.pgsteal_file).map_or(steal_own, |(a, f)| a.saturating_add(f));
-        Some(Self {
-            t: reclaim.t,
-            full_total_us: reclaim.pressure.full?.total_us,
-            swapped_in: vmstat.pswpin?,
-            refault_file: vmstat.workingset_refault_file?,
-            steal,
-            steal_own,
-            cpu: reclaim.cpu.as_ref().map(Cpu::of),
-            mem_total: meminfo.mem_total,
-            available,
-            swap_total: meminfo.swap_total?,
-            swap_free: meminfo.swap_free?,
-        })
-    }
-}
-
-/// What the processors did, all together, in milliseconds since boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cpu {
-    /// Ran programs (`user`, `nice`).
-    pub programs_ms: u64,
-    /// Worked in the kernel, or had nothing to do but wait for a disk (`system`, `irq`, `softirq`, `iowait`).
-    pub lost_ms: u64,
-}
-
-impl Cpu {
-    fn of(times: &CpuTimes) -> Self {
-        /// `USER_HZ` is 100 (see [`CpuTimes`]).
-        const MS_PER_TICK: u64 = 10;
-        let ms = |ticks: &[u64]| ticks.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)).saturating_mul(MS_PER_TICK);
-        Self {
-            programs_ms: ms(&[times.user, times.nice]),
-            lost_ms: ms(&[times.system, times.iowait, times.irq, times.softirq]),
-        }
-    }
-}
+/// ... which is when less than this was stalled, and programs got more than this.
+const PAUSED: f64 = 0.2;
 
 /// What is summed up.
 #[derive(Clone, Copy, Debug)]
@@ -170,8 +102,8 @@ pub struct MachineStall {
     pub window: Duration,
     /// Share of that window in which no task could run, 0 to 1.
     pub stalled: f64,
-    /// Share of the processors' time, idle time left out, that programs did not get, 0 to 1; `None` when nobody looked.
-    pub lost: Option<f64>,
+    /// Share of the processors' time, idle time left out, that programs got, 0 to 1; `None` when nobody looked.
+    pub programs: Option<f64>,
     /// MemAvailable at that sample, in bytes.
     pub available: u64,
     /// SwapFree at that sample, in bytes.
@@ -244,11 +176,11 @@ impl MachineDetector {
         self.verdict
     }
 
-    /// Whether it is worth while to go on sampling: something came back from swap in the last window. A machine whose
-    /// memory was not under pressure until now is looked at when a PSI trigger, or the guard's own look, says that it is.
+    /// Whether sampling (once a second is enough) can find anything: memory is nearly full, and something is in swap. All
+    /// in bytes; `available` as in the samples.
     #[must_use]
-    pub fn wants_samples(&self) -> bool {
-        self.verdict != MachineVerdict::Quiet
+    pub fn is_worth_sampling(available: u64, mem_total: u64, swap_used: u64) -> bool {
+        swap_used > 0 && (available as f64) < mem_total as f64 * WORTH_A_LOOK
     }
 
     /// Every rule with its value and threshold, as they stand now; `None` before the first sample.
@@ -262,7 +194,10 @@ impl MachineDetector {
     #[must_use]
     pub fn stalled(&self, span: Duration) -> Option<f64> {
         let block = self.state.as_ref()?.track.last(span);
-        (block.seconds > 0.0).then(|| block.share(Of::Full).max(lost(&block).unwrap_or(0.0)).min(1.0))
+        (block.seconds > 0.0).then(|| {
+            let kept_from = programs(&block).map_or(0.0, |share| 1.0 - share);
+            block.share(Of::Full).max(kept_from).min(1.0)
+        })
     }
 }
 
@@ -346,8 +281,8 @@ impl State {
         }
         let block = Block { seconds: length.as_secs_f64(), sums: self.sums.since(&until) };
         // What happened when in a longer time is not known, so it must be stalled enough as a whole.
-        let share = if length > BLIND + PAUSE { 1.0 } else { PAUSED };
-        let stuck = block.share(Of::Full) >= STALLED * share || lost(&block).is_some_and(|lost| lost >= LOST * share);
+        let (stalled, got) = if length > BLIND + PAUSE { (STALLED, PROGRAMS) } else { (PAUSED, PAUSED) };
+        let stuck = block.share(Of::Full) >= stalled || programs(&block).is_some_and(|share| share < got);
         let paused = !stuck || block.sums.get(Of::SwappedIn) == 0.0;
         self.unbroken = (!paused).then_some(self.unbroken.unwrap_or(from));
         self.paced = (t, self.sums);
@@ -370,7 +305,7 @@ impl State {
             ],
             [
                 Rule::at_least("stalled", Unit::Share, Some(block.share(Of::Full)), STALLED),
-                Rule::at_least("lost", Unit::Share, lost(&block), LOST),
+                Rule::below("programs", Unit::Share, programs(&block), PROGRAMS),
             ],
         )
     }
@@ -387,16 +322,16 @@ impl State {
             seen: t,
             window: self.track.reach(),
             stalled: block.share(Of::Full).min(1.0),
-            lost: lost(&block),
+            programs: programs(&block),
             available,
             swap_free,
         })
     }
 }
 
-/// The share of the processors' time that programs did not get; `None` when less than half of the block is known.
-fn lost(block: &Block) -> Option<f64> {
+/// The share of the processors' time that programs got; `None` when less than half of the block is known.
+fn programs(block: &Block) -> Option<f64> {
     let (known, lost) = (block.sums.get(Of::Known), block.sums.get(Of::Lost));
     let at_work = (lost + block.sums.get(Of::Programs)).max(known * AT_WORK);
-    (known > 0.0 && known * 2.0 >= block.seconds).then(|| ratio(lost, at_work))
+    (known > 0.0 && known * 2.0 >= block.seconds).then(|| 1.0 - ratio(lost, at_work))
 }
