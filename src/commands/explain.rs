@@ -124,7 +124,7 @@ fn explain(args: &ExplainArgs, config: &Config) -> Result<Explained, String> {
         tasks: Some(tasks),
         details: Some(&details),
     };
-    let mut gauge = Gauge::new(&config.memory, &config.swap);
+    let mut gauge = Gauge::new(config);
     gauge.note(&machine, clock::now());
     let mut reading = gauge.worst(&obs);
     if let Some(path) = &args.cgroup {
@@ -326,6 +326,9 @@ impl Explained {
                 Size(together),
                 Size(deficit)
             )),
+            Choice::Refused(Refusal::HogSpared) => {
+                Some("whoever made it stuck may not be killed, and nobody dies in its place".to_owned())
+            }
             Choice::Refused(Refusal::NoGain) | Choice::Victim(_) | Choice::NeedAll => None,
         }
     }
@@ -371,6 +374,7 @@ impl Explained {
                             GroupWhy::OomGroup => "memory.oom.group is 1",
                             GroupWhy::Configured => "victim.target is \"cgroup\"",
                             GroupWhy::ManySmall => "no single process is large enough",
+                            GroupWhy::Several => "one alone would not free it",
                         };
                         let place = v.cgroup.as_ref().map(|p| Escaped(p.as_bytes()).to_string()).unwrap_or_default();
                         format!(

@@ -12,9 +12,10 @@ use serde_json::json;
 
 use crate::config::{self, Livelock, LivelockAction, Places};
 use crate::decide::livelock::{Detector, Episodes, Judged, Kind, Scope, Stall, Terms, scope};
-use crate::report::{Escaped, Size};
+use crate::report::Escaped;
 
 use super::EXIT_CONFIG;
+use super::stall::evidence;
 use trace::{BadTrace, Entry, Header, Trace};
 
 /// Options of `hogwatch replay`.
@@ -156,7 +157,7 @@ impl Decision<'_> {
             "cgroup": self.header.cgroup,
             "pid": self.entry.largest,
             "action": self.action(),
-            "reason": reason(self.stall),
+            "reason": evidence(self.stall).to_string(),
         })
         .to_string()
     }
@@ -174,20 +175,7 @@ impl Decision<'_> {
             "{} ms: {what}: {cgroup} is stuck ({}), {}",
             self.entry.t_ms,
             self.stall.kind.name(),
-            reason(self.stall)
+            evidence(self.stall)
         )
-    }
-}
-
-fn reason(stall: &Stall) -> String {
-    let limit = format!("{} {}", stall.limit.file(), Size(stall.limit.bytes()));
-    let stalled = format!("{:.0} % of the last {:.0} s stalled", stall.stalled * 100.0, stall.window.as_secs_f64());
-    let above = (stall.fill - 1.0) * 100.0;
-    match stall.kind {
-        Kind::Throttled => format!("{stalled}, {above:.1} % above {limit}, nothing reclaimed"),
-        Kind::Squeezed => format!("{stalled} at {limit}, its page cache squeezed out"),
-        Kind::Thrash => format!("{stalled} at {limit}, its own files reclaimed and read again"),
-        Kind::SwapThrash => format!("{stalled} at {limit}, its own memory swapped out and in"),
-        Kind::OomStuck => format!("{stalled} at {limit}, with no task there that the kernel may kill"),
     }
 }

@@ -98,7 +98,7 @@ fn look() -> Result<Json, String> {
     let mut enclosing = EnclosingReader::open(&host, Hierarchy::of(&host), false);
     let enclosing = enclosing.read(&mut faults);
     let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
-    let mut gauge = Gauge::new(&config.memory, &config.swap);
+    let mut gauge = Gauge::new(&config);
     gauge.note(&machine, clock::now());
     let snapshot = snapshot(&gauge.worst(&obs), &machine, enclosing);
     Ok(document(Daemon { pid: None, dry_run: None }, Some((SystemTime::now(), &snapshot))))

@@ -11,6 +11,7 @@ mod others;
 mod reader;
 mod scout;
 mod snapshot;
+pub mod surveyor;
 mod systemctl;
 mod tell;
 
@@ -27,9 +28,9 @@ use crate::decide::Engine;
 use crate::decide::rules::Rules;
 use crate::host::process::Missing;
 use crate::host::{Host, Roots, clock, memory};
-use crate::observe::Faults;
 use crate::observe::limits::{EnclosingReader, Hierarchy};
 use crate::observe::machine::MachineReader;
+use crate::observe::{CgroupPath, Faults};
 use crate::report::status::StatusOptions;
 use crate::report::{Event, EventKind, LevelFilter, Output, Reporter, ReporterOptions, Text, systemd};
 
@@ -155,7 +156,7 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     let host = Host::open(&Roots::default()).map_err(cannot("/proc can't be opened"))?;
     let machine = MachineReader::open(&host).map_err(cannot("/proc/meminfo can't be opened"))?;
     let hierarchy = Hierarchy::of(&host);
-    let enclosing = EnclosingReader::open(&host, hierarchy, is_own_unit());
+    let enclosing = EnclosingReader::open(&host, hierarchy, own_unit().is_some());
     let mut own = own_self(&host);
     // A dry run shows what the armed guard would do: its unit leaves out the right to signal, having no use for it.
     own.may_signal_others |= args.dry_run && own.uid == 0;
@@ -169,9 +170,11 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
         engine: Engine::new(&started.config, rules, own),
         hierarchy,
         host,
+        livelock: started.config.livelock.clone(),
         journal_every: started.config.journal.every,
         machine,
         own,
+        own_unit: own_unit().and_then(|path| CgroupPath::new(path.as_bytes())),
     })
     .map_err(cannot("the guard can't be set up"))?;
 
@@ -215,9 +218,12 @@ fn protect_self(guard: &Guard, locked: std::io::Result<()>, degraded: &impl Fn(s
     }
 }
 
-/// Whether systemd started us as a service: then the innermost cgroup is our own unit.
-fn is_own_unit() -> bool {
-    std::env::var_os("INVOCATION_ID").is_some()
-        && std::fs::read_to_string("/proc/self/cgroup")
-            .is_ok_and(|text| text.lines().any(|line| line.ends_with(".service")))
+/// The innermost cgroup, when systemd started us as a service: then it is our own unit.
+fn own_unit() -> Option<String> {
+    std::env::var_os("INVOCATION_ID")?;
+    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    text.lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .find(|path| path.ends_with(".service"))
+        .map(str::to_owned)
 }

@@ -113,6 +113,12 @@ impl Detector {
         self.state.as_ref().map(|state| rules::judge(&state.evidence(&self.terms)))
     }
 
+    /// Whether the last sample is above `memory.high` by so much that the kernel puts tasks to sleep.
+    #[must_use]
+    pub fn is_above(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.above.is_some())
+    }
+
     /// Whether `memory.stat` should be read for the next sample: nothing is found without, and it is the dear one of
     /// the files. Tasks stall, or are about to.
     #[must_use]

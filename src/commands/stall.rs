@@ -1,0 +1,26 @@
+//! How a stuck cgroup is told of.
+
+use std::fmt;
+
+use crate::decide::livelock::{Kind, Stall};
+use crate::report::Size;
+
+/// The evidence: `81 % of the last 10 s stalled, 6.4 % above memory.high 12.0 GiB, nothing reclaimed`.
+pub fn evidence(stall: &Stall) -> impl fmt::Display {
+    let stall = *stall;
+    fmt::from_fn(move |f| {
+        let (percent, seconds) = (stall.stalled * 100.0, stall.window.as_secs_f64());
+        let (file, limit) = (stall.limit.file(), Size(stall.limit.bytes()));
+        write!(f, "{percent:.0} % of the last {seconds:.0} s stalled")?;
+        match stall.kind {
+            Kind::Throttled => {
+                let above = (stall.fill - 1.0) * 100.0;
+                write!(f, ", {above:.1} % above {file} {limit}, nothing reclaimed")
+            }
+            Kind::Squeezed => write!(f, " at {file} {limit}, its page cache squeezed out"),
+            Kind::Thrash => write!(f, " at {file} {limit}, its own files reclaimed and read again"),
+            Kind::SwapThrash => write!(f, " at {file} {limit}, its own memory swapped out and in"),
+            Kind::OomStuck => write!(f, " at {file} {limit}, with no task there that the kernel may kill"),
+        }
+    })
+}
