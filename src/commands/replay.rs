@@ -142,8 +142,8 @@ impl Decision<'_> {
             (_, LivelockAction::Kill) => "term",
             // Only memory.high can be lifted: at memory.max the kernel's own killer is next.
             (_, LivelockAction::Lift) => match self.stall.limit {
-                Judged::High(_) => "lift",
-                Judged::Max(_) => "warn",
+                Some(Judged::High(_)) => "lift",
+                Some(Judged::Max(_)) | None => "warn",
             },
         }
     }

@@ -148,6 +148,18 @@ pub fn set_own_nice(nice: i32) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets this process have as many descriptors as it may (`RLIMIT_NOFILE`, soft limit up to the hard one): each cgroup that
+/// is sampled takes nine, and the usual 1,024 would not do for a hundred of them.
+pub fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Best effort: with the old limit fewer cgroups are sampled at once, which the surveyor says.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -255,13 +255,8 @@ impl Judgement {
 }
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Judgement {
-    let kinds = Kind::ALL.map(|kind| match kind {
-        Kind::Throttled => throttled(evidence),
-        Kind::Squeezed => squeezed(evidence),
-        Kind::SwapThrash => swap_thrash(evidence),
-        Kind::Thrash => thrash(evidence),
-        Kind::OomStuck => oom_stuck(evidence),
-    });
+    // In the order of `Kind::ALL`.
+    let kinds = [throttled(evidence), squeezed(evidence), swap_thrash(evidence), thrash(evidence), oom_stuck(evidence)];
     Judgement { limit: evidence.limit, kinds }
 }
 
