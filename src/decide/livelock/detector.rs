@@ -24,7 +24,7 @@ const LONG_SLEEP_S: f64 = 0.05;
 
 /// A longer time without a sample may hide that the cgroup came free meanwhile, so its totals alone must show a stall.
 /// The slowest regular sampling is once a second.
-const BLIND: Duration = Duration::from_secs(2);
+pub(super) const BLIND: Duration = Duration::from_secs(2);
 
 /// Less given back at once is a working buffer, not finished work: the kernel charges in batches of 64 pages a CPU, and a
 /// server's requests allocate and free some 100 KiB each.
