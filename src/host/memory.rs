@@ -88,17 +88,31 @@ fn release_dead_stack(maps: &[u8]) {
 /// Reads a byte of every page of the program, so that all of it is resident. But for two parts, a third of it:
 /// - the tables that a program reads that unwinds its stack, which this one never does (`panic = "abort"`);
 /// - the C library's own code, most of which (character sets, wide characters, a printf and a scanf) nobody calls. What the
-///   guard calls of it was called in its rehearsal, or is listed here.
+///   guard calls of it is there after its next rehearsal, or is listed here.
 fn touch_program(maps: &[u8]) {
     // The linker puts each of the two at the end of its mapping.
     let left_out = [unwind_tables(), c_library()];
     for (start, end) in maps.split(|b| *b == b'\n').filter_map(file_mapping) {
-        let end = left_out.into_iter().filter(|begin| (start..end).contains(begin)).min().unwrap_or(end);
+        let whole = end;
+        let end = left_out.into_iter().filter(|begin| (start..whole).contains(begin)).min().unwrap_or(whole);
+        forget(end, whole);
         for page in (start..end).step_by(4096) {
             // SAFETY: the kernel has just said that this range of our own address space is mapped from a file and
             // readable, and no other thread exists yet that could unmap it. Nothing is made of the byte.
             unsafe { std::ptr::with_exposed_provenance::<u8>(page).read_volatile() };
         }
+    }
+}
+
+/// Has what start-up used of a file's mapping forgotten, page by whole page: what is needed again comes back when it is used.
+fn forget(start: usize, end: usize) {
+    let page = usize::try_from(page_size()).unwrap_or(1 << 16);
+    let start = start.next_multiple_of(page);
+    if start < end {
+        // SAFETY: the range begins with code or with unwinding tables and ends where their mapping ends. Linkers put both in
+        // mappings that can't be written to and hold no relocations (those have segments of their own), so every page is
+        // the file's, and is read from it again when it is used.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
     }
 }
 
