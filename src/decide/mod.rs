@@ -11,9 +11,9 @@ pub mod livelock;
 pub mod measure;
 mod note;
 pub mod pace;
+pub mod pressure;
 mod refusals;
 mod remembered;
-pub mod pressure;
 pub mod rules;
 pub mod victim;
 

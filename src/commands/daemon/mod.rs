@@ -11,8 +11,8 @@ mod others;
 mod reader;
 mod scout;
 mod snapshot;
-mod systemctl;
 pub mod surveyor;
+mod systemctl;
 mod tell;
 
 use std::path::PathBuf;

@@ -220,6 +220,12 @@ impl Cases {
         self.open.iter().flatten().find(|case| case.id == id).map(|case| (&case.path, case.incident, &case.stall))
     }
 
+    /// What is being done about a cgroup, in a word; `None` when no case of it is open, or nobody was chosen yet.
+    #[must_use]
+    pub fn doing(&self, id: u64) -> Option<&'static str> {
+        self.open.iter().flatten().find(|case| case.id == id)?.phase.word()
+    }
+
     /// The incident of the case in this place.
     #[must_use]
     pub fn incident(&self, place: usize) -> Option<u32> {
@@ -711,17 +717,28 @@ fn free_place(open: &mut Vec<Option<Case>>) -> Option<usize> {
     })
 }
 
-/// What it takes to free the cgroup of a case.
-fn stuck_of(case: &Case, sample: Option<&Sample>, before: Option<Held>) -> Stuck {
-    let limit = case.stall.limit;
-    let current = sample.map_or(case.current, |sample| sample.current);
+/// What it takes to free a cgroup that is stuck in this way at its limit and holds `current` bytes: what a new case of it
+/// would choose by, but for what its processes held before.
+#[must_use]
+pub fn stuck(path: &CgroupPath, limit: Judged, current: u64, kind: Kind) -> Stuck {
+    stuck_still(path, limit, current, kind, 0)
+}
+
+/// The same after so many victims in a row that changed nothing.
+fn stuck_still(path: &CgroupPath, limit: Judged, current: u64, kind: Kind, futile: u8) -> Stuck {
     let excess = current.saturating_sub(limit.bytes());
-    let room = match case.stall.kind {
+    let room = match kind {
         Kind::Throttled => BELOW_PERCENT,
-        _ => THRASH_TARGET_PERCENT << case.futile.min(FUTILE_KILLS),
+        _ => THRASH_TARGET_PERCENT << futile.min(FUTILE_KILLS),
     };
     let target = excess.saturating_add(limit.bytes() / 100 * room);
-    Stuck { reading: reading(&case.path, limit, excess), excess, target, before }
+    Stuck { reading: reading(path, limit, excess), excess, target, before: None }
+}
+
+/// What it takes to free the cgroup of a case.
+fn stuck_of(case: &Case, sample: Option<&Sample>, before: Option<Held>) -> Stuck {
+    let current = sample.map_or(case.current, |sample| sample.current);
+    Stuck { before, ..stuck_still(&case.path, case.stall.limit, current, case.stall.kind, case.futile) }
 }
 
 /// A stuck cgroup as a reading: its limit is used up, and so much is missing.
