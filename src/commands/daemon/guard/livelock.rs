@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::act::{Actor, Aim};
-use crate::decide::cases::CaseStep;
+use crate::decide::cases::{CaseStep, Cases};
 use crate::decide::livelock::{self, Scope, Verdict};
 use crate::decide::{Act, Outcome};
 use crate::host::clock;
@@ -19,6 +19,7 @@ use crate::observe::{Task, Tasks};
 use crate::report::{Event, EventKind, Text};
 
 use super::super::reader::Reader;
+use super::super::snapshot::AtLimit;
 use super::super::surveyor::Surveyor;
 use super::super::tell;
 use super::{Guard, Parts};
@@ -64,6 +65,22 @@ const RAREST: Duration = Duration::from_millis(1500);
 
 /// Acts and looks in a row without letting anything else happen: enough for all cases at once.
 const STEPS: usize = 2 * crate::decide::cases::OPEN;
+
+impl Breaker {
+    /// The cgroups that are sampled, as they stand.
+    pub(super) fn at_their_limit<'a>(&'a self, cases: &'a Cases) -> impl Iterator<Item = AtLimit<'a>> {
+        self.stirring.iter().filter_map(|stirring| {
+            let detector = cases.detector(stirring.key.0)?;
+            Some(AtLimit {
+                path: &stirring.path,
+                sample: detector.last()?,
+                verdict: Some(detector.verdict()),
+                stalled: detector.stalled(detector.terms().after),
+                doing: cases.doing(stirring.key.0),
+            })
+        })
+    }
+}
 
 impl Guard {
     /// Starts to follow the cgroups, where there is something to look for.
