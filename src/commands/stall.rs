@@ -10,8 +10,11 @@ pub fn evidence(stall: &Stall) -> impl fmt::Display {
     let stall = *stall;
     fmt::from_fn(move |f| {
         let (percent, seconds) = (stall.stalled * 100.0, stall.window.as_secs_f64());
-        let (file, limit) = (stall.limit.file(), Size(stall.limit.bytes()));
         write!(f, "{percent:.0} % of the last {seconds:.0} s stalled")?;
+        let (file, limit) = match stall.limit {
+            Some(limit) => (limit.file(), Size(limit.bytes())),
+            None => return write!(f, ", as much for {:.0} s", stall.seen.saturating_sub(stall.since).as_secs_f64()),
+        };
         match stall.kind {
             Kind::Throttled => {
                 let above = (stall.fill - 1.0) * 100.0;
@@ -20,6 +23,10 @@ pub fn evidence(stall: &Stall) -> impl fmt::Display {
             Kind::Squeezed => write!(f, " at {file} {limit}, its page cache squeezed out"),
             Kind::Thrash => write!(f, " at {file} {limit}, its own files reclaimed and read again"),
             Kind::SwapThrash => write!(f, " at {file} {limit}, its own memory swapped out and in"),
+            Kind::Pressure => {
+                write!(f, ", as much for {:.0} s", stall.seen.saturating_sub(stall.since).as_secs_f64())?;
+                write!(f, "; its {file} is {limit}")
+            }
             Kind::OomStuck => write!(f, " at {file} {limit}, with no task there that the kernel may kill"),
         }
     })

@@ -177,7 +177,7 @@ pub struct Child {
     pub preference: Preference,
 }
 
-/// Which child, by its place in `children`, is to die for its parent's pressure of at least `full` percent; none when no
+/// Which child, by its place among `children`, is to die for its parent's pressure of at least `full` percent; none when no
 /// child of at least `min_size` bytes may.
 ///
 /// Not the one with the most pressure: who is throttled at a parent's limit is whoever *asks* for memory, and a hog that has
@@ -188,15 +188,20 @@ pub struct Child {
 ///    be it ever so large, would change nothing;
 /// 3. the largest: its end frees most of what all of them share. Of equals, the one stalled more.
 #[must_use]
-pub fn worst_child(children: &[Child], full: f64, min_size: u64) -> Option<usize> {
+pub fn worst_child(children: impl Iterator<Item = Child>, full: f64, min_size: u64) -> Option<usize> {
     let rank = |child: &Child| {
         (child.preference != Preference::Avoid, child.at_own_limit && child.percent >= full, child.size)
     };
     let may_die = |child: &Child| child.preference != Preference::Omit && child.size >= min_size.max(1);
     let worse = |a: &Child, b: &Child| rank(a).cmp(&rank(b)).then(a.percent.total_cmp(&b.percent));
-    let eligible = children.iter().enumerate().filter(|(_, child)| may_die(child));
-    // max_by takes the last of equals; the first is what a list sorted by name should give.
-    eligible.rev().max_by(|(_, a), (_, b)| worse(a, b)).map(|(at, _)| at)
+    let mut worst: Option<(usize, Child)> = None;
+    for (at, child) in children.enumerate().filter(|(_, child)| may_die(child)) {
+        // Of equals the first, as a list sorted by name should give.
+        if worst.is_none_or(|(_, so_far)| worse(&child, &so_far).is_gt()) {
+            worst = Some((at, child));
+        }
+    }
+    worst.map(|(at, _)| at)
 }
 
 #[cfg(test)]
@@ -327,8 +332,8 @@ mod tests {
             ("of equals the first", &[child(9, 99.0), child(50, 30.0), child(50, 30.0)], Some(1)),
         ];
         for (what, children, expected) in cases {
-            assert_eq!(worst_child(children, 60.0, 10 * MIB), expected, "{what}");
+            assert_eq!(worst_child(children.iter().copied(), 60.0, 10 * MIB), expected, "{what}");
         }
-        assert_eq!(worst_child(&[child(0, 99.0)], 60.0, 0), None, "the end of an empty one frees nothing");
+        assert_eq!(worst_child([child(0, 99.0)].into_iter(), 60.0, 0), None, "the end of an empty one frees nothing");
     }
 }

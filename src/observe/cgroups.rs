@@ -48,6 +48,14 @@ pub fn is_within(path: &[u8], ancestor: &[u8]) -> bool {
     path.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
+/// Whether one path is directly below the other (`/a/b` below `/a`).
+#[must_use]
+pub fn is_child(path: &[u8], parent: &[u8]) -> bool {
+    let parent = parent.strip_suffix(b"/").unwrap_or(parent);
+    let name = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix(b"/"));
+    name.is_some_and(|name| !name.is_empty() && !name.contains(&b'/'))
+}
+
 /// The paths from `path` itself up to its topmost component, without the root: `/a/b`, `/a`.
 pub fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(path);

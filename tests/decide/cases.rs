@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hogwatch::config::LivelockAction;
-use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, LONGEST_GRACE};
+use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome};
 use hogwatch::decide::livelock::{Events, Sample, Scope, Stat, Terms};
 use hogwatch::decide::victim::{GroupWhy, Refusal};
 use hogwatch::decide::{Engine, Outcome, PATIENCE, PAUSE, Signal};
@@ -79,7 +79,8 @@ impl World {
                 Group { id, because_of: because_of.to_vec(), above: true, total_us: 0, hits: 0, excess: HIGH / 16 };
             let terms =
                 Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
-            assert!(world.engine.cases_mut().watch(id, &path, &Scope { terms, action }));
+            let interest = Interest { livelock: Some(Scope { terms, action }), pressure: None, terms };
+            assert!(world.engine.cases_mut().watch(id, &path, &interest));
             world.groups.push(group);
         }
         world
@@ -150,7 +151,7 @@ impl World {
                 CaseStep::Lift(id) => {
                     self.lifts.push(id);
                     self.groups.iter_mut().find(|g| g.id == id).unwrap().above = false;
-                    self.engine.cases_mut().lifted(id, true, self.now);
+                    self.engine.cases_mut().lifted(id, LiftOutcome::Done, self.now);
                 }
                 CaseStep::Act(place, act) => {
                     self.done.push((self.now, act.victim.id.pid, act.signal));

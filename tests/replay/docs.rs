@@ -2,25 +2,34 @@
 
 use std::fmt::Write;
 
-use hogwatch::decide::livelock::{Detector, Episodes, Findings, Kind, Rule, Unit};
+use hogwatch::decide::livelock::{
+    Detector, Episodes, Findings, Kind, MachineDetector, MachineEpisode, MachineSample, Rule, Unit,
+};
 
+use crate::machine::THRASH_AFTER;
 use crate::simulate::TERMS;
-use crate::traces::{Expected, Recorded, all};
+use crate::traces::{Expected, Recorded, all, all_of_machines};
 
 const DOCS: &str = include_str!("../../docs/livelock.md");
-const BEGIN: &str = "<!-- margins: checked by tests/replay/docs.rs -->\n";
+const OF_CGROUPS: &str = "<!-- margins: checked by tests/replay/docs.rs -->\n";
+const OF_MACHINES: &str = "<!-- margins of machines: checked by tests/replay/docs.rs -->\n";
 const END: &str = "<!-- end of margins -->\n";
 
 #[test]
 fn the_margins_are_those_of_the_traces() {
+    check_table(OF_CGROUPS, all().iter().map(row));
+    check_table(OF_MACHINES, all_of_machines().iter().map(machine_row));
+}
+
+fn check_table(begin: &str, rows: impl Iterator<Item = String>) {
     let mut table = String::from(
         "| trace | expected | found, s after onset | kind | rules missed | weakest rule | threshold | margin |\n",
     );
     table.push_str("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
-    for trace in all() {
-        writeln!(table, "{}", row(&trace)).unwrap();
+    for row in rows {
+        writeln!(table, "{row}").unwrap();
     }
-    let written = DOCS.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).expect("both marks").0;
+    let written = DOCS.split_once(begin).and_then(|(_, rest)| rest.split_once(END)).expect("both marks").0;
     assert_eq!(written.trim(), table.trim(), "docs/livelock.md should hold this table:\n\n{table}");
 }
 
@@ -31,7 +40,9 @@ fn every_rule_and_kind_is_explained() {
     trace.samples.iter().for_each(|sample| {
         detector.push(sample);
     });
-    for findings in &detector.judge().unwrap().kinds {
+    let mut machine = MachineDetector::new(THRASH_AFTER);
+    machine.push(&all_of_machines()[0].samples[0]);
+    for findings in detector.judge().unwrap().kinds.iter().chain(&machine.judge()) {
         assert!(DOCS.contains(&format!("**{}**", findings.kind.name())), "{:?}", findings.kind);
         for rule in findings.all().chain(findings.any()) {
             assert!(DOCS.contains(&format!("`{}`", rule.name)), "{}", rule.name);
@@ -72,29 +83,59 @@ fn counted(findings: &Findings) -> Vec<Rule> {
     findings.all().chain(strongest).copied().collect()
 }
 
+/// What was found first, and when, in seconds after the onset.
+type Found = Option<(Kind, f64)>;
+
 fn row(trace: &Recorded) -> String {
     let (mut detector, mut episodes) = (Detector::new(TERMS), Episodes::default());
-    let mut found = None;
-    let mut nearest: Option<Nearest> = None;
-    for sample in &trace.samples {
+    let moments = trace.samples.iter().map(|sample| {
         let verdict = detector.push(sample);
-        if let Some(stall) = episodes.follow(&verdict, sample.t, &TERMS) {
-            found = Some((stall.kind, sample.t.as_secs_f64() - trace.onset));
+        let found = episodes.follow(&verdict, sample.t, &TERMS).map(|stall| stall.kind);
+        // Without an OOM nothing could be said about getting stuck in it.
+        let nearest = detector.judge().and_then(|judgement| {
+            let kinds = judgement.kinds.iter().filter(|findings| findings.kind != Kind::OomStuck).map(Nearest::of);
+            kinds.reduce(|a, b| if a.is_weaker(&b) { b } else { a })
+        });
+        (sample.t.as_secs_f64(), found, nearest)
+    });
+    line(&trace.name, trace.expected, extremes(trace.onset, moments))
+}
+
+fn machine_row(trace: &Recorded<MachineSample>) -> String {
+    let (mut detector, mut episode) = (MachineDetector::new(THRASH_AFTER), MachineEpisode::default());
+    let moments = trace.samples.iter().map(|sample| {
+        let verdict = detector.push(sample);
+        let found = episode.follow(&verdict, sample.t, THRASH_AFTER, |_| true).map(|_| Kind::SwapThrash);
+        (sample.t.as_secs_f64(), found, detector.judge().as_ref().map(Nearest::of))
+    });
+    line(&trace.name, trace.expected, extremes(trace.onset, moments))
+}
+
+/// While it is stuck: the worst moment. For ever healthy: the moment nearest to stuck.
+fn extremes(
+    onset: f64,
+    moments: impl Iterator<Item = (f64, Option<Kind>, Option<Nearest>)>,
+) -> (Found, Option<Nearest>) {
+    let mut found: Found = None;
+    let mut nearest: Option<Nearest> = None;
+    for (t, kind, best) in moments {
+        let after = t - onset;
+        if let Some(kind) = kind {
+            found = Some((kind, after));
             nearest = None;
         }
-        let Some(judgement) = detector.judge() else { continue };
-        // Without an OOM nothing could be said about getting stuck in it.
-        let kinds = judgement.kinds.iter().filter(|findings| findings.kind != Kind::OomStuck).map(Nearest::of);
-        let after = sample.t.as_secs_f64() - trace.onset;
-        let Some(best) = kinds.reduce(|a, b| if a.is_weaker(&b) { b } else { a }) else { continue };
+        let Some(best) = best else { continue };
         nearest = match (nearest, found) {
             (_, Some((_, at))) if after <= at + SETTLED => None,
             (None, _) => Some(best),
-            // While it is stuck: the worst moment. For ever healthy: the moment nearest to stuck.
             (Some(old), _) => Some(if old.is_weaker(&best) == found.is_none() { best } else { old }),
         };
     }
-    let expected = match trace.expected {
+    (found, nearest)
+}
+
+fn line(name: &str, expected: Expected, (found, nearest): (Found, Option<Nearest>)) -> String {
+    let expected = match expected {
         Expected::Livelock => "livelock",
         Expected::Thrash => "thrash",
         Expected::Healthy => "healthy",
@@ -105,7 +146,7 @@ fn row(trace: &Recorded) -> String {
         let margin = if rule.margin() < 100.0 { format!("{:.2}", rule.margin()) } else { "> 100".to_owned() };
         format!("{} | {unmet} | {} {value} | {} | {margin}", kind.name(), rule.name, number(rule.threshold, rule.unit))
     });
-    format!("| {} | {expected} | {found} | {nearest} |", trace.name)
+    format!("| {name} | {expected} | {found} | {nearest} |")
 }
 
 fn number(value: f64, unit: Unit) -> String {

@@ -244,7 +244,9 @@ fn what_is_not_known_is_not_said() {
         (
             Event {
                 kind: Some("swap_thrash"),
-                ..placed(E::Recovered, "stuck for 31.2 s", "/user.slice/user-1000.slice")
+                reason: Text::from_bytes(b"stuck for 31.2 s"),
+                cgroup: Text::from_bytes(b"/user.slice/user-1000.slice"),
+                ..Event::new(E::Recovered)
             },
             "user-1000.slice moves again: thrashing, stuck for 31.2 s",
         ),

@@ -15,6 +15,7 @@ use crate::host::{Host, Roots};
 use crate::observe::machine::MachineReader;
 use crate::report::{REASON_BYTES, Text, systemd};
 
+use super::managed::{Managed, Sources};
 use super::{fit, others};
 use crate::commands::users;
 
@@ -29,6 +30,8 @@ enum Request {
     Reload,
     /// Look whether the system's own guard runs.
     Others,
+    /// Ask systemd which units it wants relieved of pressure.
+    Systemd,
     /// The new configuration is in force; drop the old lists and tell systemd.
     Applied(Rules),
 }
@@ -40,6 +43,8 @@ pub enum Answer {
     New(Box<(Config, Rules)>, Text<REASON_BYTES>),
     /// Whether the system's own guard runs.
     SystemGuardRuns(bool),
+    /// The units that systemd wants relieved of pressure; or why that is not known.
+    Managed(Result<Managed, Text<REASON_BYTES>>),
     /// Bad files; what is wrong with them.
     Bad(Text<REASON_BYTES>),
     /// The good configuration could not be kept.
@@ -74,6 +79,10 @@ impl Clerk {
                     Request::Keep(text) => keep(&places, &text),
                     Request::Reload => Some(reload(explicit.as_deref(), &places, &machine)),
                     Request::Others => Some(Answer::SystemGuardRuns(others::system_guard_runs(&host))),
+                    Request::Systemd => {
+                        let asked = Sources::of_this_process().ask();
+                        Some(Answer::Managed(asked.map_err(|why| Text::from_bytes(why.as_bytes()))))
+                    }
                     Request::Applied(old) => {
                         drop(old);
                         let _ = systemd::ready();
@@ -103,6 +112,11 @@ impl Clerk {
     /// Asks whether the system's own guard runs.
     pub fn look_for_others(&self) {
         let _ = self.requests.try_send(Request::Others);
+    }
+
+    /// Asks which units systemd wants relieved of pressure.
+    pub fn ask_systemd(&self) {
+        let _ = self.requests.try_send(Request::Systemd);
     }
 
     /// Says that a new configuration is in force, and hands over the old lists.

@@ -2,21 +2,20 @@
 
 mod clerk;
 mod guard;
-#[allow(dead_code, reason = "the guard does not ask it yet")]
 mod lifter;
 mod lock;
-#[allow(dead_code, reason = "the guard does not ask for it yet")]
 mod managed;
 mod others;
 mod reader;
 mod scout;
 mod snapshot;
-pub mod surveyor;
+mod surveyor;
 mod systemctl;
 mod tell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -38,6 +37,7 @@ use super::{EXIT_CONFIG, own_self, users};
 pub use lock::runtime_dir;
 pub use snapshot::{AT_LIMIT, AtLimit, snapshot};
 
+use guard::plan::Plan;
 use guard::{Guard, Parts};
 use lock::{Lock, LockError};
 
@@ -131,6 +131,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     let _ = systemd::ready();
     let ended = guard.watch();
     let _ = systemd::stopping();
+    guard.end_lifts();
     guard.say_stop();
     reporter.stop(LAST_WORDS);
     ended.map_err(cannot("the guard's loop failed"))
@@ -164,6 +165,8 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     let adjusted = fit(&mut started.config, &machine);
     let rules = Rules::new(&started.config.victim, users()).map_err(|e| Failure::Other(e.to_string()))?;
     let missing = Missing::probe();
+    let page_size = host.page_size;
+    let own_unit = own_unit().and_then(|path| CgroupPath::new(path.as_bytes()));
     let guard = Guard::new(Parts {
         actor: Actor::new(hierarchy, missing),
         dry_run: args.dry_run,
@@ -171,11 +174,11 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
         engine: Engine::new(&started.config, rules, own),
         hierarchy,
         host,
-        livelock: started.config.livelock.clone(),
+        plan: Arc::new(Plan::new(&started.config, own_unit.as_ref(), page_size)),
         journal_every: started.config.journal.every,
         machine,
         own,
-        own_unit: own_unit().and_then(|path| CgroupPath::new(path.as_bytes())),
+        runtime: runtime.clone(),
     })
     .map_err(cannot("the guard can't be set up"))?;
 

@@ -5,13 +5,13 @@ use nix::sys::signal::Signal as Posix;
 use crate::commands::stall::evidence;
 use crate::config::LivelockAction;
 use crate::decide::cases::{CaseEvent, CaseNote};
-use crate::decide::livelock::Stall;
+use crate::decide::livelock::{Judged, Stall};
 use crate::decide::measure::{Level, Reading, Resource, Whose, percent};
 use crate::decide::rules::Rule;
 use crate::decide::victim::{Exclusion, Group, GroupWhy, Refusal, Spared, Victim};
 use crate::decide::{Act, Because, Note, Signal};
-use crate::observe::Machine;
 use crate::observe::details::Details;
+use crate::observe::{CgroupPath, Machine};
 use crate::report::{Escaped, Event, EventKind, Size, Text, unit_of};
 
 /// The kernel's number for a signal of ours.
@@ -50,8 +50,7 @@ pub fn acted(act: &Act, details: Option<&Details>) -> Event {
             // The entry's own cgroup is the victim's; the limit may be further out.
             match (&reading.whose, &act.victim.cgroup) {
                 (Whose::Cgroup(limited), home) if home.as_ref() != Some(limited) => {
-                    let name = unit_of(limited.as_bytes()).unwrap_or(limited.as_bytes());
-                    write!(f, "; the limit is that of {}", Escaped(name))
+                    write!(f, "; the limit is that of {}", name(limited))
                 }
                 _ => Ok(()),
             }
@@ -167,6 +166,7 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
             event.signal = Some(posix(*signal));
             event.elapsed_ms = u64::try_from(took.as_millis()).ok();
             event.freed_bytes = *freed;
+            event.reason = Text::format(format_args!("it was in {}, which was stuck", name(path)));
             event
         }
         CaseEvent::SetAside(victim) => {
@@ -209,6 +209,11 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
     event
 }
 
+/// What people call a cgroup: its unit, or its path where it has none.
+fn name(path: &CgroupPath) -> impl std::fmt::Display {
+    Escaped(unit_of(path.as_bytes()).unwrap_or(path.as_bytes()))
+}
+
 fn of_stuck_victim(kind: EventKind, victim: &Victim, stall: &Stall) -> Event {
     let mut event = of_stall(kind, stall);
     name_victim(&mut event, victim);
@@ -219,7 +224,7 @@ fn of_stuck_victim(kind: EventKind, victim: &Victim, stall: &Stall) -> Event {
 fn of_stall(kind: EventKind, stall: &Stall) -> Event {
     Event {
         kind: Some(stall.kind.name()),
-        limit_bytes: Some(stall.limit.bytes()),
+        limit_bytes: stall.limit.map(Judged::bytes),
         psi_full_percent: Some(stall.stalled * 100.0),
         ..Event::new(kind)
     }

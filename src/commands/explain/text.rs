@@ -305,6 +305,7 @@ fn what(kind: Kind) -> &'static str {
         Kind::Thrash => "at the limit, its own files are reclaimed and read again",
         Kind::SwapThrash => "at the limit, its own memory goes to swap and back",
         Kind::OomStuck => "at memory.max, and the kernel finds no task to kill",
+        Kind::Pressure => "stalled for as long as [pressure] allows",
     }
 }
 

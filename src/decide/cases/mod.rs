@@ -6,22 +6,25 @@
 
 mod case;
 mod note;
+mod watched;
 
 use std::time::Duration;
 
-use crate::config::LivelockAction;
-use crate::observe::cgroups::{CgroupPath, is_within};
-use crate::observe::{Depth, Need, Observation, TaskId};
+use crate::config::{LivelockAction, SwapMode, TargetKind};
+use crate::observe::cgroups::{CgroupPath, is_child, is_within};
+use crate::observe::{Depth, Need, Observation, TaskId, Tasks};
 
-use super::livelock::{Detector, Judged, Kind, Sample, Scope, Stall, Verdict};
+use super::livelock::{Detector, Judged, Kind, Sample, Stall, Verdict};
 use super::measure::{Level, Reading, Resource, Whose};
+use super::pressure::{Child, LOOK, worst_child};
 use super::remembered::Remembered;
 use super::victim::{Choice, Chooser, Held, Refusal, Stuck, Victim};
 use super::{Act, Because, FUTILE_KILLS, Outcome, PATIENCE, PAUSE, Signal};
-use crate::config::SwapMode;
 
 use case::{Case, Phase};
 pub use note::{CaseEvent, CaseNote};
+pub use watched::Interest;
+use watched::Watched;
 
 /// Cgroups under watch at once. One costs some 5 KiB once it is used; more than a handful at their limit at the same
 /// time are already unusual, and what finds no place waits for one.
@@ -77,18 +80,15 @@ pub enum CaseStep {
     Lift(u64),
 }
 
-/// A cgroup under watch.
-#[derive(Debug)]
-struct Watched {
-    id: u64,
-    path: CgroupPath,
-    scope: Scope,
-    detector: Detector,
-    /// What its processes held when it went above its limit.
-    before: Option<Held>,
-    wants_before: bool,
-    told: Option<Duration>,
-    oom_told: Option<Duration>,
+/// What came of a lift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiftOutcome {
+    /// `memory.high` is max.
+    Done,
+    /// A dry run: it would be.
+    Pretended,
+    /// It could not be raised.
+    Failed,
 }
 
 /// All cases, and the cgroups they may come from.
@@ -135,26 +135,17 @@ impl Cases {
         self.draft.reserve(members.saturating_sub(self.draft.len()));
     }
 
-    /// Takes a cgroup under watch; whether there was room.
-    pub fn watch(&mut self, id: u64, path: &CgroupPath, scope: &Scope) -> bool {
+    /// Takes a cgroup under watch, or goes on with other terms; whether there was room.
+    pub fn watch(&mut self, id: u64, path: &CgroupPath, interest: &Interest) -> bool {
         if let Some(known) = self.watched.iter_mut().find(|w| w.id == id) {
-            known.rescope(scope);
+            known.reinterest(interest);
             return true;
         }
-        if self.watched.len() == self.watched.capacity() {
-            return false;
+        let room = self.watched.len() < self.watched.capacity();
+        if room {
+            self.watched.push(Watched::new(id, path, interest));
         }
-        self.watched.push(Watched {
-            id,
-            path: *path,
-            scope: *scope,
-            detector: Detector::new(scope.terms),
-            before: None,
-            wants_before: false,
-            told: None,
-            oom_told: None,
-        });
-        true
+        room
     }
 
     /// Forgets a cgroup: it is gone, quiet, or none of our business any more. A victim under way is followed to its end.
@@ -167,13 +158,8 @@ impl Cases {
     /// Learns from a sample of a cgroup under watch. `None` when it is not.
     pub fn sampled(&mut self, id: u64, sample: &Sample) -> Option<Verdict> {
         let watched = self.position(id).and_then(|at| self.watched.get_mut(at))?;
-        let was_above = watched.detector.is_above();
-        let verdict = watched.detector.push(sample);
-        // The first sample above the limit is the time to see who holds what: whoever grows from here on is the hog.
-        let is_above = watched.detector.is_above();
-        watched.wants_before |= is_above && !was_above && watched.scope.action == LivelockAction::Kill;
-        watched.wants_before &= is_above;
-        Some(verdict)
+        watched.sampled(sample);
+        Some(watched.detector.verdict())
     }
 
     /// The detector of a cgroup under watch.
@@ -279,7 +265,7 @@ impl Cases {
     pub fn still_holds(&self, place: usize) -> bool {
         let Some(case) = self.open.get(place).and_then(Option::as_ref) else { return false };
         let Some(watched) = self.position(case.id).map(|at| &self.watched[at]) else { return false };
-        case.tried > 0 && !watched.moves(case) || matches!(watched.detector.verdict(), Verdict::Stalled(_))
+        case.tried > 0 && !watched.moves(case.stall.kind) || watched.stall().is_some()
     }
 
     /// What came of an act.
@@ -318,17 +304,24 @@ impl Cases {
     }
 
     /// What came of a lift.
-    pub fn lifted(&mut self, id: u64, done: bool, now: Duration) {
+    pub fn lifted(&mut self, id: u64, outcome: LiftOutcome, now: Duration) {
         let Some(place) = self.open.iter().position(|case| case.as_ref().is_some_and(|case| case.id == id)) else {
             return;
         };
-        if done {
-            self.open[place] = None;
-        } else if let Some(case) = &mut self.open[place] {
-            case.phase = Phase::Resting(Some(now + PAUSE));
+        match (outcome, &mut self.open[place]) {
+            (LiftOutcome::Done, open) => *open = None,
+            (LiftOutcome::Pretended, Some(case)) => {
+                case.phase = Phase::Resting(None);
+                return;
+            }
+            (LiftOutcome::Failed, Some(case)) => {
+                case.phase = Phase::Resting(Some(now + PAUSE));
+                return;
+            }
+            (_, None) => {}
         }
         if let Some(at) = self.position(id) {
-            self.watched[at].detector.restart();
+            self.watched[at].restart();
         }
     }
 
@@ -342,20 +335,14 @@ impl Cases {
     }
 
     /// Notes what the processes of cgroups hold that have just gone above their limit.
-    fn look_before(
-        &mut self,
-        chooser: &mut Chooser,
-        tasks: &crate::observe::Tasks,
-        obs: &Observation<'_>,
-        now: Duration,
-    ) {
+    fn look_before(&mut self, chooser: &mut Chooser, tasks: &Tasks, obs: &Observation<'_>, now: Duration) {
         if tasks.depth != Depth::All {
             return;
         }
         for watched in self.watched.iter_mut().filter(|w| w.wants_before) {
             let Some(sample) = watched.detector.last() else { continue };
             let Some(limit) = Judged::of(sample) else { continue };
-            chooser.judge(tasks, obs, &reading(&watched.path, limit, 0), |_| false);
+            chooser.judge(tasks, obs, &reading(&watched.path, limit.bytes(), 0), |_| false);
             (watched.before, watched.wants_before) = (Some(chooser.held(tasks)), false);
             self.looked_before = Some(now);
         }
@@ -363,22 +350,20 @@ impl Cases {
 
     /// Opens a case for each cgroup that has become stuck, as far as there is room.
     fn open_new(&mut self, next_incident: &mut u32, now: Duration) {
-        for at in 0..self.watched.len() {
-            let watched = &mut self.watched[at];
-            let Verdict::Stalled(stall) = watched.detector.verdict() else { continue };
+        for watched in &mut self.watched {
             if self.notes.len() == self.notes.capacity() {
                 return;
             }
-            if stall.kind == Kind::OomStuck {
-                if watched.oom_told.is_none_or(|told| now.saturating_sub(told) >= AGAIN) {
-                    let again = watched.oom_told.replace(now).is_some();
-                    if !again {
-                        *next_incident += 1;
-                    }
-                    self.notes.push(CaseNote::new(*next_incident, &watched.path, &stall, &CaseEvent::OomStuck));
-                }
-                continue;
+            if let Verdict::Stalled(stall) = watched.detector.verdict()
+                && stall.kind == Kind::OomStuck
+                && watched.action.is_some()
+                && watched.oom_told.is_none_or(|told| now.saturating_sub(told) >= AGAIN)
+            {
+                watched.oom_told = Some(now);
+                *next_incident += 1;
+                self.notes.push(CaseNote::new(*next_incident, &watched.path, &stall, &CaseEvent::OomStuck));
             }
+            let Some(stall) = watched.stall() else { continue };
             let current = watched.detector.last().map_or(0, |sample| sample.current);
             if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id == watched.id) {
                 (case.stall, case.current) = (stall, current);
@@ -386,8 +371,7 @@ impl Cases {
             }
             let Some(place) = free_place(&mut self.open) else { continue };
             *next_incident += 1;
-            watched.told = Some(now);
-            let action = action(watched.scope.action, stall.limit);
+            let action = action(watched.action, &stall);
             self.notes.push(CaseNote::new(*next_incident, &watched.path, &stall, &CaseEvent::Found(action)));
             self.open[place] = Some(Case::new(watched.id, &watched.path, action, &stall, current, *next_incident));
         }
@@ -425,8 +409,8 @@ impl Cases {
         let Some(watched) = self.position(case.id).map(|at| &self.watched[at]) else {
             return self.close(place, None);
         };
-        let stuck = matches!(watched.detector.verdict(), Verdict::Stalled(_));
-        if !stuck && (case.tried == 0 || watched.moves(case)) {
+        let stuck = watched.stall().is_some();
+        if !stuck && (case.tried == 0 || watched.moves(case.stall.kind)) {
             return self.close(place, Some(now));
         }
         match case.action {
@@ -447,11 +431,15 @@ impl Cases {
             return CaseStep::Look(Need { depth: Depth::All, oom_score: chooser.wants_score() });
         };
         let sample = watched.detector.last().copied();
-        let stuck = stuck_of(case, sample.as_ref(), watched.before);
+        let stuck = stuck_of(case, sample.as_ref(), watched.before, obs.machine.meminfo.mem_total);
         let set_aside = &self.set_aside;
         chooser.judge(tasks, obs, &stuck.reading, |id| set_aside.since(id).is_some());
         chooser.swap_members(&mut self.draft);
-        let choice = chooser.choose_stuck(tasks, &stuck);
+        let child = self.worst_child(chooser, tasks, case, &stuck);
+        let choice = match child {
+            Some(path) => chooser.choose_group(tasks, path.as_bytes()),
+            None => chooser.choose_stuck(tasks, &stuck),
+        };
         chooser.swap_members(&mut self.draft);
         match choice {
             Choice::Victim(victim) if victim.group.is_some() && self.crew_of.is_some() => CaseStep::Wait(SOON),
@@ -478,6 +466,23 @@ impl Cases {
             }
             Choice::NeedAll => CaseStep::Look(Need { depth: Depth::All, oom_score: chooser.wants_score() }),
         }
+    }
+
+    /// The child to take as a whole, for a cgroup under pressure with `target = "cgroup"`; `None` for one process.
+    fn worst_child(&self, chooser: &Chooser, tasks: &Tasks, case: &Case, stuck: &Stuck) -> Option<CgroupPath> {
+        let parent = self.position(case.id).map(|at| &self.watched[at])?;
+        if case.stall.kind != Kind::Pressure || parent.target != Some(TargetKind::Cgroup) {
+            return None;
+        }
+        let children = || self.watched.iter().filter(|w| is_child(w.path.as_bytes(), case.path.as_bytes()));
+        let measured = children().map(|w| Child {
+            size: chooser.size_within(tasks, w.path.as_bytes()),
+            percent: w.percent(),
+            at_own_limit: w.detector.hits(LOOK).is_some_and(|hits| hits > 0.0),
+            preference: tasks.preference_of(w.path.as_bytes()),
+        });
+        let at = worst_child(measured, case.stall.stalled * 100.0, chooser.min_size(&stuck.reading))?;
+        children().nth(at).map(|w| w.path)
     }
 
     /// Whether somebody is on the way out already whose end may free this cgroup, or one further in comes first.
@@ -515,8 +520,7 @@ impl Cases {
             for watched in &mut self.watched {
                 let (here, there) = (case.path.as_bytes(), watched.path.as_bytes());
                 if is_within(here, there) || is_within(there, here) {
-                    watched.detector.restart();
-                    watched.before = None;
+                    watched.restart();
                 }
             }
             self.crew_of = self.crew_of.filter(|of| *of != place);
@@ -532,11 +536,11 @@ impl Cases {
                 CaseStep::Wait(self.grace.saturating_sub(now.saturating_sub(asked.first)).max(SOON))
             }
             Signal::Term => {
-                let moves = self.position(case.id).is_none_or(|at| self.watched[at].moves(case));
+                let moves = self.position(case.id).is_none_or(|at| self.watched[at].moves(case.stall.kind));
                 if moves {
                     self.note(case, &CaseEvent::Spared(act.victim));
                     if let Some(at) = self.position(case.id) {
-                        self.watched[at].detector.restart();
+                        self.watched[at].restart();
                     }
                     self.crew_of = self.crew_of.filter(|of| *of != place);
                     return self.close(place, Some(now));
@@ -591,7 +595,7 @@ impl Cases {
             return self.close(place, Some(now));
         };
         let sample = watched.detector.last().filter(|sample| sample.t > since + MOVING / 4);
-        let moves = watched.moves(case);
+        let moves = watched.moves(case.stall.kind);
         let Some(sample) = sample.copied() else { return CaseStep::Wait(SOON) };
         if let Some(gone) = gone {
             let freed = gone.current.saturating_sub(sample.current);
@@ -643,8 +647,8 @@ impl Cases {
         let Some(watched) = self.position(case.id).map(|at| &self.watched[at]) else {
             return self.close(place, Some(now));
         };
-        let stuck = matches!(watched.detector.verdict(), Verdict::Stalled(_));
-        if !stuck && watched.moves(case) {
+        let stuck = watched.stall().is_some();
+        if !stuck && watched.moves(case.stall.kind) {
             return self.close(place, Some(now));
         }
         match until {
@@ -682,28 +686,13 @@ impl Cases {
     }
 }
 
-impl Watched {
-    fn rescope(&mut self, scope: &Scope) {
-        if self.scope.terms != scope.terms {
-            self.detector = Detector::new(scope.terms);
-        }
-        self.scope = *scope;
-    }
-
-    /// Whether it moves again, by the last second: nobody stalls, and the kernel puts nobody to sleep. A cgroup that
-    /// streams through its limit hits it for ever, and moves all the same.
-    fn moves(&self, case: &Case) -> bool {
-        let stalled = self.detector.stalled(MOVING).is_some_and(|share| share >= MOVES_BELOW);
-        let asleep = case.stall.kind == Kind::Throttled && self.detector.is_above();
-        !stalled && !asleep
-    }
-}
-
-/// What will be done: only `memory.high` can be lifted, at `memory.max` the kernel's own killer is next.
-fn action(configured: LivelockAction, limit: Judged) -> LivelockAction {
-    match (configured, limit) {
-        (LivelockAction::Lift, Judged::Max(_)) => LivelockAction::Warn,
-        (action, _) => action,
+/// What will be done: only `memory.high` can be lifted, at `memory.max` the kernel's own killer is next; and pressure is
+/// acted on, or not looked for.
+fn action(configured: Option<LivelockAction>, stall: &Stall) -> LivelockAction {
+    match (configured, stall.kind, stall.limit) {
+        (_, Kind::Pressure, _) | (None, ..) => LivelockAction::Kill,
+        (Some(LivelockAction::Lift), _, Some(Judged::Max(_)) | None) => LivelockAction::Warn,
+        (Some(action), ..) => action,
     }
 }
 
@@ -721,34 +710,39 @@ fn free_place(open: &mut Vec<Option<Case>>) -> Option<usize> {
 /// would choose by, but for what its processes held before.
 #[must_use]
 pub fn stuck(path: &CgroupPath, limit: Judged, current: u64, kind: Kind) -> Stuck {
-    stuck_still(path, limit, current, kind, 0)
+    stuck_still(path, limit.bytes(), current.saturating_sub(limit.bytes()), kind, 0)
 }
 
 /// The same after so many victims in a row that changed nothing.
-fn stuck_still(path: &CgroupPath, limit: Judged, current: u64, kind: Kind, futile: u8) -> Stuck {
-    let excess = current.saturating_sub(limit.bytes());
+fn stuck_still(path: &CgroupPath, limit: u64, excess: u64, kind: Kind, futile: u8) -> Stuck {
     let room = match kind {
         Kind::Throttled => BELOW_PERCENT,
-        _ => THRASH_TARGET_PERCENT << futile.min(FUTILE_KILLS),
+        // The first in rank, whatever its size.
+        Kind::Pressure => 0,
+        Kind::Squeezed | Kind::Thrash | Kind::SwapThrash | Kind::OomStuck => {
+            THRASH_TARGET_PERCENT << futile.min(FUTILE_KILLS)
+        }
     };
-    let target = excess.saturating_add(limit.bytes() / 100 * room);
+    let target = excess.saturating_add(limit / 100 * room);
     Stuck { reading: reading(path, limit, excess), excess, target, before: None }
 }
 
-/// What it takes to free the cgroup of a case.
-fn stuck_of(case: &Case, sample: Option<&Sample>, before: Option<Held>) -> Stuck {
+/// What it takes to free the cgroup of a case. `mem_total` stands for the limit that a cgroup under pressure may lack.
+fn stuck_of(case: &Case, sample: Option<&Sample>, before: Option<Held>, mem_total: u64) -> Stuck {
+    let total = case.stall.limit.map_or(mem_total, Judged::bytes);
     let current = sample.map_or(case.current, |sample| sample.current);
-    Stuck { before, ..stuck_still(&case.path, case.stall.limit, current, case.stall.kind, case.futile) }
+    let excess = if case.stall.limit.is_some() { current.saturating_sub(total) } else { 0 };
+    Stuck { before, ..stuck_still(&case.path, total, excess, case.stall.kind, case.futile) }
 }
 
 /// A stuck cgroup as a reading: its limit is used up, and so much is missing.
-fn reading(path: &CgroupPath, limit: Judged, missing: u64) -> Reading {
+fn reading(path: &CgroupPath, limit: u64, missing: u64) -> Reading {
     Reading {
         whose: Whose::Cgroup(*path),
         level: Level::Term,
         resource: Resource::Memory,
-        total: limit.bytes(),
-        base: limit.bytes(),
+        total: limit,
+        base: limit,
         available: 0,
         warn: missing,
         term: missing,

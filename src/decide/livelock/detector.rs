@@ -24,7 +24,7 @@ const LONG_SLEEP_S: f64 = 0.05;
 
 /// A longer time without a sample may hide that the cgroup came free meanwhile, so its totals alone must show a stall.
 /// The slowest regular sampling is once a second.
-const BLIND: Duration = Duration::from_secs(2);
+pub(super) const BLIND: Duration = Duration::from_secs(2);
 
 /// Less given back at once is a working buffer, not finished work: the kernel charges in batches of 64 pages a CPU, and a
 /// server's requests allocate and free some 100 KiB each.
@@ -273,18 +273,18 @@ impl State {
         };
         let (window, block) = match kind {
             Kind::Thrash | Kind::SwapThrash => (evidence.thrash.reach, &evidence.thrash.whole),
-            Kind::Throttled | Kind::Squeezed | Kind::OomStuck => (stuck.reach, &stuck.whole),
+            Kind::Throttled | Kind::Squeezed | Kind::OomStuck | Kind::Pressure => (stuck.reach, &stuck.whole),
         };
         let seen = self.last.t;
         let since = match (kind, self.above, previous) {
             (Kind::Throttled, Some(above), _) => above,
             (Kind::OomStuck, _, Verdict::Stalled(stall)) if stall.kind == kind => stall.since,
-            (Kind::Throttled | Kind::OomStuck, _, _) => seen.saturating_sub(window),
+            (Kind::Throttled | Kind::OomStuck | Kind::Pressure, _, _) => seen.saturating_sub(window),
             (Kind::Squeezed | Kind::Thrash | Kind::SwapThrash, _, _) => {
                 self.unbroken.unwrap_or(seen.saturating_sub(window))
             }
         };
         let (stalled, fill) = (block.share(Of::Full).min(1.0), block.share(Of::Fill));
-        Verdict::Stalled(Stall { kind, since, seen, limit: self.limit, window, stalled, fill })
+        Verdict::Stalled(Stall { kind, since, seen, limit: Some(self.limit), window, stalled, fill })
     }
 }

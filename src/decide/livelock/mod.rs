@@ -7,6 +7,7 @@
 
 mod detector;
 mod episode;
+mod machine;
 mod rules;
 mod scope;
 mod sums;
@@ -19,6 +20,7 @@ use crate::observe::parse::Limit;
 pub use crate::observe::cgroup_files::{Events, Sample, Stat};
 pub use detector::Detector;
 pub use episode::Episodes;
+pub use machine::{Cpu, MachineDetector, MachineEpisode, MachineSample, MachineStall, MachineVerdict};
 pub use rules::{Findings, Judgement, Rule, Sense, Unit};
 pub use scope::{Scope, glob_matches, scope};
 pub use table::Table;
@@ -47,10 +49,12 @@ pub enum Kind {
     SwapThrash,
     /// The kernel finds no task to kill at `memory.max`, over and over. Nothing that a kill of ours could end.
     OomStuck,
+    /// Stalled for as long as `[pressure]` allows: not found by the detector, but by [`super::pressure`].
+    Pressure,
 }
 
 impl Kind {
-    /// All, in the order in which they win over each other.
+    /// Those that the detector finds, in the order in which they win over each other.
     pub const ALL: [Self; 5] = [Self::Throttled, Self::Squeezed, Self::SwapThrash, Self::Thrash, Self::OomStuck];
 
     /// Its name in the journal and in JSON.
@@ -62,6 +66,7 @@ impl Kind {
             Self::Thrash => "thrash",
             Self::SwapThrash => "swap_thrash",
             Self::OomStuck => "oom_stuck",
+            Self::Pressure => "pressure",
         }
     }
 }
@@ -131,12 +136,12 @@ pub struct Stall {
     pub since: Duration,
     /// The time of the sample that showed it.
     pub seen: Duration,
-    /// The limit it is stuck at.
-    pub limit: Judged,
+    /// The limit it is stuck at; pressure needs none.
+    pub limit: Option<Judged>,
     /// The window it was judged over.
     pub window: Duration,
     /// Share of that window in which no task of the cgroup could run, 0 to 1.
     pub stalled: f64,
-    /// Mean use in the window, as a share of the limit.
+    /// Mean use in the window, as a share of the limit; 0 without one.
     pub fill: f64,
 }

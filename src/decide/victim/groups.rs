@@ -4,7 +4,7 @@ use crate::config::TargetKind;
 use crate::observe::cgroups::{CgroupPath, Cgroups, is_within};
 use crate::observe::{Depth, Task, Tasks};
 
-use super::{Choice, Chooser, Exclusion, GroupWhy, Sum, Tier, Verdict, Victim, eligible};
+use super::{Choice, Chooser, Exclusion, GroupWhy, Refusal, Sum, Tier, Verdict, Victim, eligible};
 
 impl Chooser {
     pub(super) fn alone_or_with_its_group(&mut self, tasks: &Tasks, index: usize, size: u64) -> Choice {
@@ -25,6 +25,32 @@ impl Chooser {
         victim.cgroup = CgroupPath::new(group);
         sum.describe(&mut victim, why);
         Choice::Victim(victim)
+    }
+
+    /// Takes a cgroup and all below it as one victim; one process of it where somebody in there must live.
+    pub fn choose_group(&mut self, tasks: &Tasks, group: &[u8]) -> Choice {
+        let sum = self.gather(tasks, group, false, Tier::Avoid);
+        let Some(largest) = sum.largest else { return Choice::Refused(Refusal::NobodyEligible) };
+        let mut victim = self.victim(tasks, largest);
+        if sum.whole {
+            victim.cgroup = CgroupPath::new(group);
+            sum.describe(&mut victim, GroupWhy::Configured);
+        } else {
+            self.members.clear();
+            victim.spared_group = true;
+        }
+        Choice::Victim(victim)
+    }
+
+    /// What the eligible tasks in a cgroup and below it hold, in bytes.
+    #[must_use]
+    pub fn size_within(&self, tasks: &Tasks, group: &[u8]) -> u64 {
+        let inside = |task: &&Task| tasks.cgroup_path(task).is_some_and(|path| is_within(path, group));
+        eligible(tasks, &self.verdicts)
+            .map(|(_, task, _)| task)
+            .filter(inside)
+            .map(Task::size)
+            .fold(0, u64::saturating_add)
     }
 
     /// Lists as members the tasks in a cgroup that may die: those of this tier or better, in exactly this cgroup

@@ -3,11 +3,12 @@
 //! A cgroup that the surveyor hands over is sampled until it has been quiet for a window, then handed back. What is done
 //! about a stuck one is decided by `decide::cases`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::act::{Actor, Aim};
-use crate::decide::cases::{CaseStep, Cases};
-use crate::decide::livelock::{self, Scope, Verdict};
+use crate::decide::cases::{CaseStep, Cases, Interest};
+use crate::decide::livelock::{self, Verdict};
 use crate::decide::{Act, Outcome};
 use crate::host::clock;
 use crate::host::wait::Source;
@@ -16,8 +17,9 @@ use crate::observe::cgroups::{CgroupPath, is_within};
 use crate::observe::limits::Hierarchy;
 use crate::observe::survey::{self, Attention, CgroupKey, News, Stirred, Wants};
 use crate::observe::{Task, Tasks};
-use crate::report::{Event, EventKind, Text};
+use crate::report::{Event, EventKind, REASON_BYTES, Text};
 
+use super::super::managed::Managed;
 use super::super::reader::Reader;
 use super::super::snapshot::AtLimit;
 use super::super::surveyor::Surveyor;
@@ -35,14 +37,21 @@ pub(super) struct Breaker {
     next_step: Option<Duration>,
     /// It was said that there is no PSI.
     psi_missed: bool,
+    /// It was said that systemd-oomd runs too.
+    oomd_told: bool,
+    /// It was said that systemd can't be asked.
+    managed_missed: bool,
 }
 
 /// A cgroup that is sampled.
 struct Stirring {
     key: CgroupKey,
     path: CgroupPath,
-    scope: Scope,
+    /// What its samples are judged by; `None` when its limit alone is watched, or the plan has changed.
+    interest: Option<Interest>,
     files: CgroupFiles,
+    /// It is sampled whether it stirs or not.
+    always: bool,
     /// When it was handed over.
     since: Duration,
     /// When it is sampled next.
@@ -83,21 +92,59 @@ impl Breaker {
 }
 
 impl Guard {
-    /// Starts to follow the cgroups, where there is something to look for.
+    /// Starts to follow the cgroups, where there is something to look for; or goes on by another plan.
     pub(super) fn follow_cgroups(&mut self) {
-        match (&self.breaker.surveyor, wants(&self.parts)) {
-            (None, None) => {}
-            (None, Some(wants)) => self.start_surveyor(wants),
-            (Some(surveyor), wants) => surveyor.rescope(wants.unwrap_or_else(|| Box::new(|_| Attention::No))),
+        self.prepare_lifter();
+        let plan = Arc::clone(&self.parts.plan);
+        let wants: Wants = Box::new(move |path| plan.attention(path));
+        match &self.breaker.surveyor {
+            Some(surveyor) => surveyor.rescope(wants),
+            None if self.parts.plan.wants_any() => self.start_surveyor(wants),
+            None => {}
         }
-        let Breaker { stirring, .. } = &mut self.breaker;
-        for stirring in stirring {
-            let scope = livelock::scope(&self.parts.livelock, stirring.path.as_bytes(), self.parts.host.page_size);
-            let Some(scope) = scope else { continue };
-            stirring.scope = scope;
-            if stirring.watched {
-                self.parts.engine.cases_mut().watch(stirring.key.0, &stirring.path, &scope);
+        let Self { parts, breaker, faults, .. } = self;
+        for stirring in &mut breaker.stirring {
+            let path = stirring.path.as_bytes();
+            stirring.interest = parts.plan.interest(path);
+            match &stirring.interest {
+                Some(interest) if stirring.watched => {
+                    parts.engine.cases_mut().watch(stirring.key.0, &stirring.path, interest);
+                }
+                Some(_) => {}
+                None => {
+                    parts.engine.cases_mut().unwatch(stirring.key.0);
+                    stirring.watched = false;
+                }
             }
+            stirring.always = parts.plan.attention(path) == Attention::Always;
+            if parts.plan.is_chosen(path) {
+                let _ =
+                    parts.enclosing.adopt(&parts.host, stirring.key.0, &stirring.path).map_err(|e| faults.failed(&e));
+            } else {
+                parts.enclosing.release(stirring.key.0);
+            }
+        }
+    }
+
+    /// Learns which units systemd wants relieved of pressure.
+    pub(super) fn take_managed(&mut self, asked: Result<Managed, Text<REASON_BYTES>>) {
+        match asked {
+            Ok(Managed { units, oomd_is_active }) => {
+                if oomd_is_active && !std::mem::replace(&mut self.breaker.oomd_told, true) {
+                    self.degraded(format_args!(
+                        "systemd-oomd runs too and comes first: hogwatch acts 15 s later on what it leaves \
+                         (mask systemd-oomd.service and systemd-oomd.socket to have one alone)"
+                    ));
+                }
+                if units != self.parts.plan.managed && self.parts.plan.asks_systemd() {
+                    self.parts.plan = Arc::new(self.parts.plan.with_managed(units));
+                    self.follow_cgroups();
+                }
+            }
+            Err(why) if !std::mem::replace(&mut self.breaker.managed_missed, true) => {
+                self.degraded(format_args!("pressure.managed_oom: systemd could not be asked: {why}"));
+            }
+            Err(_) => {}
         }
     }
 
@@ -178,16 +225,21 @@ impl Guard {
 
     fn take_over(&mut self, stirred: Stirred) {
         let Stirred { key, path, files } = stirred;
-        let Some(scope) = livelock::scope(&self.parts.livelock, path.as_bytes(), self.parts.host.page_size) else {
-            return;
-        };
-        let watched = self.parts.engine.cases_mut().watch(key.0, &path, &scope);
+        let Self { parts, breaker, faults, .. } = self;
+        let interest = parts.plan.interest(path.as_bytes());
+        let watched = interest.is_some_and(|interest| parts.engine.cases_mut().watch(key.0, &path, &interest));
+        let always = parts.plan.attention(path.as_bytes()) == Attention::Always;
+        if parts.plan.is_chosen(path.as_bytes()) {
+            let _ = parts.enclosing.adopt(&parts.host, key.0, &path).map_err(|e| faults.failed(&e));
+        }
         let now = clock::now();
-        self.breaker.stirring.push(Stirring { key, path, scope, files, since: now, due: now, watched });
+        breaker.stirring.push(Stirring { key, path, interest, files, always, since: now, due: now, watched });
     }
 
     fn forget(&mut self, key: CgroupKey) {
+        self.forget_lift(key.0);
         self.parts.engine.cases_mut().unwatch(key.0);
+        self.parts.enclosing.release(key.0);
         self.breaker.stirring.retain(|s| s.key != key);
     }
 
@@ -221,8 +273,13 @@ impl Guard {
         let cases = self.parts.engine.cases_mut();
         let stirring = &mut self.breaker.stirring[at];
         let id = stirring.key.0;
-        if !stirring.watched {
-            stirring.watched = cases.watch(id, &stirring.path, &stirring.scope);
+        let lifted = self.lifting.is_lifted(id);
+        if stirring.interest.is_none() && !lifted {
+            stirring.due = now + SELDOM;
+            return Some(stirring.always);
+        }
+        if let Some(interest) = stirring.interest.filter(|_| !stirring.watched) {
+            stirring.watched = cases.watch(id, &stirring.path, &interest);
             stirring.due = now + SELDOM;
             if !stirring.watched {
                 return Some(true);
@@ -232,7 +289,9 @@ impl Guard {
         let sample = match stirring.files.sample(stat, &mut self.faults) {
             Ok(sample) => sample,
             Err(Unreadable::Gone) => {
-                cases.unwatch(id);
+                self.parts.engine.cases_mut().unwatch(id);
+                self.parts.enclosing.release(id);
+                self.forget_lift(id);
                 return None;
             }
             Err(why) => {
@@ -247,12 +306,17 @@ impl Guard {
             }
         };
         let verdict = cases.sampled(id, &sample).unwrap_or(Verdict::Quiet);
-        let fresh = now.saturating_sub(stirring.since) < stirring.scope.terms.after;
+        let window = stirring.interest.map_or(Duration::ZERO, |interest| interest.terms.after);
+        let fresh = now.saturating_sub(stirring.since) < window;
         let open = cases.is_open(id);
         let stalls = cases.detector(id).is_some_and(livelock::Detector::wants_stat);
         let pause = if open || stalls || fresh { OFTEN } else { SELDOM };
         stirring.due = now + (pause * crowd).min(RAREST.max(pause));
-        Some(verdict != Verdict::Quiet || fresh || open)
+        let keep = verdict != Verdict::Quiet || fresh || open || stirring.always;
+        if lifted {
+            self.follow_lift(id, &sample);
+        }
+        Some(keep || lifted)
     }
 
     /// Lets the surveyor watch a quiet cgroup again.
@@ -348,28 +412,13 @@ impl Guard {
         }
     }
 
-    fn lift(&mut self, id: u64) {
-        self.parts.engine.cases_mut().lifted(id, false, clock::now());
-    }
-
     fn tell_cases(&self) {
         for note in self.parts.engine.cases().notes() {
             self.send(&tell::of_case(note, &self.last));
         }
     }
 
-    fn degraded(&self, reason: std::fmt::Arguments<'_>) {
+    pub(super) fn degraded(&self, reason: std::fmt::Arguments<'_>) {
         self.send(&Event { reason: Text::format(reason), ..Event::new(EventKind::Degraded) });
     }
-}
-
-/// Which cgroups are to be watched; `None` when none is. A limit of hogwatch's own unit is there to bound hogwatch.
-fn wants(parts: &Parts) -> Option<Wants> {
-    let (config, page_size, own_unit) = (parts.livelock.clone(), parts.host.page_size, parts.own_unit);
-    config.enabled.then(|| -> Wants {
-        Box::new(move |path| match livelock::scope(&config, path, page_size) {
-            Some(_) if own_unit.is_none_or(|own| own.as_bytes() != path) => Attention::WhenItStirs,
-            Some(_) | None => Attention::No,
-        })
-    })
 }

@@ -2,7 +2,9 @@
 //! victims.
 
 mod acting;
+mod lifting;
 mod livelock;
+pub mod plan;
 mod sight;
 mod signals;
 mod timers;
@@ -10,12 +12,13 @@ mod timers;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::act::Actor;
 use crate::act::reaper::Reaper;
-use crate::config::{Livelock, Places};
+use crate::config::Places;
 use crate::decide::measure::Reading;
 use crate::decide::victim::Own;
 use crate::decide::{Decision, Engine, Step};
@@ -26,14 +29,16 @@ use crate::observe::limits::{EnclosingReader, Hierarchy, OwnHighs};
 use crate::observe::machine::{MachineReader, ReadError};
 use crate::observe::pressure::Trigger;
 use crate::observe::scan::Scanner;
-use crate::observe::{CgroupPath, Depth, Faults, Machine, Need, Observation};
+use crate::observe::{Depth, Faults, Machine, Need, Observation};
 use crate::report::{Event, EventKind, EventSender, Text};
 
 use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
 use super::scout::{Scout, Seen};
 use super::{others, tell};
+use lifting::Lifting;
 use livelock::Breaker;
+use plan::Plan;
 use sight::{AWAIT_SCOUT, Scans};
 use signals::Signals;
 use timers::{Timers, due};
@@ -52,16 +57,16 @@ pub struct Parts {
     pub hierarchy: Hierarchy,
     /// The system.
     pub host: Host,
-    /// What is done about stuck cgroups.
-    pub livelock: Livelock,
+    /// What is asked of each cgroup.
+    pub plan: Arc<Plan>,
     /// How often to write a line of the machine's state.
     pub journal_every: Option<Duration>,
     /// The machine's memory.
     pub machine: MachineReader,
     /// Who we are.
     pub own: Own,
-    /// The cgroup we are in, when that is a unit of our own.
-    pub own_unit: Option<CgroupPath>,
+    /// Where notes on lifts are kept.
+    pub runtime: Option<PathBuf>,
 }
 
 /// The guard.
@@ -82,6 +87,7 @@ pub struct Guard {
     link: Option<Link>,
     own_highs: OwnHighs,
     breaker: Breaker,
+    lifting: Lifting,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
 }
@@ -111,6 +117,7 @@ impl Guard {
         Ok(Box::new(Self {
             own_highs: OwnHighs::open(&parts.host),
             breaker: Breaker::default(),
+            lifting: Lifting::default(),
             throttleable: false,
             parts,
             scanner,
@@ -251,6 +258,7 @@ impl Guard {
         }
         if ready.has(Source::Errand) {
             self.take_answers();
+            self.take_lifts();
         }
     }
 
@@ -261,7 +269,7 @@ impl Guard {
                     let (config, rules) = *new;
                     let old = self.parts.engine.reconfigure(&config, rules);
                     self.parts.journal_every = config.journal.every;
-                    self.parts.livelock = config.livelock;
+                    self.parts.plan = Arc::new(self.parts.plan.again(&config));
                     self.follow_cgroups();
                     self.timers.state = config.journal.every.map(|every| clock::now() + every);
                     if let Some(clerk) = self.link.as_ref().and_then(|link| link.clerk.as_ref()) {
@@ -271,6 +279,10 @@ impl Guard {
                 }
                 Answer::SystemGuardRuns(runs) => {
                     self.parts.engine.set_machine_is_ours(!runs);
+                    continue;
+                }
+                Answer::Managed(asked) => {
+                    self.take_managed(asked);
                     continue;
                 }
                 Answer::Bad(reason) => Event { reason, ..Event::new(EventKind::ConfigRejected) },

@@ -11,6 +11,7 @@ use crate::report::{Event, EventKind, Text};
 use super::super::snapshot::snapshot;
 use super::super::tell;
 use super::Guard;
+use super::plan::ASK_SYSTEMD;
 
 /// How often whoever asks for the status gets fresh numbers.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ pub(super) struct Timers {
     publish: Option<Duration>,
     pub(super) others: Option<Duration>,
     faults: Option<Duration>,
+    systemd: Option<Duration>,
 }
 
 impl Guard {
@@ -51,6 +53,12 @@ impl Guard {
             self.look_for_others();
             self.look_whether_throttleable();
             self.ask_scout();
+        }
+        if self.parts.plan.asks_systemd()
+            && due(&mut self.timers.systemd, now, ASK_SYSTEMD)
+            && let Some(clerk) = self.link.as_ref().and_then(|link| link.clerk.as_ref())
+        {
+            clerk.ask_systemd();
         }
         if self.faults != self.told && due(&mut self.timers.faults, now, FAULTS) {
             self.tell_faults();

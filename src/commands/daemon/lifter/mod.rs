@@ -95,8 +95,6 @@ pub enum Answer {
     },
     /// It could not be put back. It may be asked for again, and will be at the next start.
     NotRestored {
-        /// Of the request, or of an earlier daemon's.
-        id: u64,
         /// Which cgroup.
         path: Option<CgroupPath>,
         /// Why.
@@ -170,13 +168,11 @@ impl Lifter {
     /// What there is to say, if anything.
     #[must_use]
     pub fn answer(&self) -> Option<Answer> {
-        match self.answers.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
-                let _ = self.bell.read();
-                None
-            }
-        }
+        self.answers.try_recv().ok().or_else(|| {
+            // What is answered after this look at the bell rings it again.
+            let _ = self.bell.read();
+            self.answers.try_recv().ok()
+        })
     }
 
     /// Becomes readable when there is an answer.
@@ -272,7 +268,7 @@ impl Thread {
         let answer = match self.lifting.restore(id, deadline) {
             Ok(Restored::Back(remark)) => Answer::Restored { id, path, old, remark: text(&remark.unwrap_or_default()) },
             Ok(Restored::Left(why)) => Answer::Left { id, path, why: text(&why) },
-            Err(why) => Answer::NotRestored { id, path, why: text(&why) },
+            Err(why) => Answer::NotRestored { path, why: text(&why) },
         };
         self.say(answer);
     }
