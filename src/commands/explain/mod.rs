@@ -173,10 +173,7 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
     };
     let mut gauge = Gauge::new(config);
     gauge.note(&machine, clock::now());
-    let mut memory = gauge.worst(&obs);
-    if let Some((path, _)) = &cgroup {
-        memory.whose = Whose::Cgroup(*path);
-    }
+    let memory = gauge.worst(&obs);
     let mut chooser = Chooser::new(own_self(host), &config.victim, rules);
     chooser.reserve(tasks);
     let (reading, choice) = match &cgroup {
@@ -187,10 +184,12 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
             chooser.judge(tasks, &obs, &stuck.reading, |_| false);
             (stuck.reading, chooser.choose_stuck(tasks, &stuck))
         }
-        Some((_, Look::Not { .. })) | None => {
-            chooser.judge(tasks, &obs, &memory, |_| false);
-            let due = Reading { available: memory.available.max(memory.term), ..memory };
-            (memory, chooser.choose(tasks, &due))
+        not_judged => {
+            let whose = not_judged.as_ref().map_or(memory.whose, |(path, _)| Whose::Cgroup(*path));
+            let reading = Reading { whose, ..memory };
+            chooser.judge(tasks, &obs, &reading, |_| false);
+            let due = Reading { available: reading.available.max(reading.term), ..reading };
+            (reading, chooser.choose(tasks, &due))
         }
     };
     let min_size = chooser.min_size(&reading);

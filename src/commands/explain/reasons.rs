@@ -23,7 +23,7 @@ pub(super) fn why_here(task: &Task, tier: Tier, says: Says, min_size: u64, confi
     };
     let size = task.size();
     if size < min_size {
-        format!("{list}; {} is below min_size {}, not worth killing alone", Size(size), Size(min_size))
+        format!("{list}; below min_size {}", Size(min_size))
     } else {
         format!("{list}; {} would come back", Size(size))
     }

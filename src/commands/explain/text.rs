@@ -33,7 +33,7 @@ impl Explained {
                 if let Some(sample) = sample {
                     write_sizes(out, sample)?;
                 }
-                writeln!(out, "\nBy the memory guard, as if that cgroup's memory had run short:")?;
+                writeln!(out, "\nBy the memory guard, if none but its processes could go:")?;
                 self.write_memory(out)?;
             }
             None => self.write_memory(out)?,
@@ -274,7 +274,7 @@ fn write_rule(out: &mut String, case: &Case, rule: &Rule, indent: &str) -> Resul
     let so_far = case.is_all_that_was_watched(rule);
     let sign = match (rule.sense, rule.met(), rule.value) {
         _ if so_far => "of",
-        (_, _, None) => "?",
+        (_, _, None) => "",
         (Sense::AtLeast, true, _) | (Sense::Below, false, _) => ">=",
         (Sense::AtLeast, false, _) | (Sense::Below, true, _) => "<",
     };
