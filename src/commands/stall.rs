@@ -11,10 +11,14 @@ pub fn evidence(stall: &Stall) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         let (percent, seconds) = (stall.stalled * 100.0, stall.window.as_secs_f64());
         write!(f, "{percent:.0} % of the last {seconds:.0} s stalled")?;
-        let (file, limit) = match stall.limit {
-            Some(limit) => (limit.file(), Size(limit.bytes())),
-            None => return write!(f, ", as much for {:.0} s", stall.seen.saturating_sub(stall.since).as_secs_f64()),
+        let Some(limit) = stall.limit else {
+            let lasting = stall.seen.saturating_sub(stall.since).as_secs_f64();
+            return match stall.kind {
+                Kind::SwapThrash => f.write_str(", memory is swapped out and in all the time"),
+                _ => write!(f, ", as much for {lasting:.0} s"),
+            };
         };
+        let (file, limit) = (limit.file(), Size(limit.bytes()));
         match stall.kind {
             Kind::Throttled => {
                 let above = (stall.fill - 1.0) * 100.0;

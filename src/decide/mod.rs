@@ -214,7 +214,7 @@ impl Engine {
             set_aside: Remembered::default(),
             asked: Remembered::default(),
             notes: Notes::default(),
-            cases: Cases::new(config.escalation.grace),
+            cases: Cases::new(config),
         }
     }
 
@@ -223,7 +223,7 @@ impl Engine {
     pub fn reconfigure(&mut self, config: &Config, rules: Rules) -> Rules {
         self.gauge.reconfigure(config);
         self.grace = config.escalation.grace;
-        self.cases.reconfigure(self.grace);
+        self.cases.reconfigure(config);
         self.paused_until = None;
         self.refusals = Refusals::default();
         self.chooser.reconfigure(&config.victim, rules)

@@ -28,6 +28,14 @@ impl CgroupPath {
         Some(Self { bytes, len })
     }
 
+    /// The root of the hierarchy.
+    #[must_use]
+    pub const fn root() -> Self {
+        let mut bytes = [0; PATH_BYTES];
+        bytes[0] = b'/';
+        Self { bytes, len: 1 }
+    }
+
     /// The raw path.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use hogwatch::config::LivelockAction;
-use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome};
-use hogwatch::decide::livelock::{Events, Sample, Scope, Stat, Terms};
-use hogwatch::decide::victim::{GroupWhy, Refusal};
+use hogwatch::config::{LivelockAction, TargetKind};
+use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome, stuck};
+use hogwatch::decide::livelock::{Events, Judged, Kind, MachineSample, Sample, Scope, Stat, Terms};
+use hogwatch::decide::pressure::PressureTerms;
+use hogwatch::decide::victim::{Choice, GroupWhy, Refusal};
 use hogwatch::decide::{Engine, Outcome, PATIENCE, PAUSE, Signal};
 use hogwatch::observe::cgroups::{CgroupPath, Preference};
 use hogwatch::observe::parse::Limit;
@@ -338,6 +339,33 @@ fn as_many_of_the_largest_as_it_takes() {
     assert_eq!(found.map(|g| (g.members, g.why)), Some((6, GroupWhy::Several)));
 }
 
+/// `hogwatch explain --cgroup` chooses by [`stuck`].
+#[test]
+fn who_will_go_can_be_told_beforehand() {
+    let mut many = Bench::new();
+    for (pid, mib) in (100..200).zip((1..20).cycle()) {
+        many.add_in("/band", sized(pid, "worker", mib));
+    }
+    for bench in [incident(), many] {
+        let because_of = bench.tasks.list[0].id.pid;
+        let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[because_of])]);
+        let path = CgroupPath::new(b"/band").unwrap();
+        let stuck = stuck(&path, Judged::High(HIGH), HIGH + HIGH / 16, Kind::Throttled);
+        let (machine, chooser) = (machine(12 * GIB), world.engine.chooser());
+        let tasks = &world.bench.tasks;
+        let obs = Observation { details: Some(&world.bench.details), ..observe(&machine, &[]) };
+        chooser.judge(tasks, &obs, &stuck.reading, |_| false);
+        let Choice::Victim(foretold) = chooser.choose_stuck(tasks, &stuck) else { panic!("nobody") };
+        let mut members: Vec<_> = chooser.members().iter().map(|id| id.pid).collect();
+        if members.is_empty() {
+            members.push(foretold.id.pid);
+        }
+        world.run(11);
+        assert_eq!(world.done[0].1, foretold.id.pid);
+        assert_eq!(world.members[0], members);
+    }
+}
+
 #[test]
 fn oom_group_makes_the_cgroup_one_victim() {
     let mut bench = Bench::new();
@@ -382,6 +410,85 @@ fn the_inner_cgroup_comes_first_and_may_free_the_outer() {
     let mut world = World::new(bench, LivelockAction::Kill, &[("/outer", &[10]), ("/outer/inner", &[10])]);
     world.run(60);
     assert_eq!(world.signalled(), [(10, Signal::Term)]);
+}
+
+/// A machine of 16 GiB that swaps all the time as long as process 12 lives, with so much of its memory available.
+fn thrash_machine(world: &mut World, seconds: u64, available: u64) {
+    for _ in 0..seconds {
+        let stuck = world.lives(12);
+        let n = world.now.as_secs();
+        let sample = MachineSample {
+            t: world.now + Duration::from_secs(1),
+            full_total_us: if stuck { n * 900_000 } else { 2_000_000_000 },
+            swapped_in: if stuck { n * 1000 } else { 2_000_000 },
+            refault_file: 0,
+            steal: if stuck { n * 1000 } else { 2_000_000 },
+            steal_own: if stuck { n * 1000 } else { 2_000_000 },
+            cpu: None,
+            mem_total: 16 * GIB,
+            available: if stuck { available } else { 8 * GIB },
+            swap_total: 4 * GIB,
+            swap_free: 2 * GIB,
+        };
+        world.engine.cases_mut().machine_sampled(&sample, 800 * MIB, 400 * MIB);
+        world.run(1);
+    }
+}
+
+#[test]
+fn a_machine_that_thrashes_loses_its_largest_process_once_memory_is_short() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[]);
+    thrash_machine(&mut world, 50, GIB + 512 * MIB);
+    assert_eq!(world.signalled(), [(12, Signal::Term)]);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Moves(_))), 1);
+    let (first, ..) = world.done[0];
+    assert!(first >= Duration::from_secs(1030) && first <= Duration::from_secs(1035), "{first:?}");
+}
+
+#[test]
+fn a_machine_that_is_only_slow_is_warned_of() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[]);
+    thrash_machine(&mut world, 50, GIB + 600 * MIB);
+    assert_eq!(world.signalled(), []);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(LivelockAction::Warn))), 1);
+    // Then it gets worse.
+    thrash_machine(&mut world, 10, GIB);
+    assert_eq!(world.signalled(), [(12, Signal::Term)]);
+}
+
+/// A cgroup of three children: one at a limit of its own, one large, one that asks for nothing.
+fn pressed(target: TargetKind) -> World {
+    let mut bench = Bench::new();
+    bench.add_in("/app/small", sized(10, "small", 100));
+    bench.add_in("/app/large", sized(11, "large", 800));
+    bench.add_in("/app/large", sized(12, "helper", 50));
+    bench.add_in("/elsewhere", sized(13, "larger", 4000));
+    let mut world = World::new(bench, LivelockAction::Kill, &[]);
+    let terms = Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
+    let pressure = PressureTerms { full: 60.0, after: Duration::from_secs(20) };
+    for (id, path) in (1..).zip(["/app", "/app/small", "/app/large"]) {
+        let pressure = (id == 1).then_some((pressure, target));
+        let interest = Interest { livelock: None, pressure, terms };
+        assert!(world.engine.cases_mut().watch(id, &CgroupPath::new(path.as_bytes()).unwrap(), &interest));
+        world.groups.push(Group { id, because_of: vec![11], above: true, total_us: 0, hits: 0, excess: 0 });
+    }
+    world
+}
+
+#[test]
+fn pressure_for_long_takes_the_largest_of_the_cgroup() {
+    let mut world = pressed(TargetKind::Process);
+    world.run(60);
+    assert_eq!(world.signalled(), [(11, Signal::Term)]);
+    let (first, ..) = world.done[0];
+    assert!(first >= Duration::from_secs(1020), "not before it has lasted: {first:?}");
+}
+
+#[test]
+fn pressure_takes_the_worst_child_as_a_whole_where_that_is_asked_for() {
+    let mut world = pressed(TargetKind::Cgroup);
+    world.run(60);
+    assert_eq!(world.members, [vec![11, 12]]);
 }
 
 #[test]

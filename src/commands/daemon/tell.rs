@@ -150,6 +150,7 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
             let mut event = about(EventKind::Livelock);
             let plan = match action {
                 LivelockAction::Kill => "its hog will be killed",
+                LivelockAction::Warn if path.as_bytes() == b"/" => "nobody is killed as long as memory or swap is left",
                 LivelockAction::Warn => "nothing is done about it (livelock.action is \"warn\")",
                 LivelockAction::Lift => "memory.high will be lifted",
             };

@@ -12,7 +12,8 @@ use super::super::{Act, Signal};
 /// A case.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case {
-    pub(super) id: u64,
+    /// Which cgroup; `None` for the machine, whose `path` is the root.
+    pub(super) id: Option<u64>,
     pub(super) path: CgroupPath,
     pub(super) action: LivelockAction,
     pub(super) stall: Stall,
@@ -28,7 +29,7 @@ pub(super) struct Case {
 
 impl Case {
     pub(super) fn new(
-        id: u64,
+        id: Option<u64>,
         path: &CgroupPath,
         action: LivelockAction,
         stall: &Stall,

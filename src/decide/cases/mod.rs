@@ -5,16 +5,17 @@
 //! it often frees both.
 
 mod case;
+mod machine;
 mod note;
 mod watched;
 
 use std::time::Duration;
 
-use crate::config::{LivelockAction, SwapMode, TargetKind};
+use crate::config::{Config, LivelockAction, SwapMode, TargetKind};
 use crate::observe::cgroups::{CgroupPath, is_child, is_within};
 use crate::observe::{Depth, Need, Observation, TaskId, Tasks};
 
-use super::livelock::{Detector, Judged, Kind, Sample, Stall, Verdict};
+use super::livelock::{Detector, Judged, Kind, MachineSample, Sample, Stall, Verdict};
 use super::measure::{Level, Reading, Resource, Whose};
 use super::pressure::{Child, LOOK, worst_child};
 use super::remembered::Remembered;
@@ -22,6 +23,7 @@ use super::victim::{Choice, Chooser, Held, Refusal, Stuck, Victim};
 use super::{Act, Because, FUTILE_KILLS, Outcome, PATIENCE, PAUSE, Signal};
 
 use case::{Case, Phase};
+use machine::Machine;
 pub use note::{CaseEvent, CaseNote};
 pub use watched::Interest;
 use watched::Watched;
@@ -91,11 +93,24 @@ pub enum LiftOutcome {
     Failed,
 }
 
-/// All cases, and the cgroups they may come from.
+/// The thing that a case is about, as its last sample showed it.
+struct Seen {
+    /// How it is stuck, if it is.
+    stall: Option<Stall>,
+    /// Whether it moves, by the last second.
+    moves: bool,
+    sampled: Option<Duration>,
+    /// What it holds, in bytes.
+    current: u64,
+    before: Option<Held>,
+}
+
+/// All cases, and what they may come from: cgroups, and the machine.
 #[derive(Debug)]
 pub struct Cases {
     grace: Duration,
     watched: Vec<Watched>,
+    machine: Machine,
     open: Vec<Option<Case>>,
     /// The members of the one group under way, and whose case that is.
     crew: Vec<TaskId>,
@@ -110,10 +125,11 @@ pub struct Cases {
 impl Cases {
     /// No case. All memory is set aside now and used only when there is one.
     #[must_use]
-    pub fn new(grace: Duration) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            grace: grace.min(LONGEST_GRACE),
+            grace: config.escalation.grace.min(LONGEST_GRACE),
             watched: Vec::with_capacity(WATCHED),
+            machine: Machine::new(config.livelock.thrash_after, config.livelock.action),
             open: Vec::with_capacity(OPEN),
             crew: Vec::new(),
             crew_of: None,
@@ -124,9 +140,10 @@ impl Cases {
         }
     }
 
-    /// Goes on with another grace period; cases at work stay.
-    pub fn reconfigure(&mut self, grace: Duration) {
-        self.grace = grace.min(LONGEST_GRACE);
+    /// Goes on with another configuration; cases at work stay.
+    pub fn reconfigure(&mut self, config: &Config) {
+        self.grace = config.escalation.grace.min(LONGEST_GRACE);
+        self.machine = Machine::new(config.livelock.thrash_after, config.livelock.action);
     }
 
     /// Makes room for groups of so many members. Allocates, so only while the machine is healthy.
@@ -162,6 +179,12 @@ impl Cases {
         Some(watched.detector.verdict())
     }
 
+    /// Learns from a sample of the machine. `term` and `swap_term` are the memory guard's thresholds, in bytes: above twice
+    /// the one and above the other nobody is killed for the sake of the machine as a whole.
+    pub fn machine_sampled(&mut self, sample: &MachineSample, term: u64, swap_term: u64) {
+        self.machine.sampled(sample, term, swap_term);
+    }
+
     /// The detector of a cgroup under watch.
     #[must_use]
     pub fn detector(&self, id: u64) -> Option<&Detector> {
@@ -171,13 +194,19 @@ impl Cases {
     /// Whether nothing is under watch and no case is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.watched.is_empty() && self.open.iter().all(Option::is_none)
+        self.watched.is_empty() && self.open.iter().all(Option::is_none) && self.machine.stall().is_none()
     }
 
     /// Whether a case is open for this cgroup.
     #[must_use]
     pub fn is_open(&self, id: u64) -> bool {
-        self.open.iter().flatten().any(|case| case.id == id)
+        self.open.iter().flatten().any(|case| case.id == Some(id))
+    }
+
+    /// Whether a case is open for the machine.
+    #[must_use]
+    pub fn machine_is_open(&self) -> bool {
+        self.open.iter().flatten().any(|case| case.id.is_none())
     }
 
     /// Victims that were signalled and have not exited, with their places and members.
@@ -194,22 +223,22 @@ impl Cases {
         if self.crew_of == Some(place) { &self.crew } else { &[] }
     }
 
-    /// The cgroup of the case in this place.
+    /// The cgroup of the case in this place; `None` when it is the machine's.
     #[must_use]
     pub fn cgroup_of(&self, place: usize) -> Option<u64> {
-        self.open.get(place)?.as_ref().map(|case| case.id)
+        self.open.get(place)?.as_ref()?.id
     }
 
     /// Path and incident of the case of a cgroup.
     #[must_use]
     pub fn case_of(&self, id: u64) -> Option<(&CgroupPath, u32, &Stall)> {
-        self.open.iter().flatten().find(|case| case.id == id).map(|case| (&case.path, case.incident, &case.stall))
+        self.open.iter().flatten().find(|case| case.id == Some(id)).map(|case| (&case.path, case.incident, &case.stall))
     }
 
     /// What is being done about a cgroup, in a word; `None` when no case of it is open, or nobody was chosen yet.
     #[must_use]
     pub fn doing(&self, id: u64) -> Option<&'static str> {
-        self.open.iter().flatten().find(|case| case.id == id)?.phase.word()
+        self.open.iter().flatten().find(|case| case.id == Some(id))?.phase.word()
     }
 
     /// The incident of the case in this place.
@@ -239,6 +268,7 @@ impl Cases {
             self.look_before(chooser, tasks, obs, now);
         }
         self.open_new(next_incident, now);
+        self.open_machine(next_incident);
         let mut wait = AGAIN;
         let mut look = self.wants_before(now);
         for place in 0..self.open.len() {
@@ -264,8 +294,7 @@ impl Cases {
     #[must_use]
     pub fn still_holds(&self, place: usize) -> bool {
         let Some(case) = self.open.get(place).and_then(Option::as_ref) else { return false };
-        let Some(watched) = self.position(case.id).map(|at| &self.watched[at]) else { return false };
-        case.tried > 0 && !watched.moves(case.stall.kind) || watched.stall().is_some()
+        self.seen(case).is_some_and(|seen| case.tried > 0 && !seen.moves || seen.stall.is_some())
     }
 
     /// What came of an act.
@@ -305,7 +334,8 @@ impl Cases {
 
     /// What came of a lift.
     pub fn lifted(&mut self, id: u64, outcome: LiftOutcome, now: Duration) {
-        let Some(place) = self.open.iter().position(|case| case.as_ref().is_some_and(|case| case.id == id)) else {
+        let Some(place) = self.open.iter().position(|case| case.as_ref().is_some_and(|case| case.id == Some(id)))
+        else {
             return;
         };
         match (outcome, &mut self.open[place]) {
@@ -329,6 +359,42 @@ impl Cases {
         self.watched.iter().position(|watched| watched.id == id)
     }
 
+    /// How the thing that a case is about is now; `None` when it is no longer under watch.
+    fn seen(&self, case: &Case) -> Option<Seen> {
+        let Some(id) = case.id else {
+            let machine = &self.machine;
+            return Some(Seen {
+                stall: machine.stall(),
+                moves: machine.moves(),
+                sampled: machine.sampled,
+                current: machine.used,
+                before: None,
+            });
+        };
+        let watched = &self.watched[self.position(id)?];
+        let sample = watched.detector.last();
+        Some(Seen {
+            stall: watched.stall(),
+            moves: watched.moves(case.stall.kind),
+            sampled: sample.map(|sample| sample.t),
+            current: sample.map_or(case.current, |sample| sample.current),
+            before: watched.before,
+        })
+    }
+
+    /// What was seen before an act says nothing about the time after it: here, and up and down the tree.
+    fn restart(&mut self, case: &Case) {
+        for watched in &mut self.watched {
+            let (here, there) = (case.path.as_bytes(), watched.path.as_bytes());
+            if is_within(here, there) || is_within(there, here) {
+                watched.restart();
+            }
+        }
+        if case.id.is_none() {
+            self.machine.restart();
+        }
+    }
+
     fn wants_before(&self, now: Duration) -> bool {
         self.watched.iter().any(|w| w.wants_before)
             && self.looked_before.is_none_or(|at| now.saturating_sub(at) >= BEFORE_EVERY)
@@ -342,7 +408,7 @@ impl Cases {
         for watched in self.watched.iter_mut().filter(|w| w.wants_before) {
             let Some(sample) = watched.detector.last() else { continue };
             let Some(limit) = Judged::of(sample) else { continue };
-            chooser.judge(tasks, obs, &reading(&watched.path, limit.bytes(), 0), |_| false);
+            chooser.judge(tasks, obs, &reading(&Whose::Cgroup(watched.path), limit.bytes(), 0), |_| false);
             (watched.before, watched.wants_before) = (Some(chooser.held(tasks)), false);
             self.looked_before = Some(now);
         }
@@ -365,16 +431,36 @@ impl Cases {
             }
             let Some(stall) = watched.stall() else { continue };
             let current = watched.detector.last().map_or(0, |sample| sample.current);
-            if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id == watched.id) {
+            if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id == Some(watched.id)) {
                 (case.stall, case.current) = (stall, current);
                 continue;
             }
             let Some(place) = free_place(&mut self.open) else { continue };
             *next_incident += 1;
             let action = action(watched.action, &stall);
-            self.notes.push(CaseNote::new(*next_incident, &watched.path, &stall, &CaseEvent::Found(action)));
-            self.open[place] = Some(Case::new(watched.id, &watched.path, action, &stall, current, *next_incident));
+            let note = CaseNote::new(*next_incident, &watched.path, &stall, &CaseEvent::Found(action));
+            self.notes.push(note);
+            self.open[place] =
+                Some(Case::new(Some(watched.id), &watched.path, action, &stall, current, *next_incident));
         }
+    }
+
+    /// The same for the machine; and one that was only slow may have become short of memory.
+    fn open_machine(&mut self, next_incident: &mut u32) {
+        let Some(stall) = self.machine.stall() else { return };
+        let action = self.machine.action();
+        if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id.is_none()) {
+            (case.stall, case.current) = (stall, self.machine.used);
+            if case.action == LivelockAction::Warn && action == LivelockAction::Kill {
+                (case.action, case.phase) = (action, Phase::Choosing);
+            }
+            return;
+        }
+        let Some(place) = free_place(&mut self.open) else { return };
+        *next_incident += 1;
+        let root = CgroupPath::root();
+        self.notes.push(CaseNote::new(*next_incident, &root, &stall, &CaseEvent::Found(action)));
+        self.open[place] = Some(Case::new(None, &root, action, &stall, self.machine.used, *next_incident));
     }
 
     fn step_one(
@@ -406,11 +492,8 @@ impl Cases {
         elsewhere: Option<&Victim>,
         now: Duration,
     ) -> CaseStep {
-        let Some(watched) = self.position(case.id).map(|at| &self.watched[at]) else {
-            return self.close(place, None);
-        };
-        let stuck = watched.stall().is_some();
-        if !stuck && (case.tried == 0 || watched.moves(case.stall.kind)) {
+        let Some(seen) = self.seen(case) else { return self.close(place, None) };
+        if seen.stall.is_none() && (case.tried == 0 || seen.moves) {
             return self.close(place, Some(now));
         }
         match case.action {
@@ -419,8 +502,9 @@ impl Cases {
                 return CaseStep::Wait(AGAIN);
             }
             LivelockAction::Lift => {
+                let Some(id) = case.id else { return CaseStep::Wait(AGAIN) };
                 self.put(place, &Phase::Lifting);
-                return CaseStep::Lift(case.id);
+                return CaseStep::Lift(id);
             }
             LivelockAction::Kill => {}
         }
@@ -430,8 +514,7 @@ impl Cases {
         let Some(tasks) = obs.tasks.filter(|tasks| tasks.depth == Depth::All) else {
             return CaseStep::Look(Need { depth: Depth::All, oom_score: chooser.wants_score() });
         };
-        let sample = watched.detector.last().copied();
-        let stuck = stuck_of(case, sample.as_ref(), watched.before, obs.machine.meminfo.mem_total);
+        let stuck = stuck_of(case, seen.current, seen.before, obs.machine.meminfo.mem_total);
         let set_aside = &self.set_aside;
         chooser.judge(tasks, obs, &stuck.reading, |id| set_aside.since(id).is_some());
         chooser.swap_members(&mut self.draft);
@@ -470,7 +553,7 @@ impl Cases {
 
     /// The child to take as a whole, for a cgroup under pressure with `target = "cgroup"`; `None` for one process.
     fn worst_child(&self, chooser: &Chooser, tasks: &Tasks, case: &Case, stuck: &Stuck) -> Option<CgroupPath> {
-        let parent = self.position(case.id).map(|at| &self.watched[at])?;
+        let parent = &self.watched[self.position(case.id?)?];
         if case.stall.kind != Kind::Pressure || parent.target != Some(TargetKind::Cgroup) {
             return None;
         }
@@ -516,13 +599,7 @@ impl Cases {
         let act = &asked.act;
         let waited = now.saturating_sub(asked.sent_at);
         if exited {
-            // What it was stuck with is gone: the old window says nothing any more, here and up and down the tree.
-            for watched in &mut self.watched {
-                let (here, there) = (case.path.as_bytes(), watched.path.as_bytes());
-                if is_within(here, there) || is_within(there, here) {
-                    watched.restart();
-                }
-            }
+            self.restart(case);
             self.crew_of = self.crew_of.filter(|of| *of != place);
             let victim = case::Gone { victim: act.victim, signal: act.signal, after: waited, current: asked.current };
             self.put(place, &Phase::Checking { since: now, victim: Some(victim) });
@@ -536,12 +613,10 @@ impl Cases {
                 CaseStep::Wait(self.grace.saturating_sub(now.saturating_sub(asked.first)).max(SOON))
             }
             Signal::Term => {
-                let moves = self.position(case.id).is_none_or(|at| self.watched[at].moves(case.stall.kind));
+                let moves = self.seen(case).is_none_or(|seen| seen.moves);
                 if moves {
                     self.note(case, &CaseEvent::Spared(act.victim));
-                    if let Some(at) = self.position(case.id) {
-                        self.watched[at].restart();
-                    }
+                    self.restart(case);
                     self.crew_of = self.crew_of.filter(|of| *of != place);
                     return self.close(place, Some(now));
                 }
@@ -583,8 +658,7 @@ impl Cases {
         gone: Option<&case::Gone>,
         now: Duration,
     ) -> CaseStep {
-        let watched = self.position(case.id).map(|at| &self.watched[at]);
-        let Some(watched) = watched else {
+        let Some(seen) = self.seen(case) else {
             // Its last process took it along.
             if let Some(gone) = gone {
                 self.note(
@@ -594,17 +668,17 @@ impl Cases {
             }
             return self.close(place, Some(now));
         };
-        let sample = watched.detector.last().filter(|sample| sample.t > since + MOVING / 4);
-        let moves = watched.moves(case.stall.kind);
-        let Some(sample) = sample.copied() else { return CaseStep::Wait(SOON) };
+        if seen.sampled.is_none_or(|sampled| sampled <= since + MOVING / 4) {
+            return CaseStep::Wait(SOON);
+        }
         if let Some(gone) = gone {
-            let freed = gone.current.saturating_sub(sample.current);
+            let freed = gone.current.saturating_sub(seen.current);
             let event = CaseEvent::Exited { victim: gone.victim, after: (gone.signal, gone.after), freed: Some(freed) };
             self.note(case, &event);
             self.put(place, &Phase::Checking { since, victim: None });
         }
         let waited = now.saturating_sub(since);
-        if waited >= MOVING && moves {
+        if waited >= MOVING && seen.moves {
             return self.close(place, Some(now));
         }
         if waited < MOVES_WITHIN {
@@ -644,11 +718,8 @@ impl Cases {
 
     /// Nothing is done for now; the cgroup may come free by itself.
     fn rest(&mut self, place: usize, case: &Case, until: Option<Duration>, now: Duration) -> CaseStep {
-        let Some(watched) = self.position(case.id).map(|at| &self.watched[at]) else {
-            return self.close(place, Some(now));
-        };
-        let stuck = watched.stall().is_some();
-        if !stuck && watched.moves(case.stall.kind) {
+        let Some(seen) = self.seen(case) else { return self.close(place, Some(now)) };
+        if seen.stall.is_none() && seen.moves {
             return self.close(place, Some(now));
         }
         match until {
@@ -710,11 +781,11 @@ fn free_place(open: &mut Vec<Option<Case>>) -> Option<usize> {
 /// would choose by, but for what its processes held before.
 #[must_use]
 pub fn stuck(path: &CgroupPath, limit: Judged, current: u64, kind: Kind) -> Stuck {
-    stuck_still(path, limit.bytes(), current.saturating_sub(limit.bytes()), kind, 0)
+    stuck_still(&Whose::Cgroup(*path), limit.bytes(), current.saturating_sub(limit.bytes()), kind, 0)
 }
 
 /// The same after so many victims in a row that changed nothing.
-fn stuck_still(path: &CgroupPath, limit: u64, excess: u64, kind: Kind, futile: u8) -> Stuck {
+fn stuck_still(whose: &Whose, limit: u64, excess: u64, kind: Kind, futile: u8) -> Stuck {
     let room = match kind {
         Kind::Throttled => BELOW_PERCENT,
         // The first in rank, whatever its size.
@@ -724,21 +795,21 @@ fn stuck_still(path: &CgroupPath, limit: u64, excess: u64, kind: Kind, futile: u
         }
     };
     let target = excess.saturating_add(limit / 100 * room);
-    Stuck { reading: reading(path, limit, excess), excess, target, before: None }
+    Stuck { reading: reading(whose, limit, excess), excess, target, before: None }
 }
 
 /// What it takes to free the cgroup of a case. `mem_total` stands for the limit that a cgroup under pressure may lack.
-fn stuck_of(case: &Case, sample: Option<&Sample>, before: Option<Held>, mem_total: u64) -> Stuck {
+fn stuck_of(case: &Case, current: u64, before: Option<Held>, mem_total: u64) -> Stuck {
     let total = case.stall.limit.map_or(mem_total, Judged::bytes);
-    let current = sample.map_or(case.current, |sample| sample.current);
     let excess = if case.stall.limit.is_some() { current.saturating_sub(total) } else { 0 };
-    Stuck { before, ..stuck_still(&case.path, total, excess, case.stall.kind, case.futile) }
+    let whose = if case.id.is_some() { Whose::Cgroup(case.path) } else { Whose::Machine };
+    Stuck { before, ..stuck_still(&whose, total, excess, case.stall.kind, case.futile) }
 }
 
 /// A stuck cgroup as a reading: its limit is used up, and so much is missing.
-fn reading(path: &CgroupPath, limit: u64, missing: u64) -> Reading {
+fn reading(whose: &Whose, limit: u64, missing: u64) -> Reading {
     Reading {
-        whose: Whose::Cgroup(*path),
+        whose: *whose,
         level: Level::Term,
         resource: Resource::Memory,
         total: limit,

@@ -35,6 +35,8 @@ pub(super) struct Breaker {
     actors: Vec<Actor>,
     /// When the cases are to be looked at again, if no sample comes before.
     next_step: Option<Duration>,
+    /// When the machine as a whole is sampled next, while that is worth it.
+    pub(super) machine_due: Option<Duration>,
     /// It was said that there is no PSI.
     psi_missed: bool,
     /// It was said that systemd-oomd runs too.
@@ -178,10 +180,12 @@ impl Guard {
     /// Samples what is due and does what has to be done about stuck cgroups. Returns for how long nothing needs to be done.
     pub(super) fn break_livelocks(&mut self) -> Duration {
         self.take_news();
+        let sampled = self.sample_machine();
         if self.breaker.stirring.is_empty() && self.parts.engine.cases().is_idle() {
-            return Duration::MAX;
+            self.breaker.next_step = None;
+            return self.until_next();
         }
-        let sampled = self.sample();
+        let sampled = self.sample() || sampled;
         let victim_gone = self.exited() != 0;
         if !sampled && !victim_gone && self.breaker.next_step.is_some_and(|at| at > clock::now()) {
             return self.until_next();
@@ -332,7 +336,8 @@ impl Guard {
 
     /// Until the next sample or the next look at the cases.
     fn until_next(&self) -> Duration {
-        let due = self.breaker.stirring.iter().map(|s| s.due).chain(self.breaker.next_step).min();
+        let breaker = &self.breaker;
+        let due = breaker.stirring.iter().map(|s| s.due).chain(breaker.next_step).chain(breaker.machine_due).min();
         due.map_or(Duration::MAX, |at| at.saturating_sub(clock::now()))
     }
 
@@ -362,14 +367,12 @@ impl Guard {
             return Outcome::Gone;
         }
         // The cause once more, right before the signal.
-        let cases = self.parts.engine.cases_mut();
-        let id = cases.cgroup_of(place);
-        let Some(stirring) = self.breaker.stirring.iter().find(|s| Some(s.key.0) == id) else {
-            return Outcome::Recovered;
+        let again = match self.parts.engine.cases().cgroup_of(place) {
+            Some(id) => self.sample_again(id),
+            None => self.sample_machine_now(),
         };
-        let Ok(sample) = stirring.files.sample(true, &mut self.faults) else { return Outcome::Recovered };
-        cases.sampled(stirring.key.0, &sample);
-        if !cases.still_holds(place) {
+        let cases = self.parts.engine.cases();
+        if !again || !cases.still_holds(place) {
             return Outcome::Recovered;
         }
         let Parts { engine, host, dry_run, .. } = &mut self.parts;
@@ -380,6 +383,13 @@ impl Guard {
         }
         let incident = engine.cases().incident(place);
         self.tell_sent(act, sent, incident)
+    }
+
+    /// Samples a cgroup once more; whether it could be.
+    fn sample_again(&mut self, id: u64) -> bool {
+        let Some(stirring) = self.breaker.stirring.iter().find(|s| s.key.0 == id) else { return false };
+        let Ok(sample) = stirring.files.sample(true, &mut self.faults) else { return false };
+        self.parts.engine.cases_mut().sampled(id, &sample).is_some()
     }
 
     /// Has command lines read of the largest processes in cgroups that are above their limit, for the rules and the

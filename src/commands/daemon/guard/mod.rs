@@ -7,6 +7,7 @@ mod livelock;
 pub mod plan;
 mod sight;
 mod signals;
+mod thrash;
 mod timers;
 
 use std::io;

@@ -1,7 +1,6 @@
 //! The steps of a lift and of its restore. First the file, then systemd: the stuck cgroup moves at once however busy the
 //! manager is, and the reclaim that lowering a limit costs is paid by this thread, not by pid 1.
 
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Instant;
@@ -169,8 +168,8 @@ impl Lifting {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(format!("it can't be opened: {e}")),
         };
-        let stat = nix::sys::stat::fstat(dir.as_fd()).map_err(|e| format!("it can't be opened: {e}"))?;
-        Ok((stat.st_ino == inode).then_some(dir))
+        let found = dir.inode().map_err(|e| format!("it can't be opened: {e}"))?;
+        Ok((found == inode).then_some(dir))
     }
 }
 

@@ -111,6 +111,7 @@ pub struct Lifter {
     answers: Receiver<Answer>,
     bell: Arc<EventFd>,
     ending: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Lifter {
@@ -146,10 +147,17 @@ impl Lifter {
         let (requests, inbox) = sync_channel(QUEUE);
         let (outbox, answers) = sync_channel(QUEUE);
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
-        let ending = Arc::new(AtomicBool::new(false));
-        let thread = Thread { lifting, inbox, outbox, bell: Arc::clone(&bell), ending: Arc::clone(&ending) };
+        let (ending, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let thread = Thread {
+            lifting,
+            inbox,
+            outbox,
+            bell: Arc::clone(&bell),
+            ending: Arc::clone(&ending),
+            ended: Arc::clone(&ended),
+        };
         thread::Builder::new().name("lifter".into()).stack_size(STACK_BYTES).spawn(move || thread.run())?;
-        Ok(Self { requests, answers, bell, ending })
+        Ok(Self { requests, answers, bell, ending, ended })
     }
 
     /// Asks for the `memory.high` of the cgroup at `path` to be lifted, whose inode is `id`. `false` when there is no room
@@ -200,7 +208,9 @@ impl Lifter {
                     tell(answer);
                 }
                 Err(RecvTimeoutError::Disconnected) => return all,
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= by => return false,
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= by => {
+                    return all && self.ended.load(Ordering::Relaxed);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
@@ -213,7 +223,10 @@ struct Thread {
     inbox: Receiver<Request>,
     outbox: SyncSender<Answer>,
     bell: Arc<EventFd>,
+    /// Only what the end asks for is done any more.
     ending: Arc<AtomicBool>,
+    /// Everything was put back; systemd is yet to notice that files are gone, which is no loss.
+    ended: Arc<AtomicBool>,
 }
 
 impl Thread {
@@ -227,6 +240,7 @@ impl Thread {
             match request {
                 Request::End { by } => {
                     self.restore_all(by);
+                    self.ended.store(true, Ordering::Relaxed);
                     return self.lifting.settle(by);
                 }
                 Request::Lift { .. } | Request::Restore { .. } if self.ending.load(Ordering::Relaxed) => {}

@@ -354,3 +354,15 @@ fn an_end_that_can_not_wait_leaves_the_rest_to_the_next_start() {
     assert_eq!(world.high(UNIT), OLD.to_string(), "the cgroup itself has its limit again");
     assert_eq!(world.notes(), 1, "{told:?}");
 }
+
+#[test]
+fn a_reload_that_takes_long_is_no_failure_to_restore() {
+    let world = World::new(SYSTEMD);
+    let lifter = Lifter::with(world.daemon("b")).unwrap();
+    assert!(lifter.lift(world.id(UNIT), &CgroupPath::new(UNIT.as_bytes()).unwrap()));
+    assert!(matches!(heard(&lifter), Answer::Lifted { .. }));
+    let slow = format!("case $* in *NeedDaemonReload*) exec sleep 600 ;; esac\n{SYSTEMD}");
+    fs::write(world.at("script"), slow).unwrap();
+    assert!(lifter.stop(Duration::from_secs(3), |_| ()));
+    assert_eq!((world.high(UNIT), world.notes()), (OLD.to_string(), 0));
+}
