@@ -339,6 +339,23 @@ fn as_many_of_the_largest_as_it_takes() {
     assert_eq!(found.map(|g| (g.members, g.why)), Some((6, GroupWhy::Several)));
 }
 
+/// pid 1 and hogwatch itself may be larger than all that lives in a small cgroup, and grow meanwhile.
+#[test]
+fn what_lives_elsewhere_is_never_taken_for_a_protected_hog() {
+    let mut bench = incident();
+    let own = bench.own.pid;
+    bench.add_in("/init.scope", sized(1, "systemd", 2000));
+    bench.add_in("/hogwatch.slice/hogwatch.service", sized(own, "hogwatch", 3000));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(2);
+    for task in world.bench.tasks.list.iter_mut().filter(|task| [1, own].contains(&task.id.pid)) {
+        task.anon = task.anon.map(|anon| anon + 64 * MIB);
+    }
+    world.run(20);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    assert_eq!(world.refusals(), []);
+}
+
 /// `hogwatch explain --cgroup` chooses by [`stuck`].
 #[test]
 fn who_will_go_can_be_told_beforehand() {
