@@ -85,19 +85,50 @@ fn release_dead_stack(maps: &[u8]) {
     }
 }
 
-/// Reads a byte of every page of the program and its libraries, so that all of it is resident: but for the tables that a
-/// program reads that unwinds its stack, which this one never does (`panic = "abort"`). They are a tenth of it.
+/// Reads a byte of every page of the program, so that all of it is resident. But for two parts, a third of it:
+/// - the tables that a program reads that unwinds its stack, which this one never does (`panic = "abort"`);
+/// - the C library's own code, most of which (character sets, wide characters, a printf and a scanf) nobody calls. What the
+///   guard calls of it is there after its next rehearsal, or is listed here.
 fn touch_program(maps: &[u8]) {
-    let unwinding = unwind_tables();
+    // The linker puts each of the two at the end of its mapping.
+    let left_out = [unwind_tables(), c_library()];
     for (start, end) in maps.split(|b| *b == b'\n').filter_map(file_mapping) {
-        // The linker puts them at the end of their mapping.
-        let end = if (start..end).contains(&unwinding) { unwinding } else { end };
+        let whole = end;
+        let end = left_out.into_iter().filter(|begin| (start..whole).contains(begin)).min().unwrap_or(whole);
+        forget(end, whole);
         for page in (start..end).step_by(4096) {
             // SAFETY: the kernel has just said that this range of our own address space is mapped from a file and
             // readable, and no other thread exists yet that could unmap it. Nothing is made of the byte.
             unsafe { std::ptr::with_exposed_provenance::<u8>(page).read_volatile() };
         }
     }
+}
+
+/// Has what start-up used of a file's mapping forgotten, page by whole page: what is needed again comes back when it is used.
+fn forget(start: usize, end: usize) {
+    let page = usize::try_from(page_size()).unwrap_or(1 << 16);
+    let start = start.next_multiple_of(page);
+    if start < end {
+        // SAFETY: the range begins with code or with unwinding tables and ends where their mapping ends. Linkers put both in
+        // mappings that can't be written to and hold no relocations (those have segments of their own), so every page is
+        // the file's, and is read from it again when it is used.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Where the C library's code begins: with the first of its objects, that of its start-up code and its version. Touches the
+/// functions that acts need and rehearsals do not call.
+fn c_library() -> usize {
+    #[cfg(target_env = "gnu")]
+    {
+        for function in [libc::kill as *const (), libc::write as *const (), libc::epoll_ctl as *const ()] {
+            // SAFETY: the address of a function is readable memory. Nothing is made of the byte.
+            unsafe { function.cast::<u8>().read_volatile() };
+        }
+        (libc::gnu_get_libc_version as *const ()).expose_provenance()
+    }
+    #[cfg(not(target_env = "gnu"))]
+    0
 }
 
 /// Where the program's tables for unwinding begin (`PT_GNU_EH_FRAME`, elf(5)); 0, which is in no mapping, where that is not

@@ -108,6 +108,8 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     let guard = &mut prepared.guard;
     guard.rehearse();
     let locked = memory::lock_all();
+    // Once more, so that what it takes of the C library is there.
+    guard.rehearse();
 
     let (sender, reporter) = Reporter::start(prepared.options).map_err(cannot("the reporter can't be started"))?;
     let degraded = |reason: std::fmt::Arguments<'_>| {
