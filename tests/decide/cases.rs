@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use hogwatch::config::{LivelockAction, TargetKind};
-use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome};
-use hogwatch::decide::livelock::{Events, MachineSample, Sample, Scope, Stat, Terms};
+use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome, stuck};
+use hogwatch::decide::livelock::{Events, Judged, Kind, MachineSample, Sample, Scope, Stat, Terms};
 use hogwatch::decide::pressure::PressureTerms;
-use hogwatch::decide::victim::{GroupWhy, Refusal};
+use hogwatch::decide::victim::{Choice, GroupWhy, Refusal};
 use hogwatch::decide::{Engine, Outcome, PATIENCE, PAUSE, Signal};
 use hogwatch::observe::cgroups::{CgroupPath, Preference};
 use hogwatch::observe::parse::Limit;
@@ -337,6 +337,50 @@ fn as_many_of_the_largest_as_it_takes() {
         _ => None,
     });
     assert_eq!(found.map(|g| (g.members, g.why)), Some((6, GroupWhy::Several)));
+}
+
+/// pid 1 and hogwatch itself may be larger than all that lives in a small cgroup, and grow meanwhile.
+#[test]
+fn what_lives_elsewhere_is_never_taken_for_a_protected_hog() {
+    let mut bench = incident();
+    let own = bench.own.pid;
+    bench.add_in("/init.scope", sized(1, "systemd", 2000));
+    bench.add_in("/hogwatch.slice/hogwatch.service", sized(own, "hogwatch", 3000));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(2);
+    for task in world.bench.tasks.list.iter_mut().filter(|task| [1, own].contains(&task.id.pid)) {
+        task.anon = task.anon.map(|anon| anon + 64 * MIB);
+    }
+    world.run(20);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    assert_eq!(world.refusals(), []);
+}
+
+/// `hogwatch explain --cgroup` chooses by [`stuck`].
+#[test]
+fn who_will_go_can_be_told_beforehand() {
+    let mut many = Bench::new();
+    for (pid, mib) in (100..200).zip((1..20).cycle()) {
+        many.add_in("/band", sized(pid, "worker", mib));
+    }
+    for bench in [incident(), many] {
+        let because_of = bench.tasks.list[0].id.pid;
+        let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[because_of])]);
+        let path = CgroupPath::new(b"/band").unwrap();
+        let stuck = stuck(&path, Judged::High(HIGH), HIGH + HIGH / 16, Kind::Throttled);
+        let (machine, chooser) = (machine(12 * GIB), world.engine.chooser());
+        let tasks = &world.bench.tasks;
+        let obs = Observation { details: Some(&world.bench.details), ..observe(&machine, &[]) };
+        chooser.judge(tasks, &obs, &stuck.reading, |_| false);
+        let Choice::Victim(foretold) = chooser.choose_stuck(tasks, &stuck) else { panic!("nobody") };
+        let mut members: Vec<_> = chooser.members().iter().map(|id| id.pid).collect();
+        if members.is_empty() {
+            members.push(foretold.id.pid);
+        }
+        world.run(11);
+        assert_eq!(world.done[0].1, foretold.id.pid);
+        assert_eq!(world.members[0], members);
+    }
 }
 
 #[test]

@@ -35,7 +35,7 @@ use crate::report::{Event, EventKind, LevelFilter, Output, Reporter, ReporterOpt
 
 use super::{EXIT_CONFIG, own_self, users};
 pub use lock::runtime_dir;
-pub use snapshot::snapshot;
+pub use snapshot::{AT_LIMIT, AtLimit, snapshot};
 
 use guard::plan::Plan;
 use guard::{Guard, Parts};

@@ -60,6 +60,19 @@ pub(super) enum Phase {
     Resting(Option<Duration>),
 }
 
+impl Phase {
+    /// What is being done, for people; `None` before anything is.
+    pub(super) const fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Choosing => None,
+            Self::Asked(_) => Some("killing"),
+            Self::Checking { .. } => Some("checking"),
+            Self::Lifting => Some("lifting"),
+            Self::Resting(_) => Some("resting"),
+        }
+    }
+}
+
 /// A victim under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {

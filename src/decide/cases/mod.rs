@@ -235,6 +235,12 @@ impl Cases {
         self.open.iter().flatten().find(|case| case.id == Some(id)).map(|case| (&case.path, case.incident, &case.stall))
     }
 
+    /// What is being done about a cgroup, in a word; `None` when no case of it is open, or nobody was chosen yet.
+    #[must_use]
+    pub fn doing(&self, id: u64) -> Option<&'static str> {
+        self.open.iter().flatten().find(|case| case.id == Some(id))?.phase.word()
+    }
+
     /// The incident of the case in this place.
     #[must_use]
     pub fn incident(&self, place: usize) -> Option<u32> {
@@ -771,21 +777,33 @@ fn free_place(open: &mut Vec<Option<Case>>) -> Option<usize> {
     })
 }
 
-/// What it takes to free the cgroup of a case. `mem_total` stands for the limit that a cgroup under pressure may lack.
-fn stuck_of(case: &Case, current: u64, before: Option<Held>, mem_total: u64) -> Stuck {
-    let total = case.stall.limit.map_or(mem_total, Judged::bytes);
-    let excess = if case.stall.limit.is_some() { current.saturating_sub(total) } else { 0 };
-    let room = match case.stall.kind {
+/// What it takes to free a cgroup that is stuck in this way at its limit and holds `current` bytes: what a new case of it
+/// would choose by, but for what its processes held before.
+#[must_use]
+pub fn stuck(path: &CgroupPath, limit: Judged, current: u64, kind: Kind) -> Stuck {
+    stuck_still(&Whose::Cgroup(*path), limit.bytes(), current.saturating_sub(limit.bytes()), kind, 0)
+}
+
+/// The same after so many victims in a row that changed nothing.
+fn stuck_still(whose: &Whose, limit: u64, excess: u64, kind: Kind, futile: u8) -> Stuck {
+    let room = match kind {
         Kind::Throttled => BELOW_PERCENT,
         // The first in rank, whatever its size.
         Kind::Pressure => 0,
         Kind::Squeezed | Kind::Thrash | Kind::SwapThrash | Kind::OomStuck => {
-            THRASH_TARGET_PERCENT << case.futile.min(FUTILE_KILLS)
+            THRASH_TARGET_PERCENT << futile.min(FUTILE_KILLS)
         }
     };
-    let target = excess.saturating_add(total / 100 * room);
+    let target = excess.saturating_add(limit / 100 * room);
+    Stuck { reading: reading(whose, limit, excess), excess, target, before: None }
+}
+
+/// What it takes to free the cgroup of a case. `mem_total` stands for the limit that a cgroup under pressure may lack.
+fn stuck_of(case: &Case, current: u64, before: Option<Held>, mem_total: u64) -> Stuck {
+    let total = case.stall.limit.map_or(mem_total, Judged::bytes);
+    let excess = if case.stall.limit.is_some() { current.saturating_sub(total) } else { 0 };
     let whose = if case.id.is_some() { Whose::Cgroup(case.path) } else { Whose::Machine };
-    Stuck { reading: reading(&whose, total, excess), excess, target, before }
+    Stuck { before, ..stuck_still(&whose, total, excess, case.stall.kind, case.futile) }
 }
 
 /// A stuck cgroup as a reading: its limit is used up, and so much is missing.

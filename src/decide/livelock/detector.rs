@@ -78,6 +78,12 @@ impl Detector {
         self.state.as_ref().map(|state| &state.last)
     }
 
+    /// How long it has watched without beginning anew, at most its longer window: no rule about time can reach further.
+    #[must_use]
+    pub fn reach(&self) -> Duration {
+        self.state.as_ref().map_or(Duration::ZERO, |state| state.stuck.reach().max(state.thrash.reach()))
+    }
+
     /// Forgets what it has seen: after somebody changed the cgroup's fate, the old window says nothing.
     pub fn restart(&mut self) {
         self.state = None;

@@ -84,7 +84,13 @@ impl Judged {
     /// The limit to judge this sample at; `None` where there is none, and so no case.
     #[must_use]
     pub fn of(sample: &Sample) -> Option<Self> {
-        match (sample.high, sample.max) {
+        Self::at(sample.high, sample.max)
+    }
+
+    /// The same for these values of `memory.high` and `memory.max`.
+    #[must_use]
+    pub fn at(high: Limit, max: Limit) -> Option<Self> {
+        match (high, max) {
             (Limit::Bytes(high), Limit::Bytes(max)) if high < max => Some(Self::High(high)),
             (Limit::Bytes(high), Limit::Max) => Some(Self::High(high)),
             (_, Limit::Bytes(max)) => Some(Self::Max(max)),

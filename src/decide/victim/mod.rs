@@ -316,12 +316,13 @@ impl Chooser {
     }
 
     fn exclusion(&self, task: &Task, tasks: &Tasks, reading: &Reading) -> Option<Exclusion> {
-        if task.id.pid == 1 {
+        // First: whoever lives elsewhere says nothing about this cgroup, whatever else may be the matter with it.
+        if !reading.whose.holds(tasks.cgroup_path(task)) {
+            Some(Exclusion::OutsideLimit)
+        } else if task.id.pid == 1 {
             Some(Exclusion::Init)
         } else if task.id.pid == self.own.pid {
             Some(Exclusion::Own)
-        } else if !reading.whose.holds(tasks.cgroup_path(task)) {
-            Some(Exclusion::OutsideLimit)
         } else if task.oom_score_adj == Some(-1000) {
             Some(Exclusion::NeverKill)
         } else if !self.own.may_signal_others && task.uid != Some(self.own.uid) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::act::{Actor, Aim};
-use crate::decide::cases::{CaseStep, Interest};
+use crate::decide::cases::{CaseStep, Cases, Interest};
 use crate::decide::livelock::{self, Verdict};
 use crate::decide::{Act, Outcome};
 use crate::host::clock;
@@ -21,6 +21,7 @@ use crate::report::{Event, EventKind, REASON_BYTES, Text};
 
 use super::super::managed::Managed;
 use super::super::reader::Reader;
+use super::super::snapshot::AtLimit;
 use super::super::surveyor::Surveyor;
 use super::super::tell;
 use super::{Guard, Parts};
@@ -75,6 +76,22 @@ const RAREST: Duration = Duration::from_millis(1500);
 
 /// Acts and looks in a row without letting anything else happen: enough for all cases at once.
 const STEPS: usize = 2 * crate::decide::cases::OPEN;
+
+impl Breaker {
+    /// The cgroups that are sampled, as they stand.
+    pub(super) fn at_their_limit<'a>(&'a self, cases: &'a Cases) -> impl Iterator<Item = AtLimit<'a>> {
+        self.stirring.iter().filter_map(|stirring| {
+            let detector = cases.detector(stirring.key.0)?;
+            Some(AtLimit {
+                path: &stirring.path,
+                sample: detector.last()?,
+                verdict: Some(detector.verdict()),
+                stalled: detector.stalled(detector.terms().after),
+                doing: cases.doing(stirring.key.0),
+            })
+        })
+    }
+}
 
 impl Guard {
     /// Starts to follow the cgroups, where there is something to look for; or goes on by another plan.

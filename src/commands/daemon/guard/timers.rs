@@ -42,7 +42,8 @@ impl Guard {
         if due(&mut self.timers.publish, now, PUBLISH)
             && let Some(link) = &self.link
         {
-            link.sender.publish(&snapshot(reading, &self.last, self.parts.enclosing.found()));
+            let (enclosing, cases) = (self.parts.enclosing.found(), self.parts.engine.cases());
+            link.sender.publish(&snapshot(reading, &self.last, enclosing, self.breaker.at_their_limit(cases)));
         }
         if self.timers.state.is_some_and(|at| now >= at) {
             self.timers.state = self.parts.journal_every.map(|every| now + every);
