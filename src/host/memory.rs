@@ -68,6 +68,9 @@ fn give_back() {
 
 /// Gives back the part of this thread's stack that start-up used and the guard will not: reading the command line and
 /// compiling patterns goes deeper than any step of the guard.
+// Never inlined: the frame measured from must be this function's own, small one. Within a large caller's frame, `local` may
+// lie further above the stack pointer than the margin.
+#[inline(never)]
 fn release_dead_stack(maps: &[u8]) {
     /// Below the present frame: what this function itself and the call may use.
     const MARGIN: usize = 8 * 1024;
@@ -79,7 +82,8 @@ fn release_dead_stack(maps: &[u8]) {
     let page = usize::try_from(page_size()).unwrap_or(1 << 16);
     let end = here.saturating_sub(MARGIN) / page * page;
     if end > start {
-        // SAFETY: stacks grow downwards, so nothing lives below the present frame and the margin; the range is part of
+        // SAFETY: stacks grow downwards, so nothing lives below the present frame, which is a few hundred bytes, and the
+        // margin; the range is part of
         // the mapping of this very stack. Its pages read as zero when they are used again.
         unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
     }

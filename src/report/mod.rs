@@ -108,8 +108,8 @@ impl EventSender {
     }
 
     /// Leaves what the guard just saw for whoever asks for the status. Never blocks, never allocates.
-    pub fn publish(&self, snapshot: &Snapshot) {
-        self.shared.publish(snapshot);
+    pub fn publish(&self, write: impl FnOnce(&mut Snapshot)) {
+        self.shared.publish(write);
     }
 }
 

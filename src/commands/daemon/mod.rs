@@ -109,7 +109,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     guard.rehearse();
     let locked = memory::lock_all();
     // Once more, so that what it takes of the C library is there.
-    guard.rehearse();
+    guard.rehearse_again();
 
     let (sender, reporter) = Reporter::start(prepared.options).map_err(cannot("the reporter can't be started"))?;
     let degraded = |reason: std::fmt::Arguments<'_>| {

@@ -30,38 +30,35 @@ pub struct AtLimit<'a> {
     pub doing: Option<&'static str>,
 }
 
-/// The guard's present view.
-#[must_use]
+/// Writes down the present view.
 pub fn snapshot<'a>(
+    into: &mut Snapshot,
     reading: &Reading,
     machine: &Machine,
     enclosing: &[Enclosing],
     at_limit: impl Iterator<Item = AtLimit<'a>>,
-) -> Snapshot {
+) {
     let avg10 = |centi: u32| f64::from(centi) / 100.0;
     let (worst, more_cgroups) = worst(at_limit);
     let is_told = |e: &&Enclosing| worst.iter().flatten().any(|cgroup| *cgroup.path == e.path);
     let enclosing = enclosing.iter().filter(|e| !is_told(e)).map(limit).take(ENCLOSING);
-    let mut cgroups = [None; SNAPSHOT_CGROUPS];
-    for (slot, cgroup) in cgroups.iter_mut().zip(worst.iter().flatten().map(AtLimit::state).chain(enclosing)) {
-        *slot = Some(cgroup);
-    }
-    Snapshot {
-        memory_total: reading.total,
-        memory_available: reading.available,
-        available_percent: reading.available_percent(),
-        scope: match reading.whose {
-            Whose::Machine => Scope::Host,
-            Whose::Cgroup(_) => Scope::Cgroup,
-        },
-        limits: Limits { warn: reading.warn, term: reading.term, kill: reading.kill },
-        swap_total: reading.swap_total,
-        swap_free: reading.swap_free,
-        psi_some_avg10: machine.pressure.map(|p| avg10(p.some.avg10_centi)),
-        psi_full_avg10: machine.pressure.and_then(|p| p.full).map(|full| avg10(full.avg10_centi)),
-        cgroups,
-        more_cgroups,
-    }
+    // Never beyond the room that was set aside: nothing is allocated here.
+    let room = into.cgroups.capacity().min(SNAPSHOT_CGROUPS);
+    into.cgroups.clear();
+    into.cgroups.extend(worst.iter().flatten().map(AtLimit::state).chain(enclosing).take(room));
+    into.memory_total = reading.total;
+    into.memory_available = reading.available;
+    into.available_percent = reading.available_percent();
+    into.scope = match reading.whose {
+        Whose::Machine => Scope::Host,
+        Whose::Cgroup(_) => Scope::Cgroup,
+    };
+    into.limits = Limits { warn: reading.warn, term: reading.term, kill: reading.kill };
+    into.swap_total = reading.swap_total;
+    into.swap_free = reading.swap_free;
+    into.psi_some_avg10 = machine.pressure.map(|p| avg10(p.some.avg10_centi));
+    into.psi_full_avg10 = machine.pressure.and_then(|p| p.full).map(|full| avg10(full.avg10_centi));
+    into.more_cgroups = more_cgroups;
 }
 
 /// The worst of them, worst first, and how many more there are. Sorted into place: nothing is allocated.

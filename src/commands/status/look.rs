@@ -16,9 +16,9 @@ use crate::observe::limits::{EnclosingReader, Hierarchy};
 use crate::observe::machine::MachineReader;
 use crate::observe::parse::{parse_cgroup_bytes, parse_limit};
 use crate::observe::{Faults, Observation};
-use crate::report::status::{Daemon, document};
+use crate::report::status::{Daemon, Snapshot, document};
 
-use super::super::daemon::{AT_LIMIT, AtLimit, snapshot};
+use super::super::daemon::{AT_LIMIT, AtLimit, snapshot as write_snapshot};
 
 /// From this share of its limit on, in percent, a cgroup is shown.
 const NEAR_PERCENT: u64 = 90;
@@ -42,7 +42,8 @@ pub(super) fn look() -> Result<Json, String> {
     gauge.note(&machine, clock::now());
     let near = near_their_limit(&host);
     let near_limit = near.iter().map(Near::as_at_limit);
-    let snapshot = snapshot(&gauge.worst(&obs), &machine, enclosing, near_limit);
+    let mut snapshot = Snapshot::empty();
+    write_snapshot(&mut snapshot, &gauge.worst(&obs), &machine, enclosing, near_limit);
     Ok(document(Daemon { pid: None, dry_run: None }, Some((SystemTime::now(), &snapshot))))
 }
 

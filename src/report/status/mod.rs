@@ -59,7 +59,7 @@ pub struct Limits {
 }
 
 /// What the guard saw when it last looked. Sizes in bytes, percents 0 to 100.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// MemTotal, or the limit (see `scope`).
     pub memory_total: u64,
@@ -80,29 +80,59 @@ pub struct Snapshot {
     /// `full avg10`.
     pub psi_full_avg10: Option<f64>,
     /// Cgroups that are at their limit, the worst first, and the limits that enclose the guard.
-    pub cgroups: [Option<CgroupState>; SNAPSHOT_CGROUPS],
+    pub cgroups: Vec<CgroupState>,
     /// How many more are at their limit.
     pub more_cgroups: usize,
 }
 
+impl Snapshot {
+    /// Nothing was seen yet. There is room for [`SNAPSHOT_CGROUPS`], set aside and not used yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            memory_total: 0,
+            memory_available: 0,
+            available_percent: 0.0,
+            scope: Scope::Host,
+            limits: Limits { warn: 0, term: 0, kill: 0 },
+            swap_total: 0,
+            swap_free: 0,
+            psi_some_avg10: None,
+            psi_full_avg10: None,
+            cgroups: Vec::with_capacity(SNAPSHOT_CGROUPS),
+            more_cgroups: 0,
+        }
+    }
+}
+
 /// The one place that guard and errands thread share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
-    latest: Mutex<Option<(SystemTime, Snapshot)>>,
+    /// When it was written, if it was, and what.
+    latest: Mutex<(Option<SystemTime>, Snapshot)>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { latest: Mutex::new((None, Snapshot::empty())) }
+    }
 }
 
 impl Shared {
-    /// Guard's side: leaves the snapshot, unless the reader is just copying the last one; then the next will do.
-    pub fn publish(&self, snapshot: &Snapshot) {
+    /// Guard's side: has the snapshot written, in place because of its size, unless the reader is just copying the last one;
+    /// then the next will do.
+    pub fn publish(&self, write: impl FnOnce(&mut Snapshot)) {
         let mut latest = match self.latest.try_lock() {
             Ok(latest) => latest,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        *latest = Some((SystemTime::now(), *snapshot));
+        latest.0 = Some(SystemTime::now());
+        write(&mut latest.1);
     }
 
     fn latest(&self) -> Option<(SystemTime, Snapshot)> {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.0.map(|at| (at, latest.1.clone()))
     }
 }

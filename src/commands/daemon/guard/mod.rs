@@ -139,14 +139,20 @@ impl Guard {
     /// Goes through a whole decision once, signalling nobody: so that every page of program and stack that the kill path
     /// needs is there, tables have the right size, and lazy parts are lazy no more.
     pub fn rehearse(&mut self) {
-        let now = clock::now();
-        let Ok(machine) = self.parts.machine.read(&mut self.faults) else { return };
-        self.last = machine;
         for _ in 0..2 {
             self.scan(Need { depth: Depth::All, oom_score: true });
             self.scanner.grow();
             self.parts.engine.reserve(self.scanner.tasks());
         }
+        self.rehearse_again();
+    }
+
+    /// The same without making room: there is some.
+    pub fn rehearse_again(&mut self) {
+        let now = clock::now();
+        let Ok(machine) = self.parts.machine.read(&mut self.faults) else { return };
+        self.last = machine;
+        self.scan(Need { depth: Depth::All, oom_score: true });
         let enclosing = self.parts.enclosing.read(&mut self.faults);
         let tasks = self.scanner.tasks();
         let obs =

@@ -43,7 +43,8 @@ impl Guard {
             && let Some(link) = &self.link
         {
             let (enclosing, cases) = (self.parts.enclosing.found(), self.parts.engine.cases());
-            link.sender.publish(&snapshot(reading, &self.last, enclosing, self.breaker.at_their_limit(cases)));
+            let at_limit = self.breaker.at_their_limit(cases);
+            link.sender.publish(|into| snapshot(into, reading, &self.last, enclosing, at_limit));
         }
         if self.timers.state.is_some_and(|at| now >= at) {
             self.timers.state = self.parts.journal_every.map(|every| now + every);
