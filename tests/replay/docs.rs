@@ -50,8 +50,11 @@ fn every_rule_and_kind_is_explained() {
     }
 }
 
-/// How long after it was found the margins of a stuck trace are taken: at that moment some rule has just been met.
+/// How long after it was found the margins of a stuck cgroup's trace are taken: at that moment some rule has just been met.
 const SETTLED: f64 = 5.0;
+
+/// The same of a machine's, which take long enough to record as it is.
+const MACHINE_SETTLED: f64 = 1.0;
 
 /// What stands nearest to another verdict: how many rules of the kind do not hold, and the weakest of them all.
 #[derive(Clone, Copy)]
@@ -98,7 +101,7 @@ fn row(trace: &Recorded) -> String {
         });
         (sample.t.as_secs_f64(), found, nearest)
     });
-    line(&trace.name, trace.expected, extremes(trace.onset, moments))
+    line(&trace.name, trace.expected, extremes(trace.onset, SETTLED, moments))
 }
 
 fn machine_row(trace: &Recorded<MachineSample>) -> String {
@@ -108,12 +111,13 @@ fn machine_row(trace: &Recorded<MachineSample>) -> String {
         let found = episode.follow(&verdict, sample.t, THRASH_AFTER, |_| true).map(|_| Kind::SwapThrash);
         (sample.t.as_secs_f64(), found, detector.judge().as_ref().map(Nearest::of))
     });
-    line(&trace.name, trace.expected, extremes(trace.onset, moments))
+    line(&trace.name, trace.expected, extremes(trace.onset, MACHINE_SETTLED, moments))
 }
 
 /// While it is stuck: the worst moment. For ever healthy: the moment nearest to stuck.
 fn extremes(
     onset: f64,
+    settled: f64,
     moments: impl Iterator<Item = (f64, Option<Kind>, Option<Nearest>)>,
 ) -> (Found, Option<Nearest>) {
     let mut found: Found = None;
@@ -126,7 +130,7 @@ fn extremes(
         }
         let Some(best) = best else { continue };
         nearest = match (nearest, found) {
-            (_, Some((_, at))) if after <= at + SETTLED => None,
+            (_, Some((_, at))) if after <= at + settled => None,
             (None, _) => Some(best),
             (Some(old), _) => Some(if old.is_weaker(&best) == found.is_none() { best } else { old }),
         };
