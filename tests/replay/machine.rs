@@ -48,7 +48,7 @@ fn check(trace: &Recorded<MachineSample>, samples: &[MachineSample], thrash_afte
 #[test]
 fn every_machine_is_judged_right_and_in_time() {
     let traces = all_of_machines();
-    assert_eq!(traces.len(), 15);
+    assert_eq!(traces.len(), 14);
     for trace in &traces {
         // 50 s after its onset.
         check(trace, &trace.samples, THRASH_AFTER, 20.0);
@@ -56,15 +56,22 @@ fn every_machine_is_judged_right_and_in_time() {
 }
 
 #[test]
-fn the_verdicts_hold_at_any_window_and_pace() {
+fn the_verdicts_hold_at_any_pace() {
     for trace in all_of_machines() {
-        for window in [25, 30] {
-            for every in [1, 2, 4] {
-                for first in 0..every {
-                    let samples: Vec<_> = trace.samples.iter().skip(first).step_by(every).copied().collect();
-                    check(&trace, &samples, Duration::from_secs(window), 10.0);
-                }
+        for every in [2, 4] {
+            for first in 0..every {
+                let samples: Vec<_> = trace.samples.iter().skip(first).step_by(every).copied().collect();
+                check(&trace, &samples, THRASH_AFTER, 10.0);
             }
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_thrashes_is_found_with_a_shorter_window_too() {
+    for trace in all_of_machines().iter().filter(|trace| trace.expected == Expected::Thrash) {
+        for window in [10, 15, 20, 25] {
+            check(trace, &trace.samples, Duration::from_secs(window), 10.0);
         }
     }
 }
