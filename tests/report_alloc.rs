@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use hogwatch::report::status::{Limits, Scope, Snapshot};
+use hogwatch::report::status::{Limits, SNAPSHOT_CGROUPS, Scope, Snapshot};
 use hogwatch::report::{Event, EventKind, LevelFilter, Output, Reporter, ReporterOptions, Size, Text};
 
 thread_local! {
@@ -71,7 +71,8 @@ fn sending_allocates_nothing() {
             swap_free: 1,
             psi_some_avg10: None,
             psi_full_avg10: None,
-            cgroups: [None; 4],
+            cgroups: [None; SNAPSHOT_CGROUPS],
+            more_cgroups: 0,
         });
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);

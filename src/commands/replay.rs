@@ -13,9 +13,10 @@ use serde_json::json;
 
 use crate::config::{self, Config, Livelock, LivelockAction, Places};
 use crate::decide::livelock::{Detector, Episodes, Judged, Kind, Scope, Stall, Terms, scope};
-use crate::report::{Escaped, Size};
+use crate::report::Escaped;
 
 use super::EXIT_CONFIG;
+use super::stall::evidence;
 use trace::{BadTrace, Entry, Header, Subject, Trace};
 
 /// Options of `hogwatch replay`.
@@ -156,8 +157,8 @@ impl Decision<'_> {
             (_, LivelockAction::Kill) => "term",
             // Only memory.high can be lifted: at memory.max the kernel's own killer is next.
             (_, LivelockAction::Lift) => match self.stall.limit {
-                Judged::High(_) => "lift",
-                Judged::Max(_) => "warn",
+                Some(Judged::High(_)) => "lift",
+                Some(Judged::Max(_)) | None => "warn",
             },
         }
     }
@@ -171,7 +172,7 @@ impl Decision<'_> {
             "cgroup": self.header.cgroup,
             "pid": self.entry.largest,
             "action": self.action(),
-            "reason": reason(self.stall),
+            "reason": evidence(self.stall).to_string(),
         })
         .to_string()
     }
@@ -188,7 +189,7 @@ impl Decision<'_> {
             "{} ms: {what}: {cgroup} is stuck ({}), {}",
             self.entry.t_ms,
             self.stall.kind.name(),
-            reason(self.stall)
+            evidence(self.stall)
         )
     }
 }
@@ -196,17 +197,4 @@ impl Decision<'_> {
 /// Whom a signal would have gone to.
 fn whom(largest: Option<u32>) -> String {
     largest.map_or("the largest task".to_owned(), |pid| format!("pid {pid}"))
-}
-
-fn reason(stall: &Stall) -> String {
-    let limit = format!("{} {}", stall.limit.file(), Size(stall.limit.bytes()));
-    let stalled = format!("{:.0} % of the last {:.0} s stalled", stall.stalled * 100.0, stall.window.as_secs_f64());
-    let above = (stall.fill - 1.0) * 100.0;
-    match stall.kind {
-        Kind::Throttled => format!("{stalled}, {above:.1} % above {limit}, nothing reclaimed"),
-        Kind::Squeezed => format!("{stalled} at {limit}, its page cache squeezed out"),
-        Kind::Thrash => format!("{stalled} at {limit}, its own files reclaimed and read again"),
-        Kind::SwapThrash => format!("{stalled} at {limit}, its own memory swapped out and in"),
-        Kind::OomStuck => format!("{stalled} at {limit}, with no task there that the kernel may kill"),
-    }
 }

@@ -4,6 +4,7 @@ mod alloc;
 mod docs;
 mod file;
 mod machine;
+mod pressure;
 mod shapes;
 mod simulate;
 mod table;

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hogwatch::report::status::{FetchError, Limits, Scope, Snapshot, StatusOptions, fetch};
+use hogwatch::report::status::{FetchError, Limits, SNAPSHOT_CGROUPS, Scope, Snapshot, StatusOptions, fetch};
 use hogwatch::report::{Event, EventKind, EventSender, Reporter, ReporterOptions, Text};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -52,7 +52,8 @@ fn snapshot(available: u64) -> Snapshot {
         swap_free: 0,
         psi_some_avg10: None,
         psi_full_avg10: None,
-        cgroups: [None; 4],
+        cgroups: [None; SNAPSHOT_CGROUPS],
+        more_cgroups: 0,
     }
 }
 

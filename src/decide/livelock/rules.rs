@@ -226,8 +226,12 @@ impl Findings {
     /// suffices, the strongest stands for all.
     #[must_use]
     pub fn weakest(&self) -> Option<&Rule> {
-        let by_margin = |a: &&Rule, b: &&Rule| a.margin().total_cmp(&b.margin());
-        self.all().chain(self.any().max_by(by_margin)).min_by(by_margin)
+        self.counted().min_by(|a, b| a.margin().total_cmp(&b.margin()))
+    }
+
+    /// The rules that count: all that must hold, and the strongest of those of which one suffices.
+    pub fn counted(&self) -> impl Iterator<Item = &Rule> {
+        self.all().chain(self.any().max_by(|a, b| a.margin().total_cmp(&b.margin())))
     }
 }
 
@@ -255,13 +259,8 @@ impl Judgement {
 }
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Judgement {
-    let kinds = Kind::ALL.map(|kind| match kind {
-        Kind::Throttled => throttled(evidence),
-        Kind::Squeezed => squeezed(evidence),
-        Kind::SwapThrash => swap_thrash(evidence),
-        Kind::Thrash => thrash(evidence),
-        Kind::OomStuck => oom_stuck(evidence),
-    });
+    // In the order of `Kind::ALL`.
+    let kinds = [throttled(evidence), squeezed(evidence), swap_thrash(evidence), thrash(evidence), oom_stuck(evidence)];
     Judgement { limit: evidence.limit, kinds }
 }
 

@@ -17,8 +17,9 @@ pub use server::{MAY_READ_GROUP, StatusOptions};
 use super::event::CGROUP_BYTES;
 use super::text::Text;
 
-/// How many limits that count a snapshot can name: the nearest ones above the guard, rarely more than two.
-pub const SNAPSHOT_CGROUPS: usize = 4;
+/// How many cgroups a snapshot can name: a screenful, of some 600 bytes each. The guard's memory is locked, and each
+/// snapshot is copied.
+pub const SNAPSHOT_CGROUPS: usize = 16;
 
 /// What "available" is measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Scope {
     Cgroup,
 }
 
-/// One cgroup whose limit counts. Sizes in bytes; `None` is "no limit" or "not known".
+/// One cgroup whose limit counts, or that is at its own. Sizes in bytes; `None` is "no limit" or "not known".
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CgroupState {
     /// As in [`super::Event::cgroup`].
@@ -42,7 +43,7 @@ pub struct CgroupState {
     pub max: Option<u64>,
     /// Share of the detector's window in which all of its tasks were stalled, 0 to 100.
     pub stall_percent: Option<f64>,
-    /// What the livelock detector makes of it.
+    /// What the livelock detector makes of it, or what is being done about it; `None` when it is not sampled.
     pub state: Option<&'static str>,
 }
 
@@ -78,8 +79,10 @@ pub struct Snapshot {
     pub psi_some_avg10: Option<f64>,
     /// `full avg10`.
     pub psi_full_avg10: Option<f64>,
-    /// The limits that count.
+    /// Cgroups that are at their limit, the worst first, and the limits that enclose the guard.
     pub cgroups: [Option<CgroupState>; SNAPSHOT_CGROUPS],
+    /// How many more are at their limit.
+    pub more_cgroups: usize,
 }
 
 /// The one place that guard and errands thread share.
