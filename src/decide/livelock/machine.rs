@@ -195,12 +195,13 @@ impl MachineDetector {
         self.state.as_ref().map(|state| state.judge(self.thrash_after))
     }
 
-    /// Share of the processors' time, idle time left out, that programs got in the last `span`, 0 to 1; `None` when nothing is
-    /// known of that time. Reaches back a window at most. After an act: whether the machine moves again.
+    /// Whether the machine moved in the last `span`: programs ran, nothing came back from swap, or there was room for it (after
+    /// an act, what was pushed out comes home). `None` when nothing is known of that time. Reaches back a window at most.
     #[must_use]
-    pub fn programs(&self, span: Duration) -> Option<f64> {
+    pub fn moves(&self, span: Duration) -> Option<bool> {
         let block = self.state.as_ref()?.track.last(span);
-        (block.seconds > 0.0).then(|| programs(&block))
+        let relieved = block.sums.get(Of::SwappedIn) == 0.0 || block.share(Of::Available) >= ROOM;
+        (block.seconds > 0.0).then(|| relieved || programs(&block) >= PAUSED)
     }
 }
 
