@@ -33,7 +33,7 @@ pub struct Reclaim {
     /// `/proc/vmstat`.
     pub vmstat: Vmstat,
     /// Of `/proc/stat`.
-    pub cpu: Option<CpuTimes>,
+    pub cpu: CpuTimes,
 }
 
 /// Why the machine's memory could not be read.
@@ -106,7 +106,7 @@ impl MachineReader {
         Ok(Machine { meminfo, arc, pressure })
     }
 
-    /// Reads what tells a machine that thrashes its swap. `None` without PSI or `/proc/vmstat`, or when one of them could
+    /// Reads what tells a machine that thrashes its swap. `None` without PSI, `/proc/vmstat` or `/proc/stat`, or when one of them could
     /// not be read, which is counted in `faults`.
     pub fn reclaim(&self, faults: &mut Faults) -> Option<Reclaim> {
         let mut buf = [0; VMSTAT_BYTES];
@@ -114,7 +114,7 @@ impl MachineReader {
         let t = clock::now();
         let pressure = optional(self.pressure.as_ref(), &mut buf, parse_pressure, faults)?;
         let vmstat = optional(self.vmstat.as_ref(), &mut buf, parse_vmstat, faults)?;
-        let cpu = optional(self.stat.as_ref(), &mut buf[..STAT_BYTES], parse_cpu_times, faults);
+        let cpu = optional(self.stat.as_ref(), &mut buf[..STAT_BYTES], parse_cpu_times, faults)?;
         Some(Reclaim { t, pressure, vmstat, cpu })
     }
 }

@@ -63,12 +63,11 @@ fn as_text(entry: &Entry<MachineSample>, stall: &MachineStall, kills: bool) -> S
 }
 
 fn reason(sample: &MachineSample, stall: &MachineStall) -> String {
-    let share = |share: f64| format!(", programs got {:.0} % of the processors' work", share * 100.0);
-    let programs = stall.programs.map_or(String::new(), share);
     format!(
-        "its memory is swapped out and in: {:.0} % of the last {:.0} s stalled{programs}, {:.1} % available ({}), {} of swap free",
+        "its memory is swapped out and in: {:.0} % of the last {:.0} s stalled, programs got {:.0} % of the processors' work, {:.1} % available ({}), {} of swap free",
         stall.stalled * 100.0,
         stall.window.as_secs_f64(),
+        stall.programs * 100.0,
         percent(sample.available, sample.mem_total),
         Size(sample.available),
         Size(sample.swap_free),

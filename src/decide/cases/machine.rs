@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::LivelockAction;
 
 use super::super::livelock::{Kind, MachineDetector, MachineSample, MachineVerdict, Stall};
-use super::{MOVES_BELOW, MOVING};
+use super::MOVING;
 
 /// The machine under watch.
 #[derive(Debug)]
@@ -37,14 +37,13 @@ impl Machine {
 
     pub(super) fn stall(&self) -> Option<Stall> {
         let MachineVerdict::Stalled(stall) = self.detector.verdict() else { return None };
-        let kept_from = stall.programs.map_or(0.0, |share| 1.0 - share);
         Some(Stall {
             kind: Kind::SwapThrash,
             since: stall.since,
             seen: stall.seen,
             limit: None,
             window: stall.window,
-            stalled: stall.stalled.max(kept_from).min(1.0),
+            stalled: stall.stalled.max(1.0 - stall.programs).min(1.0),
             fill: 0.0,
         })
     }
@@ -55,7 +54,7 @@ impl Machine {
     }
 
     pub(super) fn moves(&self) -> bool {
-        self.detector.stalled(MOVING).is_none_or(|share| share < MOVES_BELOW)
+        self.detector.moves(MOVING).unwrap_or(true)
     }
 
     pub(super) fn restart(&mut self) {

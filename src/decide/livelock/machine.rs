@@ -1,10 +1,10 @@
 //! The machine as a whole, thrashing its swap: memory is full, what was swapped out comes back all the time and pushes
 //! out what is needed next, and programs get nothing done.
 //!
-//! PSI alone does not tell it. On a slow disk `full` is 0.6 to 0.9; with swap on a fast disk or zram it was seen at 0.01
-//! for half a minute while nothing on the machine answered: the kernel counts a wait for a swapped page as a stall only
-//! when it takes the page for one of the working set, and the time it spends on finding pages not at all. So the time
-//! that programs do *not* get is a sign of its own. Thresholds, reasons and margins: below, and in `docs/livelock.md`.
+//! PSI does not tell it. The kernel counts a wait for a swapped page as a stall only when it takes the page for one of the
+//! working set, and most of the time it spends on finding pages not at all: `full` was 0.66 on a slow disk with Linux 6.12,
+//! 0.003 on the same disk with 6.1, 0.08 to 0.6 on fast ones, and 0.36 on a machine that got on. So the sign is the time
+//! that programs do *not* get. Thresholds and reasons: below; margins: in `docs/livelock.md`.
 
 mod sample;
 
@@ -15,13 +15,11 @@ use super::detector::BLIND;
 use super::rules::{Findings, Rule, Unit};
 use super::sums::{Name, Sums, Track, ratio};
 
-pub use sample::{Cpu, MachineSample};
-
-/// Share of time in which all tasks that could have run waited for memory (PSI `full`).
-const STALLED: f64 = 0.40;
+pub use sample::MachineSample;
 
 /// Share of the processors' time, idle time left out, that programs got: the rest went to the kernel, or into waiting for
-/// a disk.
+/// a disk. Traces: 0.03 at most; parallel jobs: 0.19 and more; a hot set beside a cold one: 0.07 for the 20 s in which the
+/// kernel sorts them out, then 0.4 and more.
 const PROGRAMS: f64 = 0.10;
 
 /// Less than half a processor at work is not worth a word, whoever has it: what the kernel and the disk took is a share of
@@ -29,22 +27,32 @@ const PROGRAMS: f64 = 0.10;
 const AT_WORK: f64 = 0.5;
 
 /// Mean MemAvailable, as a share of the memory: below this it is full, and each page that comes back pushes out another.
+/// Traces: 0.024 at most; a set that comes home: 0.28 and more. It stands for "as many pages go out as come in", which
+/// a window of 30 s may not show: the kernel reclaims in portions, and on a slow disk the next one may be due later than
+/// that (one trace reclaimed for 6 s and then not for 16).
 const ROOM: f64 = 0.10;
 
 /// MemAvailable from which down it is worth sampling: the mean may be below [`ROOM`] with single samples above.
 const WORTH_A_LOOK: f64 = 2.0 * ROOM;
 
-/// Pages that came back from swap, as a share of these and of file pages needed again.
+/// Pages that came back from swap, as a share of these and of file pages needed again. Traces: 0.99 and more; files
+/// that do not fit beside idle memory: 0.
 const FROM_SWAP: f64 = 0.5;
 
+/// Pages that came back from swap, a second: fewer are no reason for the lost time. The slowest disks that seek give 100
+/// a second to one who waits; traces: 350 and more.
+const SWAPPED_IN: f64 = 20.0;
+
 /// Pages reclaimed because the machine had none left, as a share of all: the rest went for the limit of a cgroup, which
-/// is that cgroup's case.
+/// is that cgroup's case. Traces: 1; a cgroup alone at its limit: 0.
 const OWN: f64 = 0.5;
 
-/// A pause is a time of this length or more in which nothing came back from swap, or programs ran ...
+/// A pause is a time of this length or more in which nothing came back from swap, or programs ran. Long enough that even
+/// an emulated machine on a busy host always got some pages back in it (50 at least) ...
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// ... which is when less than this was stalled, and programs got more than this.
+/// ... which is when they got this share or more: twice [`PROGRAMS`], so that one moment does not undo what the window as a
+/// whole shows.
 const PAUSED: f64 = 0.2;
 
 /// What is summed up.
@@ -56,8 +64,6 @@ enum Of {
     Programs,
     /// ... and that they did not get.
     Lost,
-    /// Seconds between samples that both had [`Cpu`].
-    Known,
     /// Pages read from swap.
     SwappedIn,
     /// File pages needed again.
@@ -102,8 +108,8 @@ pub struct MachineStall {
     pub window: Duration,
     /// Share of that window in which no task could run, 0 to 1.
     pub stalled: f64,
-    /// Share of the processors' time, idle time left out, that programs got, 0 to 1; `None` when nobody looked.
-    pub programs: Option<f64>,
+    /// Share of the processors' time, idle time left out, that programs got, 0 to 1.
+    pub programs: f64,
     /// MemAvailable at that sample, in bytes.
     pub available: u64,
     /// SwapFree at that sample, in bytes.
@@ -189,15 +195,13 @@ impl MachineDetector {
         self.state.as_ref().map(|state| state.judge(self.thrash_after))
     }
 
-    /// Share of the last `span` that was stalled, by PSI or by what programs did not get, whichever is more, 0 to 1; `None`
-    /// when nothing is known of that time. Reaches back a window at most. After an act: whether the machine moves again.
+    /// Whether the machine moved in the last `span`: programs ran, nothing came back from swap, or there was room for it (after
+    /// an act, what was pushed out comes home). `None` when nothing is known of that time. Reaches back a window at most.
     #[must_use]
-    pub fn stalled(&self, span: Duration) -> Option<f64> {
+    pub fn moves(&self, span: Duration) -> Option<bool> {
         let block = self.state.as_ref()?.track.last(span);
-        (block.seconds > 0.0).then(|| {
-            let kept_from = programs(&block).map_or(0.0, |share| 1.0 - share);
-            block.share(Of::Full).max(kept_from).min(1.0)
-        })
+        let relieved = block.sums.get(Of::SwappedIn) == 0.0 || block.share(Of::Available) >= ROOM;
+        (block.seconds > 0.0).then(|| relieved || programs(&block) >= PAUSED)
     }
 }
 
@@ -262,12 +266,9 @@ impl State {
         sums.add(Of::StealOwn, rise(last.steal_own, sample.steal_own));
         let available = |s: &MachineSample| s.available as f64 / s.mem_total.max(1) as f64;
         sums.add(Of::Available, (available(last) + available(sample)) / 2.0 * dt);
-        if let (Some(from), Some(to)) = (&last.cpu, &sample.cpu) {
-            sums.add(Of::Known, dt);
-            // The kernel's own sum of iowait may fall a little (proc(5)).
-            sums.add(Of::Programs, rise(from.programs_ms, to.programs_ms) / 1e3);
-            sums.add(Of::Lost, rise(from.lost_ms, to.lost_ms) / 1e3);
-        }
+        // The kernel's own sum of iowait may fall a little (proc(5)).
+        sums.add(Of::Programs, rise(last.programs_ms, sample.programs_ms) / 1e3);
+        sums.add(Of::Lost, rise(last.lost_ms, sample.lost_ms) / 1e3);
         self.track.advance(sample.t, &self.sums);
         self.last = *sample;
         self.follow_pauses(sample.t);
@@ -281,9 +282,8 @@ impl State {
         }
         let block = Block { seconds: length.as_secs_f64(), sums: self.sums.since(&until) };
         // What happened when in a longer time is not known, so it must be stalled enough as a whole.
-        let (stalled, got) = if length > BLIND + PAUSE { (STALLED, PROGRAMS) } else { (PAUSED, PAUSED) };
-        let stuck = block.share(Of::Full) >= stalled || programs(&block).is_some_and(|share| share < got);
-        let paused = !stuck || block.sums.get(Of::SwappedIn) == 0.0;
+        let most = if length > BLIND + PAUSE { PROGRAMS } else { PAUSED };
+        let paused = programs(&block) >= most || block.sums.get(Of::SwappedIn) == 0.0;
         self.unbroken = (!paused).then_some(self.unbroken.unwrap_or(from));
         self.paced = (t, self.sums);
     }
@@ -294,19 +294,20 @@ impl State {
         let sum = |of| block.sums.get(of);
         // Where nothing was reclaimed, no cgroup's limit is to blame.
         let own = if sum(Of::Steal) > 0.0 { sum(Of::StealOwn) / sum(Of::Steal) } else { 1.0 };
+        let known = block.seconds > 0.0;
+        let room = known.then(|| block.share(Of::Available));
         let from_swap = ratio(sum(Of::SwappedIn), sum(Of::SwappedIn) + sum(Of::RefaultFile));
         Findings::new(
             Kind::SwapThrash,
             [
                 Rule::at_least("unbroken", Unit::Seconds, Some(unbroken), window.as_secs_f64()),
-                Rule::below("room", Unit::Share, Some(block.share(Of::Available)), ROOM),
+                Rule::below("room", Unit::Share, room, ROOM),
+                Rule::at_least("swapped_in", Unit::Count, Some(block.share(Of::SwappedIn)), SWAPPED_IN),
+                Rule::below("programs", Unit::Share, known.then(|| programs(&block)), PROGRAMS),
                 Rule::at_least("from_swap", Unit::Share, Some(from_swap), FROM_SWAP),
                 Rule::at_least("own", Unit::Share, Some(own), OWN),
             ],
-            [
-                Rule::at_least("stalled", Unit::Share, Some(block.share(Of::Full)), STALLED),
-                Rule::below("programs", Unit::Share, programs(&block), PROGRAMS),
-            ],
+            [],
         )
     }
 
@@ -329,9 +330,9 @@ impl State {
     }
 }
 
-/// The share of the processors' time that programs got; `None` when less than half of the block is known.
-fn programs(block: &Block) -> Option<f64> {
-    let (known, lost) = (block.sums.get(Of::Known), block.sums.get(Of::Lost));
-    let at_work = (lost + block.sums.get(Of::Programs)).max(known * AT_WORK);
-    (known > 0.0 && known * 2.0 >= block.seconds).then(|| 1.0 - ratio(lost, at_work))
+/// The share of the processors' time that programs got.
+fn programs(block: &Block) -> f64 {
+    let lost = block.sums.get(Of::Lost);
+    let at_work = (lost + block.sums.get(Of::Programs)).max(block.seconds * AT_WORK);
+    1.0 - ratio(lost, at_work)
 }

@@ -20,7 +20,7 @@ use crate::observe::parse::Limit;
 pub use crate::observe::cgroup_files::{Events, Sample, Stat};
 pub use detector::Detector;
 pub use episode::Episodes;
-pub use machine::{Cpu, MachineDetector, MachineEpisode, MachineSample, MachineStall, MachineVerdict};
+pub use machine::{MachineDetector, MachineEpisode, MachineSample, MachineStall, MachineVerdict};
 pub use rules::{Findings, Judgement, Rule, Sense, Unit};
 pub use scope::{Scope, glob_matches, scope};
 pub use table::Table;

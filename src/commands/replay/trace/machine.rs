@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::decide::livelock::{Cpu, MachineSample};
+use crate::decide::livelock::MachineSample;
 
 use super::{Entry, WrittenPressure, WrittenTask};
 
@@ -15,7 +15,7 @@ pub(super) struct MachineLine {
     pressure: WrittenPressure,
     vmstat: WrittenVmstat,
     meminfo: WrittenMeminfo,
-    cpu: Option<WrittenCpu>,
+    cpu: WrittenCpu,
     largest: Option<WrittenTask>,
 }
 
@@ -50,7 +50,7 @@ struct WrittenCpu {
 
 impl MachineLine {
     pub(super) fn entry(self) -> Entry<MachineSample> {
-        let (vmstat, meminfo) = (&self.vmstat, &self.meminfo);
+        let (vmstat, meminfo, cpu) = (&self.vmstat, &self.meminfo, &self.cpu);
         let sample = MachineSample {
             t: Duration::from_millis(self.t_ms),
             full_total_us: self.pressure.full.total_us,
@@ -58,10 +58,8 @@ impl MachineLine {
             refault_file: vmstat.workingset_refault_file,
             steal: vmstat.pgsteal_anon.saturating_add(vmstat.pgsteal_file),
             steal_own: vmstat.pgsteal_kswapd.saturating_add(vmstat.pgsteal_direct),
-            cpu: self.cpu.map(|cpu| Cpu {
-                programs_ms: cpu.user_ms,
-                lost_ms: cpu.system_ms.saturating_add(cpu.irq_ms).saturating_add(cpu.iowait_ms),
-            }),
+            programs_ms: cpu.user_ms,
+            lost_ms: cpu.system_ms.saturating_add(cpu.irq_ms).saturating_add(cpu.iowait_ms),
             mem_total: meminfo.mem_total,
             available: meminfo.mem_available,
             swap_total: meminfo.swap_total,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::observe::machine::Reclaim;
-use crate::observe::parse::{CpuTimes, Meminfo};
+use crate::observe::parse::Meminfo;
 
 /// The machine's files at one moment. Counters are totals since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,11 @@ pub struct MachineSample {
     pub steal: u64,
     /// `pgsteal_kswapd` + `pgsteal_direct`: pages reclaimed because the machine had none left.
     pub steal_own: u64,
-    /// Of `/proc/stat`, when it was read: without it only PSI tells.
-    pub cpu: Option<Cpu>,
+    /// What all processors together ran programs, in milliseconds (`user` and `nice` of `/proc/stat`).
+    pub programs_ms: u64,
+    /// What they worked in the kernel, or had nothing to do but wait for a disk, in milliseconds (`system`, `irq`, `softirq`,
+    /// `iowait`).
+    pub lost_ms: u64,
     /// MemTotal, in bytes.
     pub mem_total: u64,
     /// MemAvailable, in bytes.
@@ -38,7 +41,10 @@ impl MachineSample {
     /// the machine's own.
     #[must_use]
     pub fn of(reclaim: &Reclaim, meminfo: &Meminfo, available: u64) -> Option<Self> {
-        let vmstat = &reclaim.vmstat;
+        /// `USER_HZ` is 100 (see `CpuTimes`).
+        const MS_PER_TICK: u64 = 10;
+        let (vmstat, cpu) = (&reclaim.vmstat, &reclaim.cpu);
+        let ms = |ticks: &[u64]| ticks.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)).saturating_mul(MS_PER_TICK);
         let steal_own = vmstat.pgsteal_kswapd?.saturating_add(vmstat.pgsteal_direct?);
         let steal = vmstat.pgsteal_anon.zip(vmstat.pgsteal_file).map_or(steal_own, |(a, f)| a.saturating_add(f));
         Some(Self {
@@ -48,32 +54,12 @@ impl MachineSample {
             refault_file: vmstat.workingset_refault_file?,
             steal,
             steal_own,
-            cpu: reclaim.cpu.as_ref().map(Cpu::of),
+            programs_ms: ms(&[cpu.user, cpu.nice]),
+            lost_ms: ms(&[cpu.system, cpu.iowait, cpu.irq, cpu.softirq]),
             mem_total: meminfo.mem_total,
             available,
             swap_total: meminfo.swap_total?,
             swap_free: meminfo.swap_free?,
         })
-    }
-}
-
-/// What the processors did, all together, in milliseconds since boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cpu {
-    /// Ran programs (`user`, `nice`).
-    pub programs_ms: u64,
-    /// Worked in the kernel, or had nothing to do but wait for a disk (`system`, `irq`, `softirq`, `iowait`).
-    pub lost_ms: u64,
-}
-
-impl Cpu {
-    fn of(times: &CpuTimes) -> Self {
-        /// `USER_HZ` is 100 (see [`CpuTimes`]).
-        const MS_PER_TICK: u64 = 10;
-        let ms = |ticks: &[u64]| ticks.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)).saturating_mul(MS_PER_TICK);
-        Self {
-            programs_ms: ms(&[times.user, times.nice]),
-            lost_ms: ms(&[times.system, times.iowait, times.irq, times.softirq]),
-        }
     }
 }
