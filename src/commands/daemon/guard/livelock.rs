@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::act::{Actor, Aim};
-use crate::decide::cases::{CaseStep, Cases, Interest};
+use crate::decide::cases::{CaseStep, Cases, Interest, OPEN};
 use crate::decide::livelock::{self, Verdict};
 use crate::decide::{Act, Outcome};
 use crate::host::clock;
@@ -26,8 +26,7 @@ use super::super::surveyor::Surveyor;
 use super::super::tell;
 use super::{Guard, Parts};
 
-/// The livelock guard's own.
-#[derive(Default)]
+/// The livelock guard's own. Room is set aside at the start: taking memory later may be what is throttled.
 pub(super) struct Breaker {
     surveyor: Option<Surveyor>,
     stirring: Vec<Stirring>,
@@ -75,9 +74,25 @@ const AT_FULL_RATE: usize = 32;
 const RAREST: Duration = Duration::from_millis(1500);
 
 /// Acts and looks in a row without letting anything else happen: enough for all cases at once.
-const STEPS: usize = 2 * crate::decide::cases::OPEN;
+const STEPS: usize = 2 * OPEN;
+
+/// Cgroups that stir at the same time, usually far fewer; for more the table grows.
+const STIRRING: usize = 64;
 
 impl Breaker {
+    pub(super) fn new() -> Self {
+        Self {
+            surveyor: None,
+            stirring: Vec::with_capacity(STIRRING),
+            actors: Vec::with_capacity(OPEN),
+            next_step: None,
+            machine_due: None,
+            psi_missed: false,
+            oomd_told: false,
+            managed_missed: false,
+        }
+    }
+
     /// The cgroups that are sampled, as they stand.
     pub(super) fn at_their_limit<'a>(&'a self, cases: &'a Cases) -> impl Iterator<Item = AtLimit<'a>> {
         self.stirring.iter().filter_map(|stirring| {
@@ -315,7 +330,7 @@ impl Guard {
         let open = cases.is_open(id);
         let stalls = cases.detector(id).is_some_and(livelock::Detector::wants_stat);
         let pause = if open || stalls || fresh { OFTEN } else { SELDOM };
-        stirring.due = now + (pause * crowd).min(RAREST.max(pause));
+        stirring.due = on_the_beat(now + (pause * crowd).min(RAREST.max(pause)));
         let keep = verdict != Verdict::Quiet || fresh || open || stirring.always;
         if lifted {
             self.follow_lift(id, &sample);
@@ -393,9 +408,10 @@ impl Guard {
     }
 
     /// Has command lines read of the largest processes in cgroups that are above their limit, for the rules and the
-    /// journal: when somebody has to be chosen there, it is too late.
+    /// journal: when somebody has to be chosen there, it is too late. (A guard that may be throttled has it done with every
+    /// look of the scout's.)
     fn read_details_of_stuck(&mut self) {
-        let Some(link) = &mut self.link else { return };
+        let Some(link) = self.link.as_mut().filter(|_| !self.throttleable) else { return };
         if link.reader.is_none() {
             link.reader = self.parts.host.proc.again().and_then(Reader::start).ok();
         }
@@ -431,4 +447,11 @@ impl Guard {
     pub(super) fn degraded(&self, reason: std::fmt::Arguments<'_>) {
         self.send(&Event { reason: Text::format(reason), ..Event::new(EventKind::Degraded) });
     }
+}
+
+/// All that is due about the same time is sampled in one turn of the loop: many cgroups cost as few turns as one.
+fn on_the_beat(due: Duration) -> Duration {
+    let beat = OFTEN.as_nanos();
+    let whole = u64::try_from(due.as_nanos() / beat * beat).unwrap_or(u64::MAX);
+    Duration::from_nanos(whole)
 }

@@ -117,7 +117,7 @@ impl Guard {
         let scanner = Scanner::new(parts.hierarchy);
         Ok(Box::new(Self {
             own_highs: OwnHighs::open(&parts.host),
-            breaker: Breaker::default(),
+            breaker: Breaker::new(),
             lifting: Lifting::default(),
             throttleable: false,
             parts,
