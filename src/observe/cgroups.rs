@@ -139,6 +139,8 @@ pub struct Facts {
 pub struct Cgroups {
     arena: Vec<u8>,
     entries: Vec<Entry>,
+    /// Some cgroup found no room.
+    overflowed: bool,
 }
 
 impl Cgroups {
@@ -148,11 +150,16 @@ impl Cgroups {
     /// A table for `capacity` cgroups.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { arena: Vec::with_capacity(capacity * Self::PATH_SHARE), entries: Vec::with_capacity(capacity) }
+        Self {
+            arena: Vec::with_capacity(capacity * Self::PATH_SHARE),
+            entries: Vec::with_capacity(capacity),
+            overflowed: false,
+        }
     }
 
     /// Grows to `capacity`. Allocates, so only while the machine is healthy.
     pub fn reserve(&mut self, capacity: usize) {
+        self.overflowed = false;
         self.entries.reserve(capacity.saturating_sub(self.entries.len()));
         self.arena.reserve((capacity * Self::PATH_SHARE).saturating_sub(self.arena.len()));
     }
@@ -185,6 +192,13 @@ impl Cgroups {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.entries.clear();
+        self.overflowed = false;
+    }
+
+    /// Whether some cgroup found no room since the table was cleared or grew: whoever lives there counts as living nowhere.
+    #[must_use]
+    pub fn has_overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// Forgets what is known about each cgroup but its path, so that it is read anew.
@@ -205,6 +219,7 @@ impl Cgroups {
             && self.arena.len() + path.len() <= self.arena.capacity()
             && path.len() <= PATH_BYTES;
         if !room {
+            self.overflowed |= path.len() <= PATH_BYTES;
             return None;
         }
         let id = u16::try_from(self.entries.len()).ok()?;
@@ -339,8 +354,12 @@ mod tests {
         while table.len() < table.capacity() {
             table.intern(format!("/{}", table.len()).as_bytes()).unwrap();
         }
+        assert!(!table.has_overflowed(), "a path too long fits nowhere");
         assert!(table.intern(b"/one more").is_none());
+        assert!(table.has_overflowed());
         assert_eq!(table.path(a), b"/a");
+        table.reserve(table.len() * 2);
+        assert!(!table.has_overflowed() && table.intern(b"/one more").is_some());
     }
 
     #[test]

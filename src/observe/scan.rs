@@ -70,6 +70,20 @@ impl Scanner {
         }
     }
 
+    /// Scans until everybody has found room, and each cgroup too. Allocates, so call it only while the machine is healthy.
+    pub fn scan_with_room(&mut self, host: &Host, need: Need, swap_used: u64, faults: &mut Faults) {
+        /// Each doubles the room; the tables have their bounds.
+        const ROUNDS: u8 = 8;
+        for _ in 0..ROUNDS {
+            self.scan(host, need, swap_used, faults);
+            let cramped = self.tasks.lost_some || self.tasks.cgroups.has_overflowed();
+            self.grow();
+            if !cramped {
+                return;
+            }
+        }
+    }
+
     /// Has the next scan read anew where everybody lives, and what is said of those cgroups. Not when it is urgent: before
     /// Linux 6.8 that takes the kernel's `cgroup_mutex`.
     pub fn forget_cgroups(&mut self) {

@@ -8,6 +8,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ use crate::observe::machine::MachineReader;
 use crate::observe::scan::Scanner;
 use crate::observe::{Depth, Faults, Need, Observation, Task, Tasks};
 
+use crate::report::Escaped;
+
 use super::{EXIT_CONFIG, own_self, users};
 use livelock::Look;
 
@@ -46,7 +49,7 @@ Exit status: 0 somebody is eligible, 3 nobody is, 78 bad configuration.")]
 pub struct ExplainArgs {
     /// Whether this cgroup is stuck, and who in it would be killed: its path below the cgroup root, as in /proc/PID/cgroup
     #[arg(long, value_name = "PATH")]
-    cgroup: Option<String>,
+    cgroup: Option<OsString>,
     /// How long to watch the cgroup: it counts as stuck after livelock.after, 10s by default
     #[arg(long = "for", value_name = "DURATION", requires = "cgroup", default_value = "2s", value_parser = watch_time)]
     span: Duration,
@@ -154,11 +157,7 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
     let mut enclosing = EnclosingReader::open(host, hierarchy, false);
     let rules = Rules::new(&config.victim, users()).map_err(|e| e.to_string())?;
     let mut scanner = Scanner::new(hierarchy);
-    // The first look tells how many there are, the second has room for all.
-    for _ in 0..2 {
-        scanner.scan(host, Need { depth: Depth::All, oom_score: true }, u64::MAX, &mut faults);
-        scanner.grow();
-    }
+    scanner.scan_with_room(host, Need { depth: Depth::All, oom_score: true }, u64::MAX, &mut faults);
     let tasks = scanner.tasks();
     if let Some((path, _)) = &cgroup {
         must_exist(host, path, tasks)?;
@@ -273,14 +272,16 @@ struct MemoryRule {
     met: bool,
 }
 
-fn cgroup_path(path: &str) -> Result<CgroupPath, String> {
-    if !path.starts_with('/') {
+fn cgroup_path(path: &OsStr) -> Result<CgroupPath, String> {
+    let path = path.as_bytes();
+    let shown = Escaped(path);
+    if !path.starts_with(b"/") {
         return Err(format!(
-            "--cgroup {path}: expected a path from the cgroup root, as in /proc/PID/cgroup: /user.slice/…"
+            "--cgroup {shown}: expected a path from the cgroup root, as in /proc/PID/cgroup: /user.slice/…"
         ));
     }
-    let path = path.strip_suffix('/').filter(|p| !p.is_empty()).unwrap_or(path);
-    CgroupPath::new(path.as_bytes()).ok_or_else(|| format!("--cgroup {path}: longer than any path hogwatch follows"))
+    let bare = path.strip_suffix(b"/").filter(|p| !p.is_empty()).unwrap_or(path);
+    CgroupPath::new(bare).ok_or_else(|| format!("--cgroup {shown}: longer than any path hogwatch follows"))
 }
 
 /// A path that was mistyped must not look like a cgroup in which all is well.
@@ -290,7 +291,7 @@ fn must_exist(host: &Host, path: &CgroupPath, tasks: &Tasks) -> Result<(), Strin
     if is_there || paths.any(|lived_in| is_within(lived_in, path.as_bytes())) {
         return Ok(());
     }
-    let path = String::from_utf8_lossy(path.as_bytes());
+    let path = Escaped(path.as_bytes());
     Err(format!("--cgroup {path}: there is no such cgroup (`systemd-cgls` shows those there are)"))
 }
 

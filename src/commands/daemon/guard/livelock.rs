@@ -218,7 +218,7 @@ impl Guard {
                     return self.until_next();
                 }
                 CaseStep::Look(need) => {
-                    if !self.look(need) {
+                    if !self.look_at_all(need) {
                         return super::AWAIT_SCOUT;
                     }
                     looked = Some(need);

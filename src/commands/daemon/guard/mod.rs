@@ -139,11 +139,7 @@ impl Guard {
     /// Goes through a whole decision once, signalling nobody: so that every page of program and stack that the kill path
     /// needs is there, tables have the right size, and lazy parts are lazy no more.
     pub fn rehearse(&mut self) {
-        for _ in 0..2 {
-            self.scan(Need { depth: Depth::All, oom_score: true });
-            self.scanner.grow();
-            self.parts.engine.reserve(self.scanner.tasks());
-        }
+        self.scan_with_room(Need { depth: Depth::All, oom_score: true });
         self.rehearse_again();
     }
 

@@ -44,6 +44,25 @@ impl Guard {
         true
     }
 
+    /// The same for a stuck cgroup: nobody in it may be missed for want of room, and there is memory to be had, unless the
+    /// machine is short of it too.
+    pub(super) fn look_at_all(&mut self, need: Need) -> bool {
+        let calm = self.parts.engine.gauge().machine(&self.last).level == Level::Calm;
+        if self.throttleable || !calm {
+            return self.look(need);
+        }
+        self.scan_with_room(need);
+        true
+    }
+
+    /// Scans with room for everybody, and makes room for deciding about them. Allocates.
+    pub(super) fn scan_with_room(&mut self, need: Need) {
+        let swap_used = self.last.meminfo.swap_used();
+        self.scanner.scan_with_room(&self.parts.host, need, swap_used, &mut self.faults);
+        self.parts.engine.reserve(self.scanner.tasks());
+        self.scans.last = Some(clock::now());
+    }
+
     pub(super) fn scan(&mut self, need: Need) {
         let swap_used = self.last.meminfo.swap_used();
         self.scanner.scan(&self.parts.host, need, swap_used, &mut self.faults);
