@@ -18,45 +18,45 @@ const TICK: Duration = Duration::from_millis(250);
 const HIGH: u64 = GIB;
 
 /// A cgroup that is throttled as long as one of `because_of` lives.
-struct Group {
-    id: u64,
-    because_of: Vec<i32>,
+pub struct Group {
+    pub id: u64,
+    pub because_of: Vec<i32>,
     /// Whether it is above its limit at all.
-    above: bool,
+    pub above: bool,
     total_us: u64,
     hits: u64,
     /// What it holds above its limit while it is stuck.
-    excess: u64,
+    pub excess: u64,
 }
 
 /// What was done: when, to whom, what.
 type Done = (Duration, i32, Signal);
 
-struct World {
-    engine: Engine,
-    bench: Bench,
-    groups: Vec<Group>,
-    now: Duration,
+pub struct World {
+    pub engine: Engine,
+    pub bench: Bench,
+    pub groups: Vec<Group>,
+    pub now: Duration,
     /// Processes that SIGTERM does not end; and those that nothing ends.
-    deaf: Vec<i32>,
-    undead: Vec<i32>,
+    pub deaf: Vec<i32>,
+    pub undead: Vec<i32>,
     dry: bool,
     /// Places whose victim is dead.
     exited: u64,
-    done: Vec<Done>,
-    members: Vec<Vec<i32>>,
+    pub done: Vec<Done>,
+    pub members: Vec<Vec<i32>>,
     lifts: Vec<u64>,
-    notes: Vec<(Duration, CaseNote)>,
+    pub notes: Vec<(Duration, CaseNote)>,
     /// A process that comes back under a new pid when it dies.
     reborn: Option<&'static str>,
 }
 
-fn sized(pid: i32, comm: &str, mib: u64) -> Task {
+pub fn sized(pid: i32, comm: &str, mib: u64) -> Task {
     Task { anon: Some(mib * MIB), rss: mib * MIB, ..task(pid, comm) }
 }
 
 impl World {
-    fn new(bench: Bench, action: LivelockAction, groups: &[(&str, &[i32])]) -> Self {
+    pub fn new(bench: Bench, action: LivelockAction, groups: &[(&str, &[i32])]) -> Self {
         let engine = Engine::new(&bench.config, bench.rules(), bench.own);
         let mut world = Self {
             engine,
@@ -87,7 +87,7 @@ impl World {
         world
     }
 
-    fn lives(&self, pid: i32) -> bool {
+    pub fn lives(&self, pid: i32) -> bool {
         self.bench.tasks.list.iter().any(|t| t.id.pid == pid)
     }
 
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// A quarter of a second: samples, then as many steps as there are.
-    fn tick(&mut self) {
+    pub fn tick(&mut self) {
         self.now += TICK;
         self.sample();
         let machine = machine(12 * GIB);

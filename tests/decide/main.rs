@@ -2,6 +2,7 @@
 
 mod bench;
 mod cases;
+mod cases_random;
 mod choice;
 mod groups;
 mod pace;

@@ -18,7 +18,7 @@ use crate::observe::{Depth, Need, Observation, TaskId, Tasks};
 use super::livelock::{Detector, Judged, Kind, MachineSample, Sample, Stall, Verdict};
 use super::measure::{Level, Reading, Resource, Whose};
 use super::pressure::{Child, LOOK, worst_child};
-use super::remembered::Remembered;
+use super::remembered::{REMEMBERED, Remembered};
 use super::victim::{Choice, Chooser, Held, Refusal, Stuck, Victim};
 use super::{Act, Because, FUTILE_KILLS, Outcome, PATIENCE, PAUSE, Signal};
 
@@ -99,6 +99,8 @@ struct Seen {
     stall: Option<Stall>,
     /// Whether it moves, by the last second.
     moves: bool,
+    /// The kernel puts nobody to sleep any more, though the last second was still stalled: soon it will be known to move.
+    relieved: bool,
     sampled: Option<Duration>,
     /// What it holds, in bytes.
     current: u64,
@@ -118,6 +120,7 @@ pub struct Cases {
     /// The chooser's list while it chooses for a case: its own belongs to the memory guard.
     draft: Vec<TaskId>,
     set_aside: Remembered,
+    asked: Remembered,
     looked_before: Option<Duration>,
     notes: Vec<CaseNote>,
 }
@@ -135,6 +138,7 @@ impl Cases {
             crew_of: None,
             draft: Vec::new(),
             set_aside: Remembered::default(),
+            asked: Remembered::default(),
             looked_before: None,
             notes: Vec::with_capacity(NOTES),
         }
@@ -294,7 +298,7 @@ impl Cases {
     #[must_use]
     pub fn still_holds(&self, place: usize) -> bool {
         let Some(case) = self.open.get(place).and_then(Option::as_ref) else { return false };
-        self.seen(case).is_some_and(|seen| case.tried > 0 && !seen.moves || seen.stall.is_some())
+        self.seen(case).is_some_and(|seen| case.tried > 0 && !seen.moves && !seen.relieved || seen.stall.is_some())
     }
 
     /// What came of an act.
@@ -302,6 +306,9 @@ impl Cases {
         self.notes.clear();
         let Some(case) = self.open.get_mut(place).and_then(Option::as_mut) else { return };
         let before = case.phase;
+        if outcome == Outcome::Sent && act.signal == Signal::Term {
+            self.asked.insert(act.victim.id, now);
+        }
         case.phase = match outcome {
             Outcome::Sent => Phase::Asked(case::Asked {
                 act: *act,
@@ -366,6 +373,7 @@ impl Cases {
             return Some(Seen {
                 stall: machine.stall(),
                 moves: machine.moves(),
+                relieved: false,
                 sampled: machine.sampled,
                 current: machine.used,
                 before: None,
@@ -376,6 +384,7 @@ impl Cases {
         Some(Seen {
             stall: watched.stall(),
             moves: watched.moves(case.stall.kind),
+            relieved: case.stall.kind == Kind::Throttled && !watched.detector.is_above(),
             sampled: sample.map(|sample| sample.t),
             current: sample.map_or(case.current, |sample| sample.current),
             before: watched.before,
@@ -496,6 +505,9 @@ impl Cases {
         if seen.stall.is_none() && (case.tried == 0 || seen.moves) {
             return self.close(place, Some(now));
         }
+        if seen.stall.is_none() && seen.relieved {
+            return CaseStep::Wait(SOON);
+        }
         match case.action {
             LivelockAction::Warn => {
                 self.put(place, &Phase::Resting(Some(now + AGAIN)));
@@ -531,10 +543,13 @@ impl Cases {
                     std::mem::swap(&mut self.draft, &mut self.crew);
                     self.crew_of = Some(place);
                 }
+                // Who ignored SIGTERM and was spared, because the cgroup came free, is not asked twice.
+                let ignored = self.asked.since(victim.id).map(|asked| now.saturating_sub(asked));
+                let ignored = ignored.filter(|ago| (self.grace..REMEMBERED).contains(ago));
                 let act = Act {
                     victim,
-                    signal: Signal::Term,
-                    because: Because::Stuck(case.stall, None),
+                    signal: if ignored.is_some() { Signal::Kill } else { Signal::Term },
+                    because: Because::Stuck(case.stall, ignored),
                     reading: stuck.reading,
                     seen_at: case.stall.seen,
                 };
@@ -613,8 +628,11 @@ impl Cases {
                 CaseStep::Wait(self.grace.saturating_sub(now.saturating_sub(asked.first)).max(SOON))
             }
             Signal::Term => {
-                let moves = self.seen(case).is_none_or(|seen| seen.moves);
-                if moves {
+                let seen = self.seen(case);
+                if seen.as_ref().is_some_and(|seen| seen.relieved && !seen.moves) && waited < self.grace + MOVING {
+                    return CaseStep::Wait(SOON);
+                }
+                if seen.is_none_or(|seen| seen.moves) {
                     self.note(case, &CaseEvent::Spared(act.victim));
                     self.restart(case);
                     self.crew_of = self.crew_of.filter(|of| *of != place);
@@ -683,6 +701,10 @@ impl Cases {
         }
         if waited < MOVES_WITHIN {
             return CaseStep::Wait(SOON);
+        }
+        // Still slow, but not for this cause: should it be stuck in another way, it is found anew.
+        if seen.relieved {
+            return self.close(place, Some(now));
         }
         self.futile(place, case, now)
     }
