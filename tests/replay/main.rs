@@ -7,5 +7,4 @@ mod machine;
 mod pressure;
 mod shapes;
 mod simulate;
-mod table;
 mod traces;

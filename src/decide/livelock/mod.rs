@@ -1,7 +1,6 @@
 //! The livelock detector: which cgroup is stuck at its limit and will not come free by itself.
 //!
-//! Pure: [`Sample`]s of one cgroup go in, a [`Verdict`] comes out. No I/O, no clock, and no allocation after a [`Table`]
-//! was made. A verdict rests on differences of the kernel's running totals over a window, never on its averages, so it is
+//! Pure: [`Sample`]s of one cgroup go in, a [`Verdict`] comes out. No I/O, no clock, no allocation. A verdict rests on differences of the kernel's running totals over a window, never on its averages, so it is
 //! as good after a gap between two samples as without one. The mechanism, the kinds, and every threshold with its margin
 //! stand in `docs/livelock.md`.
 
@@ -11,7 +10,6 @@ mod machine;
 mod rules;
 mod scope;
 mod sums;
-mod table;
 
 use std::time::Duration;
 
@@ -23,7 +21,6 @@ pub use episode::Episodes;
 pub use machine::{MachineDetector, MachineEpisode, MachineSample, MachineStall, MachineVerdict};
 pub use rules::{Findings, Judgement, Rule, Sense, Unit};
 pub use scope::{Scope, glob_matches, scope};
-pub use table::Table;
 
 /// How long is long enough, for one cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
