@@ -1,0 +1,242 @@
+# Cells: cgroups with limits, and what scenarios ask of them. Sourced by lib.sh.
+#
+# A cell is a cgroup made by hand below the root (cell) or a slice of systemd's (slice). DIR is its directory; TICKER the
+# name of a page.
+
+CGROUPS=/sys/fs/cgroup
+
+# limit DIR FILE=VALUE...: FILE without its "memory.".
+limit() {
+  local dir=$1 pair; shift
+  for pair; do echo "${pair#*=}" > "$dir/memory.${pair%%=*}" || fail "$dir: could not set $pair"; done
+}
+
+# cell NAME [FILE=VALUE...]: makes $CGROUPS/lab-NAME. in_cell DIR PROGRAM ARGUMENTS...: runs a helper in it; $! is its pid.
+cell() { mkdir "$CGROUPS/lab-$1" || fail "no cell $1"; limit "$CGROUPS/lab-$1" "${@:2}"; }
+in_cell() {
+  local dir=$1 program=$2; shift 2
+  ( echo "$BASHPID" > "$dir/cgroup.procs"; exec "$BIN/$program" "$@" ) &
+}
+
+# slice NAME SETTING...: NAME.slice with these settings. Names are band or band-SOMETHING, which is $CGROUPS/band.slice/...
+slice() {
+  local name=$1; shift
+  mkdir -p /run/systemd/system
+  printf '%s\n' '[Slice]' "$@" > "/run/systemd/system/$name.slice"
+  systemctl start "$name.slice" || fail "$name.slice did not start"
+}
+
+# remove_cgroup DIR: with all that is in it.
+remove_cgroup() {
+  local dir
+  echo 1 > "$1/cgroup.kill"
+  while IFS= read -rd '' dir; do wait_for 5 rmdir "$dir"; done < <(find "$1" -depth -type d -print0)
+}
+
+# expect_ended PID SIGNAL: what in_cell started ended by it.
+expect_ended() {
+  local status=0
+  wait "$1" || status=$?
+  same "what ended pid $1" "$2" "SIG$(kill -l "$status" 2>/dev/null || echo "nothing, it exited with $status")"
+}
+
+# --- pages: where helpers/load.c tells how it gets on, without a page of the cgroup's own -------------------------------
+
+# page NAME: makes one and prints its path.
+page() {
+  local file=$LAB/progress/$1
+  printf '0 0 0 0 0\n%4000s\n' '' > "$file"
+  chmod 666 "$file"
+  echo "$file"
+}
+
+# rounds NAME: ticks or rounds done.
+rounds() { local n _; read -r n _ < "$LAB/progress/$1"; echo "$n"; }
+
+# late TICKER: how late its last tick was, or the one that is due is, in ms.
+late() {
+  local lag at due _
+  read -r _ lag _ _ at < "$LAB/progress/$1"
+  due=$(( $(now_ms) - at - 100 ))
+  echo $(( due > lag ? due : lag ))
+}
+
+# calm TICKER [TICKS]: the last 5 ticks were at most 20 ms late.
+calm() {
+  local calm at _
+  read -r _ _ _ calm at < "$LAB/progress/$1"
+  (( calm >= ${2:-5} && $(now_ms) - at < 300 ))
+}
+
+# expect_calm TICKER SINCE: at most 2 s after SINCE (ms) it was in time again, and stayed so for 5 ticks.
+expect_calm() {
+  local calm at back _
+  wait_for 4 calm "$1" || fail "the ticker is still late: $(late "$1") ms"
+  read -r _ _ _ calm at < "$LAB/progress/$1"
+  back=$(( at - (calm - 1) * 100 - $2 ))
+  (( back <= 2000 )) || fail "the ticker was back in time after $back ms only"
+  note "the ticker was back in time $(( back > 0 ? back : 0 )) ms later"
+}
+
+# --- what the kernel says of a cell ------------------------------------------------------------------------------------
+
+# event DIR NAME: a count of the cgroup's own (memory.events.local).
+event() {
+  local key value
+  while read -r key value; do
+    [[ $key == "$2" ]] && { echo "$value"; return; }
+  done < "$1/memory.events.local"
+}
+
+# stalled DIR: ms in which none of its tasks could run, since it was made.
+stalled() {
+  local kind rest
+  while read -r kind rest; do
+    [[ $kind == full ]] && { echo $(( ${rest##*total=} / 1000 )); return; }
+  done < "$1/memory.pressure"
+}
+
+# onset DIR: waits until its `high` count, 0 in a new cgroup, grows. Prints when (ms).
+onset() {
+  wait_for 30 hits "$1" || fail "${1##*/} did not reach its memory.high in 30 s: $(<"$1/memory.current") of $(<"$1/memory.high")"
+  now_ms
+}
+hits() { (( $(event "$1" high) > 0 )); }
+
+# above PERCENT DIR...: all are, of their memory.high.
+above() {
+  local percent=$1 dir; shift
+  for dir; do (( $(<"$dir/memory.current") * 100 > $(<"$dir/memory.high") * (100 + percent) )) || return 1; done
+}
+
+# expect_throttled DIR...: for 3 s they stay above memory.high, and whoever allocates there is put to sleep.
+expect_throttled() {
+  local dir begin from=()
+  # From 1.25 % on the kernel puts tasks to sleep; above that a hog still grows for a while, slowly.
+  wait_for 10 above 3 "$@" || fail "not all above memory.high: $(where "$@")"
+  begin=$(now_ms)
+  for dir; do from+=("$(event "$dir" high) $(stalled "$dir")"); done
+  stays 3 above 1 "$@" || fail "not all stay above memory.high: $(where "$@")"
+  local hits stall took=$(( $(now_ms) - begin ))
+  for dir; do
+    read -r hits stall <<< "${from[0]}"; from=("${from[@]:1}")
+    hits=$(( $(event "$dir" high) - hits )) stall=$(( ($(stalled "$dir") - stall) * 100 / took ))
+    # A sleep counts 17.
+    (( hits >= 17 )) || fail "${dir##*/}: nobody was put to sleep in $took ms (high +$hits)"
+    echo "ok: ${dir##*/} is throttled: in $took ms high +$hits, stalled $stall %"
+  done
+}
+where() { local dir; for dir; do echo -n "${dir##*/} $(<"$dir/memory.current") of $(<"$dir/memory.high"); "; done; }
+
+# expect_thrashing SECONDS DIR...: within that time each stalls for 20 % of 3 s, and what is reclaimed there is needed again.
+expect_thrashing() {
+  local until=$(( $(now_ms) + $1 * 1000 )) dir; shift
+  for dir; do
+    until thrashes "$dir"; do (( $(now_ms) < until )) || fail "${dir##*/} does not thrash: $thrashing"; done
+    echo "ok: ${dir##*/} thrashes: $thrashing"
+  done
+}
+thrashes() {
+  local begin stall steal refaults
+  begin=$(now_ms) stall=$(stalled "$1")
+  read -r steal refaults < <(circle "$1")
+  pause 3
+  stall=$(( ($(stalled "$1") - stall) * 100 / ($(now_ms) - begin) ))
+  local steal2 refaults2
+  read -r steal2 refaults2 < <(circle "$1")
+  steal=$((steal2 - steal)) refaults=$((refaults2 - refaults))
+  thrashing="stalled $stall %, $steal pages reclaimed, $refaults needed again"
+  (( stall >= 20 && steal > 0 && refaults * 2 >= steal ))
+}
+# circle DIR: pages reclaimed, and pages needed again.
+circle() {
+  awk '$1 == "pgsteal" { s = $2 } $1 ~ /^workingset_refault_(anon|file)$/ { r += $2 } END { print s, r }' "$1/memory.stat"
+}
+
+# expect_late TICKER...: in 3 s each does less than two thirds of its ticks.
+expect_late() {
+  local ticker from=() ticks begin due
+  begin=$(now_ms)
+  for ticker; do from+=("$(rounds "$ticker")"); done
+  pause 3
+  due=$(( ($(now_ms) - begin) / 100 ))
+  for ticker; do
+    ticks=$(( $(rounds "$ticker") - from[0] )); from=("${from[@]:1}")
+    (( ticks * 3 < due * 2 )) || fail "ticker $ticker does not starve: $ticks of $due ticks"
+    echo "ok: ticker $ticker starves: $ticks of $due ticks, $(late "$ticker") ms late"
+  done
+}
+
+# --- what is busy at its limit and healthy -------------------------------------------------------------------------------
+
+# healthy_for SECONDS: streams, a build, a database that swaps a little, and bursts, side by side under the guard.
+healthy_for() {
+  local begin kind dir pid from=()
+  modprobe zram
+  echo 256M > /sys/block/zram0/disksize
+  mkswap -q /dev/zram0
+  swapon /dev/zram0
+  start_guard
+  cell stream high=48M max=96M swap.max=0
+  cell mapped-stream high=48M max=96M swap.max=0
+  cell build high=80M max=160M swap.max=0
+  cell database high=64M max=128M
+  cell burst high=50M max=100M swap.max=0
+  in_cell "$CGROUPS/lab-burst" load ticker "$(page server)"
+  local kinds=(stream mapped-stream build database burst) pids=()
+  local arguments=("$DISK 0 200" "$DISK 200 200" "$DISK 400 2" "$DISK 450 40" "52 8 5")
+  for kind in "${!kinds[@]}"; do
+    LOAD_PROGRESS=$(page "${kinds[kind]}")
+    export LOAD_PROGRESS
+    # shellcheck disable=SC2086 # a list of words
+    in_cell "$CGROUPS/lab-${kinds[kind]}" load "${kinds[kind]}" ${arguments[kind]}
+    pids+=($!)
+  done
+  bystanders
+  begin=$(now_ms)
+  for kind in "${kinds[@]}"; do
+    wait_for 30 hits "$CGROUPS/lab-$kind" || fail "lab-$kind did not reach its memory.high"
+  done
+  while (( $(now_ms) - begin < $1 * 1000 - 10000 )); do pause 1; done
+  for kind in "${kinds[@]}"; do from+=("$(rounds "$kind") $(event "$CGROUPS/lab-$kind" high)"); done
+  pause 15
+  local n hits
+  for kind in "${kinds[@]}"; do
+    dir=$CGROUPS/lab-$kind
+    read -r n hits <<< "${from[0]}"; from=("${from[@]:1}")
+    n=$(( $(rounds "$kind") - n )) hits=$(( $(event "$dir" high) - hits ))
+    (( n > 0 )) || fail "$kind does not get on"
+    (( hits > 0 )) || fail "$kind does not reach its memory.high any more"
+    echo "ok: $kind gets on at its memory.high: $n rounds and high +$hits in 15 s; stalled $(( $(stalled "$dir") * 100 / ($(now_ms) - begin) )) % of all"
+  done
+  for pid in "${pids[@]}"; do expect "a healthy one to live" alive "$pid"; done
+  same "entries of livelocks and acts" "" "$(journal | jq -r 'select(.HOGWATCH_EVENT | IN("livelock","oom_stuck","term","kill","refused","lift")?) | .MESSAGE' | head -n 3)"
+  expect_no_kernel_oom
+}
+
+# --- what hogwatch did about it ------------------------------------------------------------------------------------------
+
+# expect_gone ONSET SECONDS PID WHO: it is gone at most so long after ONSET (ms).
+expect_gone() {
+  while alive "$3"; do
+    (( $(now_ms) - $1 < $2 * 1000 )) || fail "hogwatch did not act within $2 s: $4 (pid $3) lives"
+    pause 0.1
+  done
+  note "$4 was gone $(( $(now_ms) - $1 )) ms after the onset"
+}
+
+# expect_told DIR KIND LIMIT PID [EVENT...]: these entries (livelock, term, exited) name the process, the kind, the cgroup
+# (or one below: where the process lives) and the limit in bytes.
+expect_told() {
+  local path=${1#"$CGROUPS"} kind=$2 bytes=$3 pid=$4 event told; shift 4
+  expect_entry exited "$pid"
+  told=$(journal HOGWATCH_PID="$pid" | jq -r --arg path "$path" '[.HOGWATCH_EVENT, .HOGWATCH_KIND,
+    if ((.HOGWATCH_CGROUP // "") + "/" | startswith($path + "/")) then "here" else .HOGWATCH_CGROUP end,
+    .HOGWATCH_LIMIT_BYTES] | join(" ")')
+  echo "$told"
+  (( $# )) || set -- livelock term exited
+  for event; do
+    grep -qxF "$event $kind here $bytes" <<< "$told" ||
+      fail "no entry '$event' of kind $kind for pid $pid in $path with limit $bytes; there are: ${told//$'\n'/, }"
+  done
+}

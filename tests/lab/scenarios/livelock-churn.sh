@@ -1,0 +1,37 @@
+# Ten thousand cgroups made and removed while one among them is stuck: it is found, and nothing is left of the others in
+# the guard.
+# suites: trixie
+start_guard
+guard=$(guard_pid)
+cell churn
+churn=$CGROUPS/lab-churn
+echo +memory > "$churn/cgroup.subtree_control"
+watches() { cat "/proc/$guard/fdinfo"/* | grep -c '^inotify wd' || true; }
+descriptors() { ls "/proc/$guard/fd" | wc -l; }
+anonymous() { sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$guard/status"; }
+# A first thousand: what the guard keeps for ever is there afterwards.
+"$BIN/load" churn "$churn" 1000
+pause 2
+before="$(descriptors) $(watches)" resident=$(anonymous)
+mkdir "$churn/stuck"
+limit "$churn/stuck" high=60M max=120M swap.max=0
+in_cell "$churn/stuck" load ticker "$(page server)"
+bystanders
+begin=$(now_ms)
+"$BIN/load" churn "$churn" 9000 &
+churning=$!
+pause 2
+in_cell "$churn/stuck" hog --size 64; victim=$!
+onset=$(onset "$churn/stuck")
+expect_throttled "$churn/stuck"
+expect_gone "$onset" 15 "$victim" "the hog"
+wait "$churning" || fail "the cgroups could not be made and removed"
+note "9000 cgroups made and removed in $(( $(now_ms) - begin )) ms"
+expect_told "$churn/stuck" throttled $((60 << 20)) "$victim"
+remove_cgroup "$churn/stuck"
+same_as_before() { [[ "$(descriptors) $(watches)" == "$before" ]]; }
+wait_for 10 same_as_before || fail "descriptors and watches of the guard: $before before, now $(descriptors) $(watches)"
+expect "at most 64 KiB more memory of its own ($resident KiB before, now $(anonymous) KiB)" \
+  test "$(anonymous)" -le $((resident + 64))
+same "degraded entries" 0 "$(count degraded)"
+expect_signalled "$victim"

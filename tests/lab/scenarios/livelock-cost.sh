@@ -1,0 +1,43 @@
+# What watching costs: two hundred cgroups that stream at their memory.high, and a thousand idle ones with limits. The
+# processor is emulated, so the cost is counted in reads of a file like those the guard reads, timed in the same boot.
+# suites: trixie
+readonly STREAMS=200 IDLE=1000 SPAN=12
+start_guard
+spent() { local key value; while read -r key value; do [[ $key == usage_usec ]] && echo "$value"; done < "$CGROUPS/hogwatch.slice/$GUARD/cpu.stat"; }
+# cost: microseconds of CPU a second over SPAN.
+cost() {
+  local from begin
+  from=$(spent) begin=$(now_ms)
+  pause "$SPAN"
+  echo $(( ($(spent) - from) * 1000 / ($(now_ms) - begin) ))
+}
+pause 3
+none=$(cost)
+cell idle
+idle=$CGROUPS/lab-idle
+echo +memory > "$idle/cgroup.subtree_control"
+for (( i = 0; i < IDLE; i++ )); do mkdir "$idle/$i"; limit "$idle/$i" high=100M max=200M; done
+pause 3
+many=$(cost)
+read_ns=$("$BIN/load" reads "$idle/0/memory.pressure" 20000)
+note "a read of memory.pressure takes $read_ns ns here; idle $none us/s with no cgroups, $many us/s with $IDLE idle ones"
+# 10 us a second is the promise where a read takes 2 us: five reads.
+expect "a thousand idle cgroups to cost no more than five reads a second" test $(( (many - none) * 1000 )) -le $(( 5 * read_ns + 2000 ))
+remove_cgroup "$idle"
+
+cell streams
+streams=$CGROUPS/lab-streams
+echo +memory > "$streams/cgroup.subtree_control"
+for (( i = 0; i < STREAMS; i++ )); do
+  mkdir "$streams/$i"
+  limit "$streams/$i" high=1M max=4M swap.max=0
+  in_cell "$streams/$i" load stream "$DISK" $((i * 5)) 5
+done
+all_hit() { local i; for (( i = 0; i < STREAMS; i++ )); do hits "$streams/$i" || return 1; done; }
+wait_for 30 all_hit || fail "not all streams reached their memory.high"
+pause 5
+streaming=$(cost)
+note "$STREAMS streams at their memory.high cost $streaming us/s: $(( streaming * 1000 / read_ns )) reads"
+# 1 % of a core is 10,000 us a second, where a read takes 2 us.
+expect "them to cost no more than 5000 reads a second" test $(( streaming * 1000 )) -le $(( 5000 * read_ns ))
+same "acts" "" "$(acts)"
