@@ -96,10 +96,20 @@ stalled() {
   done < "$1/memory.pressure"
 }
 
-# onset DIR: waits until its `high` count, 0 in a new cgroup, grows. Prints when (ms).
+# onset DIR...: waits until their `high` counts, 0 in a new cgroup, grow, and keeps the times (ms) in ONSET.
+declare -A ONSET
 onset() {
-  wait_for 30 hits "$1" || fail "${1##*/} did not reach its memory.high in 30 s: $(<"$1/memory.current") of $(<"$1/memory.high")"
-  now_ms
+  local dir
+  for dir; do ONSET[$dir]=; done
+  wait_for 30 all_hit "$@" || fail "did not reach memory.high in 30 s: $(where "$@")"
+}
+all_hit() {
+  local dir all=0
+  for dir; do
+    [[ -z ${ONSET[$dir]} ]] || continue
+    if hits "$dir"; then ONSET[$dir]=$(now_ms); else all=1; fi
+  done
+  return $all
 }
 hits() { (( $(event "$1" high) > 0 )); }
 
@@ -178,12 +188,12 @@ healthy_for() {
   swapon /dev/zram0
   start_guard
   cell stream high=48M max=96M swap.max=0
-  cell mapped-stream high=48M max=96M swap.max=0
+  cell mapped high=48M max=96M swap.max=0
   cell build high=80M max=160M swap.max=0
   cell database high=64M max=128M
   cell burst high=50M max=100M swap.max=0
   in_cell "$CGROUPS/lab-burst" load ticker "$(page server)"
-  local kinds=(stream mapped-stream build database burst) pids=()
+  local kinds=(stream mapped build database burst) pids=()
   local arguments=("$DISK 0 200" "$DISK 200 200" "$DISK 400 2" "$DISK 450 40" "52 8 5")
   for kind in "${!kinds[@]}"; do
     LOAD_PROGRESS=$(page "${kinds[kind]}")
@@ -195,7 +205,7 @@ healthy_for() {
   bystanders
   begin=$(now_ms)
   for kind in "${kinds[@]}"; do
-    wait_for 30 hits "$CGROUPS/lab-$kind" || fail "lab-$kind did not reach its memory.high"
+    onset "$CGROUPS/lab-$kind"
   done
   while (( $(now_ms) - begin < $1 * 1000 - 10000 )); do pause 1; done
   for kind in "${kinds[@]}"; do from+=("$(rounds "$kind") $(event "$CGROUPS/lab-$kind" high)"); done
@@ -216,13 +226,14 @@ healthy_for() {
 
 # --- what hogwatch did about it ------------------------------------------------------------------------------------------
 
-# expect_gone ONSET SECONDS PID WHO: it is gone at most so long after ONSET (ms).
+# expect_gone DIR SECONDS PID WHO: it is gone at most so long after the onset in DIR.
 expect_gone() {
+  local onset=${ONSET[$1]}
   while alive "$3"; do
-    (( $(now_ms) - $1 < $2 * 1000 )) || fail "hogwatch did not act within $2 s: $4 (pid $3) lives"
+    (( $(now_ms) - onset < $2 * 1000 )) || fail "hogwatch did not act within $2 s: $4 (pid $3) lives"
     pause 0.1
   done
-  note "$4 was gone $(( $(now_ms) - $1 )) ms after the onset"
+  note "$4 was gone $(( $(now_ms) - onset )) ms after the onset"
 }
 
 # expect_told DIR KIND LIMIT PID [EVENT...]: these entries (livelock, term, exited) name the process, the kind, the cgroup

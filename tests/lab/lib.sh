@@ -138,7 +138,7 @@ foretell() {
   local pid=$1 told; shift
   told=$(hogwatch explain --json "$@") || fail "hogwatch explain ended with status $?"
   echo "$told" > "$LAB/explain.json"
-  jq -c '(.candidates[:4], .excluded)[] | [.pid, .comm, .tier, .size_bytes, .reason]' <<< "$told"
+  jq -c '(.candidates[:4], (.excluded | map(select(.reason | startswith("outside") | not))))[] | [.pid, .comm, .tier, .size_bytes, .reason]' <<< "$told"
   same "explain's first candidate" "$pid" "$(jq -r '.candidates[0].pid' <<< "$told")"
 }
 
@@ -233,18 +233,14 @@ as_alice() { runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$ALICE HOME=/home
 
 # --- the controls ----------------------------------------------------------------------------------------------------
 
-# oomd_control: systemd-oomd, which acts on what units ask for (ManagedOOMMemoryPressure=) after 10 s. Its own unit is
-# masked, so a copy runs; PID 1 talks to nobody but the user systemd-oom.
+# oomd_control: systemd-oomd, which acts on what units ask for (ManagedOOMMemoryPressure=) after 10 s. It is masked in /etc;
+# /run/systemd/system.control comes before that. (Under another name PID 1 would not talk to it.)
 oomd_control() {
-  local unit
-  mkdir -p /run/systemd/oomd.conf.d
+  mkdir -p /run/systemd/oomd.conf.d /run/systemd/system.control
   printf '[OOM]\nDefaultMemoryPressureDurationSec=10s\n' > /run/systemd/oomd.conf.d/lab.conf
-  for unit in service socket; do
-    sed 's/systemd-oomd\.socket/lab-oomd.socket/; /^Alias=/d' "/usr/lib/systemd/system/systemd-oomd.$unit" \
-      > "/run/systemd/system/lab-oomd.$unit"
-  done
+  cp /usr/lib/systemd/system/systemd-oomd.{service,socket} /run/systemd/system.control/
   systemctl daemon-reload
-  systemctl start lab-oomd.service || fail "systemd-oomd did not start"
+  systemctl start systemd-oomd.service || fail "systemd-oomd did not start"
 }
 
 # earlyoom_control [ARGUMENTS...]: earlyoom with hogwatch's default settings, without its package's sandbox.
@@ -288,16 +284,16 @@ restore() {
     rm -rf /home/alice/.config /home/alice/.local /run/user/$ALICE/hogwatch
   fi
   systemctl kill --signal=KILL 'hog-*.service' 2>/dev/null
-  systemctl stop 'hog*.service' 'hog*.scope' earlyoom.service 'lab-*.service' 'lab-*.socket' 2>/dev/null
+  systemctl stop 'hog*.service' 'hog*.scope' earlyoom.service lab-earlyoom.service 2>/dev/null
   local group
   for group in /sys/fs/cgroup/lab-*/; do
     [[ ! -d $group ]] || remove_cgroup "$group"
   done
   if [[ -n $(find /etc/systemd/system -name 'hogwatch*') ]]; then systemctl --quiet disable hogwatch.service hogwatch-dryrun.service; fi
-  if [[ -n $(find /run/systemd/system -name 'hogwatch*.d' -o -name 'band*.slice' -o -name 'lab-*') ]]; then
-    systemctl stop 'band*.slice'
-    rm -rf /run/systemd/system/hogwatch*.d /run/systemd/system{,.control}/band*.slice* /run/systemd/system/lab-* \
-      /run/systemd/oomd.conf.d
+  if [[ -n $(find /run/systemd/system{,.control} -name 'hogwatch*.d' -o -name 'band*.slice' -o -name 'systemd-oomd*') ]]; then
+    systemctl stop 'band*.slice' 'systemd-oomd.*' 2>/dev/null
+    rm -rf /run/systemd/system/hogwatch*.d /run/systemd/system{,.control}/band*.slice* \
+      /run/systemd/system.control/systemd-oomd* /run/systemd/oomd.conf.d
     systemctl daemon-reload
   fi
   systemctl reset-failed

@@ -6,9 +6,8 @@
 //                               TICKS LAG WORST CALM AT: ticks done, lateness of the last and of the latest of them in ms,
 //                               ticks in a row that were at most 20 ms late, and the time of the last in ms
 //   compute THREADS             computes and asks for nothing
-//   mapped DISK AT SIZE         touches the pages of a mapped file in random order: a working set
 //   stream DISK AT SIZE         read()s a file from start to end, over and over
-//   mapped-stream DISK AT SIZE  the same through a mapping
+//   mapped DISK AT SIZE         the same through a mapping: a stream, or a working set where SIZE fits
 //   touch SIZE                  touches its own memory in random order: more than fits means swapping in circles
 //   database DISK AT SIZE       memory in heavy use (SIZE), as much that is hardly ever used, reads and flushed writes
 //   burst SIZE UP REST          takes SIZE, gives it back UP seconds after it began, rests REST seconds, again and again
@@ -118,27 +117,11 @@ static void compute(char **a) {
   computing(0);
 }
 
-static char *map_disk(char **a, size_t *bytes, int advice) {
-  *bytes = atol(a[2]) * MIB;
-  char *p = mmap(0, *bytes, PROT_READ, MAP_SHARED, open_or_die(a[0], O_RDONLY), atol(a[1]) * MIB);
-  if (p == MAP_FAILED) die(a[0]);
-  if (madvise(p, *bytes, advice)) die("madvise");
-  return p;
-}
-
-static volatile char sink;
-
 static void mapped(char **a) {
-  size_t bytes;
-  // Random: no reading ahead, which would fetch pages that nobody asked for.
-  char *p = map_disk(a, &bytes, MADV_RANDOM);
-  for (;; progress())
-    for (size_t n = bytes / PAGE; n > 0; n--) sink = p[noise() % bytes];
-}
-
-static void mapped_stream(char **a) {
-  size_t bytes;
-  char *p = map_disk(a, &bytes, MADV_NORMAL);
+  static volatile char sink;
+  size_t bytes = atol(a[2]) * MIB;
+  char *p = mmap(0, bytes, PROT_READ, MAP_SHARED, open_or_die(a[0], O_RDONLY), atol(a[1]) * MIB);
+  if (p == MAP_FAILED) die(a[0]);
   for (;;)
     for (size_t i = 0; i < bytes; i += PAGE) {
       sink = p[i];
@@ -262,8 +245,8 @@ static void reads(char **a) {
 
 int main(int argc, char **argv) {
   static const struct { const char *name; int arguments; void (*run)(char **); } kinds[] = {
-    {"ticker", 1, ticker}, {"compute", 1, compute}, {"mapped", 3, mapped}, {"stream", 3, stream},
-    {"mapped-stream", 3, mapped_stream}, {"touch", 1, touch}, {"database", 3, database}, {"burst", 3, burst},
+    {"ticker", 1, ticker}, {"compute", 1, compute}, {"stream", 3, stream},
+    {"mapped", 3, mapped}, {"touch", 1, touch}, {"database", 3, database}, {"burst", 3, burst},
     {"build", 3, build}, {"reborn", 1, reborn}, {"churn", 2, churn}, {"reads", 2, reads}};
   int adj = open("/proc/self/oom_score_adj", O_WRONLY);
   // A user's manager may have set a higher one, and lowering is not a user's right.

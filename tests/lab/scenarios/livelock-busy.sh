@@ -9,11 +9,11 @@ in_cell "$busy" load compute 4; computing=$!
 wait_for 10 eval '(( $(rounds server) > 10 ))' || fail "the ticker does not tick beside the computing threads"
 bystanders
 in_cell "$busy" hog --size 107; victim=$!
-onset=$(onset "$busy")
+onset "$busy"
 foretell "$victim" --cgroup /lab-busy
 expect_throttled "$busy"
 expect_late server
-expect_gone "$onset" 15 "$victim" "the hog"
+expect_gone "$busy" 15 "$victim" "the hog"
 ticks=$(rounds server)
 pause 3
 expect "the ticker to get on beside the computing threads" test $(( $(rounds server) - ticks )) -ge 20

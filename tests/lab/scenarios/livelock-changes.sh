@@ -16,25 +16,23 @@ make_anew() {
 make_anew
 hog relimited -p Slice=band.slice --size 112
 in_cell "$reborn" load reborn 64; parent=$!
-onset=$(onset "$band")
+onset "$band" "$anew" "$reborn"
 victim=$(hog_pid relimited)
-onset "$anew" >/dev/null
-reborn_onset=$(onset "$reborn")
 expect_throttled "$band" "$anew" "$reborn"
 systemctl set-property --runtime band.slice MemoryHigh=105M
-limited=$(now_ms)
+limited=$(now_ms) ONSET[relimited]=$(now_ms)
 remove_cgroup "$anew"
 make_anew
-made=$(onset "$anew")
+onset "$anew"
 first=$(pgrep -P "$parent")
 foretell "$first" --cgroup /lab-reborn
 bystanders
 expect_throttled "$band" "$anew"
 stays $(( 9 - ($(now_ms) - limited) / 1000 )) alive "$victim" || fail "killed on evidence from before the limit changed"
-expect_gone "$reborn_onset" 15 "$first" "the hog that is born again"
-expect_gone "$limited" 15 "$victim" "the hog whose limit changed"
+expect_gone "$reborn" 15 "$first" "the hog that is born again"
+expect_gone relimited 15 "$victim" "the hog whose limit changed"
 (( $(now_ms) - limited >= 9500 )) || fail "killed on evidence from before the limit changed"
-expect_gone "$made" 15 "$anew_hog" "the hog of the cgroup made anew"
+expect_gone "$anew" 15 "$anew_hog" "the hog of the cgroup made anew"
 expect_told "$band" throttled $((105 << 20)) "$victim"
 expect_told "$anew" throttled $((60 << 20)) "$anew_hog"
 # The parent's children end one after the other, until the guard sees that it does not help.

@@ -22,9 +22,9 @@ begin=$(now_ms)
 churning=$!
 pause 2
 in_cell "$churn/stuck" hog --size 64; victim=$!
-onset=$(onset "$churn/stuck")
+onset "$churn/stuck"
 expect_throttled "$churn/stuck"
-expect_gone "$onset" 15 "$victim" "the hog"
+expect_gone "$churn/stuck" 15 "$victim" "the hog"
 wait "$churning" || fail "the cgroups could not be made and removed"
 note "9000 cgroups made and removed in $(( $(now_ms) - begin )) ms"
 expect_told "$churn/stuck" throttled $((60 << 20)) "$victim"

@@ -8,12 +8,12 @@ load server -p Slice=band.slice ticker "$(page server)"
 wait_for 10 calm server 10 || fail "the ticker is late before there is a hog: $(late server) ms"
 bystanders
 hog plateau -p Slice=band.slice --size 213
-onset=$(onset "$band")
+onset "$band"
 victim=$(hog_pid plateau)
 expect_throttled "$band"
 expect_late server
 foretell "$victim" --cgroup /band.slice
-expect_gone "$onset" 15 "$victim" "the hog"
+expect_gone "$band" 15 "$victim" "the hog"
 expect_calm server "$(now_ms)"
 expect_only_victim "$victim" plateau SIGTERM
 expect_told "$band" throttled $((200 << 20)) "$victim"

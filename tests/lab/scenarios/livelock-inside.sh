@@ -12,12 +12,12 @@ load server -p Slice=band.slice ticker "$(page server)"
 wait_for 10 calm server || fail "the ticker is late before there is a hog: $(late server) ms"
 bystanders
 hog plateau -p Slice=band.slice --size 106
-onset=$(onset "$band")
+onset "$band"
 victim=$(hog_pid plateau)
 foretell "$victim" --cgroup /band.slice
 expect_throttled "$band"
 expect_late server
-expect_gone "$onset" 20 "$victim" "the hog"
+expect_gone "$band" 20 "$victim" "the hog"
 expect_calm server "$(now_ms)"
 expect_only_victim "$victim" plateau SIGTERM
 expect_told "$band" throttled $((100 << 20)) "$victim"

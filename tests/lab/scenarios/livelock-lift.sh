@@ -17,7 +17,8 @@ for shape in eased kept changed; do load "$shape" -p Slice="band-$shape.slice" t
 bystanders
 in_cell "${dir[byhand]}" hog --size 64; byhand=$!
 for shape in eased kept changed; do hog "h$shape" -p Slice="band-$shape.slice" --size 64; done
-for shape in "${!dir[@]}"; do onset=$(onset "${dir[$shape]}"); done
+onset "${dir[@]}"
+onset=$(now_ms)
 expect_throttled "${dir[@]}"
 high_is() { [[ $(<"${dir[$1]}/memory.high") == "$2" ]]; }
 for shape in "${!dir[@]}"; do

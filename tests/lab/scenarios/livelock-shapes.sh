@@ -11,7 +11,7 @@ config <<TOML
 protect = ["^sacred$"]
 TOML
 start_guard
-evil=$'evil \r\e[31m"\\HOGWATCH_EVENT=term\xff' long=$(printf 'l%.0s' {1..251})
+evil=$'evil \r\e[31m"\\HOGWATCH_EVENT=term' long=$(printf 'l%.0s' {1..251})
 slice band MemoryHigh=100M MemoryMax=200M MemorySwapMax=0
 for name in stubborn protected "$evil" "$long"; do cell "$name" high=60M max=120M swap.max=0; done
 cell swapless high=60M max=120M swap.max=16M
@@ -21,7 +21,7 @@ declare -A dir=([parent]=$CGROUPS/band.slice [stubborn]=$CGROUPS/lab-stubborn [p
   [swapless]=$CGROUPS/lab-swapless [evil]=$CGROUPS/lab-$evil [long]=$CGROUPS/lab-$long)
 systemd-run --quiet --scope --unit=hog-server --slice=band.slice "$BIN/load" ticker "$(page parent)" &
 for shape in stubborn protected swapless evil long; do in_cell "${dir[$shape]}" load ticker "$(page "$shape")"; done
-declare -A onset victim
+declare -A victim
 wait_for 10 calm parent || fail "the ticker in a scope did not start"
 bystanders
 begin=$(now_ms)
@@ -32,13 +32,13 @@ in_cell "${dir[protected]}" hog --size 65 --name sacred; protected=$!
 in_cell "${dir[swapless]}" hog --size 82 --random; victim[swapless]=$!
 in_cell "${dir[evil]}" hog --size 65; victim[evil]=$!
 in_cell "${dir[long]}" hog --size 65; victim[long]=$!
-for shape in "${!dir[@]}"; do onset[$shape]=$(onset "${dir[$shape]}"); done
+onset "${dir[@]}"
 note "the last was at its memory.high $(( $(now_ms) - begin )) ms after the first hog began"
 expect_throttled "${dir[@]}"
 expect_late "${!dir[@]}"
 for shape in parent stubborn evil; do foretell "${victim[$shape]}" --cgroup "${dir[$shape]#"$CGROUPS"}"; done
-for shape in parent swapless evil long; do expect_gone "${onset[$shape]}" 15 "${victim[$shape]}" "the hog of shape $shape"; done
-expect_gone "${onset[stubborn]}" 22 "${victim[stubborn]}" "the hog that ignores SIGTERM"
+for shape in parent swapless evil long; do expect_gone "${dir[$shape]}" 15 "${victim[$shape]}" "the hog of shape $shape"; done
+expect_gone "${dir[stubborn]}" 22 "${victim[stubborn]}" "the hog that ignores SIGTERM"
 for shape in parent stubborn swapless evil long; do
   wait_for 4 calm "$shape" || fail "the ticker of shape $shape is still late: $(late "$shape") ms"
 done

@@ -16,13 +16,13 @@ in_cell "$CGROUPS/lab-roots" hog --size 64; roots=$!
 wait_for 10 calm server || fail "the ticker is late before there is a hog: $(late server) ms"
 bystanders
 alices_unit mine "$BIN/hog" --size 106
-onset=$(onset "$own")
+onset "$own"
 mine=$(as_alice systemctl --user show -P MainPID hog-mine)
 same "first candidate of alice's explain" "$mine" \
   "$(as_alice hogwatch explain --cgroup "${own#"$CGROUPS"}" --json | jq -r '.candidates[0].pid')"
 expect_throttled "$own" "$CGROUPS/lab-roots"
 expect_late server
-expect_gone "$onset" 15 "$mine" "alice's hog"
+expect_gone "$own" 15 "$mine" "alice's hog"
 expect_calm server "$(now_ms)"
 expect_told "$own" throttled $((100 << 20)) "$mine"
 same "owner of the guard that acted" "$ALICE" "$(field term _UID HOGWATCH_PID="$mine")"

@@ -1,0 +1,24 @@
+# The machine itself thrashes its swap disk: one process touches more memory than there is, over and over. The memory guard
+# is set so low that it does not come first.
+# suites: trixie
+config <<TOML
+[memory]
+warn = "1%"
+term = "0.5%"
+kill = "0.3%"
+TOML
+mkswap -q "$DISK"
+swapon "$DISK"
+start_guard
+load runaway touch "$(( $(memory MemTotal) * 115 / 100 ))"
+victim=$(hog_pid runaway)
+bystanders
+swaps_in() { local key value; while read -r key value; do [[ $key == pswpin ]] && echo "$value"; done < /proc/vmstat; }
+busy_swapping() { (( $(swaps_in) - swaps > 2000 )); }
+swaps=$(swaps_in)
+wait_for 30 busy_swapping || fail "the machine does not swap in: $(( $(swaps_in) - swaps )) pages"
+ONSET[machine]=$(now_ms)
+foretell "$victim"
+note "some 10 s after the start: $(head -n 1 /proc/pressure/memory); MemAvailable $(memory MemAvailable) MiB"
+expect_gone machine 50 "$victim" "the runaway"
+expect_only_victim "$victim" runaway SIGTERM
