@@ -26,11 +26,20 @@ slice() {
   systemctl start "$name.slice" || fail "$name.slice did not start"
 }
 
+# cells NAME COUNT [FILE=VALUE...]: $CGROUPS/lab-NAME with COUNT cgroups below, named 0, 1, ..., that have the limits.
+cells() {
+  local dir=$CGROUPS/lab-$1 count=$2 i; shift 2
+  mkdir "$dir" || fail "no cells $dir"
+  echo +memory > "$dir/cgroup.subtree_control"
+  ( cd "$dir" && seq 0 $((count - 1)) | xargs mkdir )
+  for (( i = 0; i < count; i++ )); do limit "$dir/$i" "$@"; done
+}
+
 # remove_cgroup DIR: with all that is in it.
 remove_cgroup() {
-  local dir
   echo 1 > "$1/cgroup.kill"
-  while IFS= read -rd '' dir; do wait_for 5 rmdir "$dir"; done < <(find "$1" -depth -type d -print0)
+  wait_for 10 grep -q '^populated 0' "$1/cgroup.events"
+  find "$1" -depth -type d -delete
 }
 
 # expect_ended PID SIGNAL: what in_cell started ended by it.
@@ -217,10 +226,12 @@ healthy_for() {
     n=$(( $(rounds "$kind") - n )) hits=$(( $(event "$dir" high) - hits ))
     (( n > 0 )) || fail "$kind does not get on"
     (( hits > 0 )) || fail "$kind does not reach its memory.high any more"
-    echo "ok: $kind gets on at its memory.high: $n rounds and high +$hits in 15 s; stalled $(( $(stalled "$dir") * 100 / ($(now_ms) - begin) )) % of all"
+    echo "ok: $kind gets on at its memory.high: $n rounds and high +$hits in 15 s, since it began" \
+      "stalled for $(( $(stalled "$dir") * 100 / ($(now_ms) - begin) )) %"
   done
   for pid in "${pids[@]}"; do expect "a healthy one to live" alive "$pid"; done
-  same "entries of livelocks and acts" "" "$(journal | jq -r 'select(.HOGWATCH_EVENT | IN("livelock","oom_stuck","term","kill","refused","lift")?) | .MESSAGE' | head -n 3)"
+  same "entries of livelocks and acts" "" "$(journal | jq -r 'select(.HOGWATCH_EVENT
+    | IN("livelock","oom_stuck","term","kill","refused","lift")?) | .MESSAGE' | head -n 3)"
   expect_no_kernel_oom
 }
 

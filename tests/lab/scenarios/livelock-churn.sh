@@ -3,9 +3,8 @@
 # suites: trixie
 start_guard
 guard=$(guard_pid)
-cell churn
+cells churn 1 high=100M
 churn=$CGROUPS/lab-churn
-echo +memory > "$churn/cgroup.subtree_control"
 watches() { cat "/proc/$guard/fdinfo"/* | grep -c '^inotify wd' || true; }
 descriptors() { ls "/proc/$guard/fd" | wc -l; }
 anonymous() { sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$guard/status"; }

@@ -3,7 +3,8 @@
 # suites: trixie
 readonly STREAMS=200 IDLE=1000 SPAN=12
 start_guard
-spent() { local key value; while read -r key value; do [[ $key == usage_usec ]] && echo "$value"; done < "$CGROUPS/hogwatch.slice/$GUARD/cpu.stat"; }
+# spent: microseconds of CPU that the guard has used.
+spent() { sed -n 's/^usage_usec //p' "$CGROUPS/hogwatch.slice/$GUARD/cpu.stat"; }
 # cost: microseconds of CPU a second over SPAN.
 cost() {
   local from begin
@@ -13,10 +14,8 @@ cost() {
 }
 pause 3
 none=$(cost)
-cell idle
+cells idle "$IDLE" high=100M max=200M
 idle=$CGROUPS/lab-idle
-echo +memory > "$idle/cgroup.subtree_control"
-for (( i = 0; i < IDLE; i++ )); do mkdir "$idle/$i"; limit "$idle/$i" high=100M max=200M; done
 pause 3
 many=$(cost)
 read_ns=$("$BIN/load" reads "$idle/0/memory.pressure" 20000)
@@ -25,14 +24,9 @@ note "a read of memory.pressure takes $read_ns ns here; idle $none us/s with no 
 expect "a thousand idle cgroups to cost no more than five reads a second" test $(( (many - none) * 1000 )) -le $(( 5 * read_ns + 2000 ))
 remove_cgroup "$idle"
 
-cell streams
+cells streams "$STREAMS" high=1M max=4M swap.max=0
 streams=$CGROUPS/lab-streams
-echo +memory > "$streams/cgroup.subtree_control"
-for (( i = 0; i < STREAMS; i++ )); do
-  mkdir "$streams/$i"
-  limit "$streams/$i" high=1M max=4M swap.max=0
-  in_cell "$streams/$i" load stream "$DISK" $((i * 5)) 5
-done
+for (( i = 0; i < STREAMS; i++ )); do in_cell "$streams/$i" load stream "$DISK" $((i * 5)) 5; done
 onset "$streams"/*/
 pause 5
 streaming=$(cost)

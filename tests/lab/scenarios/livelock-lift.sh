@@ -23,7 +23,7 @@ expect_throttled "${dir[@]}"
 high_is() { [[ $(<"${dir[$1]}/memory.high") == "$2" ]]; }
 for shape in "${!dir[@]}"; do
   until high_is "$shape" max; do
-    (( $(now_ms) - onset < 14000 )) || fail "hogwatch did not act within 14 s: memory.high of $shape is $(<"${dir[$shape]}/memory.high")"
+    (( $(now_ms) - onset < 14000 )) || fail "hogwatch did not act within 14 s: memory.high of $shape is not lifted"
     pause 0.1
   done
 done

@@ -2,14 +2,9 @@
 # suites: bookworm trixie
 readonly MANY=200
 start_guard
-cell many
+cells many "$MANY" high=3M max=8M swap.max=0
 many=$CGROUPS/lab-many
-echo +memory > "$many/cgroup.subtree_control"
-for (( i = 0; i < MANY; i++ )); do
-  mkdir "$many/$i"
-  limit "$many/$i" high=3M max=8M swap.max=0
-  in_cell "$many/$i" load ticker /dev/null
-done
+for (( i = 0; i < MANY; i++ )); do in_cell "$many/$i" load ticker /dev/null; done
 bystanders
 declare -A hog
 for (( i = 0; i < MANY; i++ )); do
