@@ -10,9 +10,9 @@ bystanders
 hog plateau -p Slice=band.slice --size 213
 onset "$band"
 victim=$(hog_pid plateau)
+foretell "$victim" --cgroup /band.slice
 expect_throttled "$band"
 expect_late server
-foretell "$victim" --cgroup /band.slice
 expect_gone "$band" 15 "$victim" "the hog"
 expect_calm server "$(now_ms)"
 expect_only_victim "$victim" plateau SIGTERM

@@ -12,8 +12,8 @@ for (( i = 0; i < MANY; i++ )); do
 done
 onset "$many"/*/
 onset=$(now_ms)
-expect_throttled "$many"/{0,77,199}
 foretell "${hog[77]}" --cgroup /lab-many/77
+expect_throttled "$many"/{0,77,199}
 left() { local i n=0; for i in "${!hog[@]}"; do if alive "${hog[$i]}"; then n=$((n + 1)); fi; done; echo "$n"; }
 until (( $(left) == 0 )); do
   (( $(now_ms) - onset < 60000 )) || fail "hogwatch did not act within 60 s: $(left) of $MANY hogs live"

@@ -1,24 +1,20 @@
-# What still moves, slowly: anonymous memory leaves a mapped file in steady use some room (thrash) or hardly any (squeezed).
+# What still moves, slowly: anonymous memory leaves a mapped file in steady use too little room.
 # suites: bookworm trixie
 start_guard
-squeezed=$CGROUPS/lab-squeezed thrash=$CGROUPS/lab-thrash
-cell squeezed high=60M max=120M swap.max=0
-cell thrash high=100M max=200M swap.max=0
-LOAD_PROGRESS=$(page squeezed) in_cell "$squeezed" load mapped "$DISK" 0 16
-LOAD_PROGRESS=$(page thrash) in_cell "$thrash" load mapped "$DISK" 100 64
+cell mapped high=100M max=200M swap.max=0
+mapped=$CGROUPS/lab-mapped
+LOAD_PROGRESS=$(page walker) in_cell "$mapped" load mapped "$DISK" 0 64
 # In steady use: walked through several times.
-wait_for 20 eval '(( $(rounds squeezed) > 16 * 5 && $(rounds thrash) > 64 * 5 ))' || fail "the files are not walked through"
+wait_for 20 eval '(( $(rounds walker) > 64 * 5 ))' || fail "the file is not walked through"
 bystanders
-in_cell "$squeezed" hog --size 58; squeezer=$!
-in_cell "$thrash" hog --size 60; thrasher=$!
-onset "$squeezed" "$thrash"
-expect_thrashing 8 "$squeezed" "$thrash"
-foretell "$squeezer" --cgroup /lab-squeezed
-foretell "$thrasher" --cgroup /lab-thrash
-expect_gone "$squeezed" 20 "$squeezer" "the hog that squeezes"
-expect_gone "$thrash" 50 "$thrasher" "the hog of thrash"
-expect_told "$thrash" thrash $((100 << 20)) "$thrasher"
-expect_entry livelock "$squeezer"
-expect_signalled "$squeezer" "$thrasher"
+in_cell "$mapped" hog --size 60; victim=$!
+onset "$mapped"
+expect_thrashing 8 "$mapped"
+foretell "$victim" --cgroup /lab-mapped
+expect_gone "$mapped" 50 "$victim" "the hog"
+expect_told "$mapped" "$(field livelock KIND)" $((100 << 20)) "$victim"
+expect "the kind to be thrash or squeezed" entry livelock HOGWATCH_KIND=thrash HOGWATCH_KIND=squeezed
+expect_ended "$victim" SIGTERM
+expect_signalled "$victim"
 expect_no_kernel_oom
 expect_bystanders
