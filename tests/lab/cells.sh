@@ -156,20 +156,20 @@ expect_thrashing() {
   done
 }
 thrashes() {
-  local begin stall steal refaults
+  local begin from to stall
   begin=$(now_ms) stall=$(stalled "$1")
-  read -r steal refaults < <(circle "$1")
+  read -ra from < <(circle "$1")
   pause 3
   stall=$(( ($(stalled "$1") - stall) * 100 / ($(now_ms) - begin) ))
-  local steal2 refaults2
-  read -r steal2 refaults2 < <(circle "$1")
-  steal=$((steal2 - steal)) refaults=$((refaults2 - refaults))
-  thrashing="stalled $stall %, $steal pages reclaimed, $refaults needed again"
+  read -ra to < <(circle "$1")
+  local steal=$((to[0] - from[0])) refaults=$((to[1] - from[1])) restored=$((to[2] - from[2]))
+  thrashing="stalled $stall %, $steal pages reclaimed, $refaults needed again, $restored of them of the working set"
   (( stall >= 20 && steal > 0 && refaults * 2 >= steal ))
 }
-# circle DIR: pages reclaimed, and pages needed again.
+# circle DIR: pages reclaimed, pages needed again, and those of them that the kernel takes for the working set.
 circle() {
-  awk '$1 == "pgsteal" { s = $2 } $1 ~ /^workingset_refault_(anon|file)$/ { r += $2 } END { print s, r }' "$1/memory.stat"
+  awk '$1 == "pgsteal" { s = $2 } $1 ~ /^workingset_refault_/ { r += $2 } $1 ~ /^workingset_restore_/ { w += $2 }
+    END { print s, r, w }' "$1/memory.stat"
 }
 
 # expect_late TICKER...: each is seen more than a tick late.

@@ -4,7 +4,7 @@
 start_guard
 slice band MemoryHigh=100M MemoryMax=200M MemorySwapMax=0
 band=$CGROUPS/band.slice anew=$CGROUPS/lab-anew reborn=$CGROUPS/lab-reborn
-load relimited -p Slice=band.slice ticker "$(page relimited)"
+load server -p Slice=band.slice ticker "$(page server)"
 cell reborn high=60M max=120M swap.max=0
 in_cell "$reborn" load ticker "$(page reborn)"
 make_anew() {
