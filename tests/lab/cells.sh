@@ -221,7 +221,7 @@ healthy_for() {
     n=$(( $(rounds "$kind") - n )) hits=$(( $(event "$dir" high) - hits ))
     (( n > 0 )) || fail "$kind does not get on"
     (( hits > 0 )) || fail "$kind does not reach its memory.high any more"
-    echo "ok: $kind gets on at its memory.high: $n rounds and high +$hits in 15 s, since it began" \
+    note "$kind gets on at its memory.high: $n rounds and high +$hits in 15 s, since it began" \
       "stalled for $(( $(stalled "$dir") * 100 / ($(now_ms) - begin) )) %"
   done
   for pid in "${pids[@]}"; do expect "a healthy one to live" alive "$pid"; done
