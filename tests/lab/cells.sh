@@ -198,7 +198,7 @@ healthy_for() {
   cell burst high=50M max=100M swap.max=0
   in_cell "$CGROUPS/lab-burst" load ticker "$(page server)"
   local kinds=(stream mapped build database burst) pids=()
-  local arguments=("$DISK 0 200" "$DISK 200 200" "$DISK 400 2" "$DISK 450 40" "52 8 5")
+  local arguments=("$DISK 0 200 0" "$DISK 200 200" "$DISK 400 2" "$DISK 450 40" "52 8 5")
   for kind in "${!kinds[@]}"; do
     LOAD_PROGRESS=$(page "${kinds[kind]}")
     export LOAD_PROGRESS

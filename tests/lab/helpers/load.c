@@ -6,8 +6,8 @@
 //                               TICKS LAG WORST CALM AT: ticks done, lateness of the last and of the latest of them in ms,
 //                               ticks in a row that were at most 20 ms late, and the time of the last in ms
 //   compute THREADS             computes and asks for nothing
-//   stream DISK AT SIZE         read()s a file from start to end, over and over
-//   mapped DISK AT SIZE         the same through a mapping: a stream, or a working set where SIZE fits
+//   stream DISK AT SIZE REST    read()s a file from start to end, over and over, resting REST ms after each 64 KiB
+//   mapped DISK AT SIZE         the same through a mapping, without a rest: a stream, or a working set where SIZE fits
 //   touch SIZE                  touches its own memory in random order: more than fits means swapping in circles
 //   database DISK AT SIZE       memory in heavy use (SIZE), as much that is hardly ever used, reads and flushed writes
 //   burst SIZE UP REST          takes SIZE, gives it back UP seconds after it began, rests REST seconds, again and again
@@ -131,11 +131,13 @@ static void mapped(char **a) {
 static void stream(char **a) {
   static char buffer[64 << 10];
   int fd = open_or_die(a[0], O_RDONLY);
+  long rest = atol(a[3]);
   off_t begin = atol(a[1]) * (off_t)MIB, end = begin + atol(a[2]) * (off_t)MIB;
   for (;;)
     for (off_t at = begin; at < end; at += sizeof buffer) {
       if (pread(fd, buffer, sizeof buffer, at) <= 0) die(a[0]);
       if (at % MIB == 0) progress();
+      if (rest > 0) sleep_ms(rest);
     }
 }
 
@@ -244,7 +246,7 @@ static void reads(char **a) {
 
 int main(int argc, char **argv) {
   static const struct { const char *name; int arguments; void (*run)(char **); } kinds[] = {
-    {"ticker", 1, ticker}, {"compute", 1, compute}, {"stream", 3, stream},
+    {"ticker", 1, ticker}, {"compute", 1, compute}, {"stream", 4, stream},
     {"mapped", 3, mapped}, {"touch", 1, touch}, {"database", 3, database}, {"burst", 3, burst},
     {"build", 3, build}, {"reborn", 1, reborn}, {"churn", 2, churn}, {"reads", 2, reads}};
   int adj = open("/proc/self/oom_score_adj", O_WRONLY);

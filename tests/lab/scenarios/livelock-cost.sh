@@ -24,13 +24,17 @@ note "a read of memory.pressure takes $read_ns ns here; idle $none us/s with no 
 expect "a thousand idle cgroups to cost no more than five reads a second" test $(( (many - none) * 1000 )) -le $(( 5 * read_ns + 2000 ))
 remove_cgroup "$idle"
 
-cells streams "$STREAMS" high=1M max=4M swap.max=0
+cells streams "$STREAMS" high=2M max=8M swap.max=0
 streams=$CGROUPS/lab-streams
-for (( i = 0; i < STREAMS; i++ )); do in_cell "$streams/$i" load stream "$DISK" $((i * 5)) 5; done
+for (( i = 0; i < STREAMS; i++ )); do in_cell "$streams/$i" load stream "$DISK" $((i * 5)) 5 200; done
 onset "$streams"/*/
-pause 5
-streaming=$(cost)
-note "$STREAMS streams at their memory.high cost $streaming us/s: $(( streaming * 1000 / read_ns )) reads"
+# Until the guard has seen that they are healthy.
+pause 12
+from=$(event "$streams/7" high)
+streaming=$(( $(cost) - none ))
+expect "the streams to be at their memory.high still" test "$(event "$streams/7" high)" -gt "$from"
+note "$STREAMS streams at their memory.high cost $streaming us/s more than none: $(( streaming * 1000 / read_ns )) reads;" \
+  "one is stalled for $(( $(stalled "$streams/7") / 240 )) % of the time"
 # 1 % of a core is 10,000 us a second, where a read takes 2 us.
 expect "them to cost no more than 5000 reads a second" test $(( streaming * 1000 )) -le $(( 5000 * read_ns ))
 same "acts" "" "$(acts)"
