@@ -13,7 +13,7 @@ start_guard
 load runaway touch "$(( $(memory MemTotal) * 115 / 100 ))"
 victim=$(hog_pid runaway)
 bystanders
-swaps_in() { local key value; while read -r key value; do [[ $key == pswpin ]] && echo "$value"; done < /proc/vmstat; }
+swaps_in() { sed -n 's/^pswpin //p' /proc/vmstat; }
 busy_swapping() { (( $(swaps_in) - swaps > 2000 )); }
 swaps=$(swaps_in)
 wait_for 30 busy_swapping || fail "the machine does not swap in: $(( $(swaps_in) - swaps )) pages"
