@@ -206,7 +206,6 @@ healthy_for() {
     in_cell "$CGROUPS/lab-${kinds[kind]}" load "${kinds[kind]}" ${arguments[kind]}
     pids+=($!)
   done
-  bystanders
   begin=$(now_ms)
   for kind in "${kinds[@]}"; do
     onset "$CGROUPS/lab-$kind"
