@@ -235,7 +235,10 @@ healthy_for() {
 expect_gone() {
   local onset=${ONSET[$1]}
   while alive "$3"; do
-    (( $(now_ms) - onset < $2 * 1000 )) || fail "hogwatch did not act within $2 s: $4 (pid $3) lives"
+    (( $(now_ms) - onset < $2 * 1000 )) || {
+      hogwatch explain --cgroup "${1#"$CGROUPS"}" || true
+      fail "hogwatch did not act within $2 s: $4 (pid $3) lives"
+    }
     pause 0.1
   done
   note "$4 was gone $(( $(now_ms) - onset )) ms after the onset"

@@ -11,6 +11,8 @@ in_cell "$mapped" hog --size 60; victim=$!
 onset "$mapped"
 expect_thrashing 8 "$mapped"
 foretell "$victim" --cgroup /lab-mapped
+# It lasts.
+for _ in 1 2 3 4; do expect_thrashing 8 "$mapped"; done
 expect_gone "$mapped" 50 "$victim" "the hog"
 expect_told "$mapped" "$(field livelock KIND)" $((100 << 20)) "$victim"
 expect "the kind to be thrash or squeezed" entry livelock HOGWATCH_KIND=thrash HOGWATCH_KIND=squeezed
