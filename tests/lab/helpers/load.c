@@ -10,7 +10,7 @@
 //   mapped DISK AT SIZE         the same through a mapping, without a rest: a stream, or a working set where SIZE fits
 //   touch SIZE                  touches its own memory in random order: more than fits means swapping in circles
 //   database DISK AT SIZE       memory in heavy use (SIZE), as much that is hardly ever used, reads and flushed writes
-//   burst SIZE UP REST          takes SIZE, gives it back UP seconds after it began, rests REST seconds, again and again
+//   burst SIZE UP REST          takes SIZE in a child that is killed UP seconds later, rests REST seconds, again and again
 //   build DISK AT JOBS          a build: JOBS short processes at a time, each takes 20 to 40 MiB, reads, computes, ends
 //   reborn SIZE                 holds SIZE in a child; when the child dies, in the next
 //   churn DIR COUNT             makes and removes COUNT cgroups with a memory.high below DIR, 20 at a time
@@ -168,11 +168,17 @@ static void database(char **a) {
 static void burst(char **a) {
   size_t bytes = atol(a[0]) * MIB;
   for (;; progress()) {
-    int64_t until = ms(CLOCK_MONOTONIC) + atol(a[1]) * 1000, left;
-    char *p = map(bytes);
-    for (size_t i = 0; i < bytes; i += PAGE) p[i] = 1;
-    if ((left = until - ms(CLOCK_MONOTONIC)) > 0) sleep_ms(left);
-    munmap(p, bytes);
+    // A child of its own: above memory.high it may still be on its way when its time is up.
+    pid_t child = fork();
+    if (child < 0) die("fork");
+    if (child == 0) {
+      char *p = map(bytes);
+      for (size_t i = 0; i < bytes; i += PAGE) p[i] = 1;
+      for (;;) pause();
+    }
+    sleep_ms(atol(a[1]) * 1000);
+    kill(child, SIGKILL);
+    waitpid(child, 0, 0);
     sleep_ms(atol(a[2]) * 1000);
   }
 }
