@@ -3,9 +3,9 @@
 start_guard
 cell mapped high=100M max=200M swap.max=0
 mapped=$CGROUPS/lab-mapped
-LOAD_PROGRESS=$(page walker) in_cell "$mapped" load mapped "$DISK" 0 64
-# In steady use: walked through several times.
-wait_for 20 eval '(( $(rounds walker) > 64 * 5 ))' || fail "the file is not walked through"
+LOAD_PROGRESS=$(page walker) in_cell "$mapped" load random "$DISK" 0 64
+# In steady use: as often touched as it has pages, three times over. (From start to end it would be a stream to the kernel.)
+wait_for 30 eval '(( $(rounds walker) > 64 * 3 ))' || fail "the file is hardly touched: $(rounds walker) rounds"
 bystanders
 in_cell "$mapped" hog --size 60; victim=$!
 onset "$mapped"
