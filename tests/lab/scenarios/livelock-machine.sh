@@ -1,11 +1,9 @@
 # The machine itself thrashes its swap disk: one process touches more memory than there is, over and over. The memory guard
-# is set so low that it does not come first.
+# is told to wait until swap is low too, so it does not come first.
 # suites: trixie
 config <<TOML
-[memory]
-warn = "1%"
-term = "0.5%"
-kill = "0.3%"
+[swap]
+mode = "and"
 TOML
 mkswap -q "$DISK"
 swapon "$DISK"
