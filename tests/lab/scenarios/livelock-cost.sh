@@ -1,7 +1,7 @@
 # What watching costs: two hundred cgroups that stream at their memory.high, and a thousand idle ones with limits. The
 # processor is emulated, so the cost is counted in reads of a file like those the guard reads, timed in the same boot.
 # suites: trixie
-readonly STREAMS=200 IDLE=1000 SPAN=12
+readonly STREAMS=200 IDLE=1000 SPAN=6
 start_guard
 # spent: microseconds of CPU that the guard has used.
 spent() { sed -n 's/^usage_usec //p' "$CGROUPS/hogwatch.slice/$GUARD/cpu.stat"; }
