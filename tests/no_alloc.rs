@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use hogwatch::act::{Actor, Aim};
 use hogwatch::config::{Config, Order, Pattern, TargetKind};
+use hogwatch::decide::livelock::{MachineDetector, MachineSample};
 use hogwatch::decide::rules::Rules;
 use hogwatch::decide::victim::Own;
 use hogwatch::decide::{Act, Engine, Outcome, Step};
@@ -128,6 +129,8 @@ impl Fixture {
         }
         write("proc/self/cgroup".into(), "0::/box/guard\n");
         write("proc/meminfo".into(), "");
+        write("proc/vmstat".into(), include_str!("fixtures/parsers/linux-6.18/vmstat"));
+        write("proc/stat".into(), include_str!("fixtures/parsers/linux-6.18/proc_stat"));
         write("proc/pressure/memory".into(), "");
         for n in 0..PROCESSES {
             let pid = FIRST + n;
@@ -199,6 +202,7 @@ fn config(order: Order, target: TargetKind) -> Config {
 #[derive(Debug, Default)]
 struct Happened {
     scans: u64,
+    samples: u64,
     acts: u64,
     fired: u64,
     groups: u64,
@@ -226,18 +230,24 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
     // The first scan, into a small table, overflows.
     faults = Faults::default();
     let mut details = Details::new();
-    for task in scanner.largest().iter().take(40) {
+    for task in scanner.largest(|_, _| true).iter().take(40) {
         let cmdline: &[u8] = if task.id.pid % 3 == 0 { b"run\0--batch\0now" } else { b"run\0--keep=1" };
         details.add(Detail::new(task.id, task.comm, cmdline, b"/usr/bin/run"));
     }
 
     let mut now = Duration::from_secs(1000);
+    let mut thrash = MachineDetector::new(Duration::from_secs(30));
     let mut looked = false;
     let mut pretend = false;
     for step in 0..STEPS {
         fixture.set(available(step), step);
         let act = counted(|| {
             let machine = reader.read(&mut faults).unwrap();
+            let reclaim = reader.reclaim(&mut faults).unwrap();
+            let sample = MachineSample::of(&reclaim, &machine.meminfo, machine.meminfo.available().unwrap()).unwrap();
+            happened.samples += u64::from(sample.full_total_us == step * 1000);
+            thrash.push(&sample);
+            std::hint::black_box(thrash.judge());
             let victim_exited = engine.victim().is_some_and(|victim| actor.exited(host, victim, engine.members()));
             let obs = Observation {
                 machine: &machine,
@@ -320,7 +330,8 @@ fn observe_decide_act_allocates_nothing() {
     run(&fixture, &config(Order::Badness, TargetKind::Cgroup), &mut happened);
 
     assert_eq!(ALLOCATIONS.get(), 0, "{happened:?}");
-    let Happened { scans, acts, fired, groups, notes } = happened;
+    let Happened { scans, samples, acts, fired, groups, notes } = happened;
+    assert_eq!(samples, 2 * STEPS);
     assert!(scans >= 2 * STEPS / 20, "too few scans: {scans}");
     assert!(acts > 100 && fired > 100 && groups > 10 && notes > 100, "{acts} {fired} {groups} {notes}");
     println!("{scans} scans, {acts} acts, {fired} signals to nobody, {groups} of groups, {notes} notes");

@@ -61,17 +61,20 @@ fn sending_allocates_nothing() {
         event.reason = Text::format(format_args!("{:.2} % available ({})", f64::from(n) / 100.0, Size(1 << 30)));
         write!(event.reason, ", at or below term {} %", 5).unwrap();
         sender.send(&event);
-        sender.publish(&Snapshot {
-            memory_total: 1,
-            memory_available: 1,
-            available_percent: 1.0,
-            scope: Scope::Host,
-            limits: Limits { warn: 3, term: 2, kill: 1 },
-            swap_total: 1,
-            swap_free: 1,
-            psi_some_avg10: None,
-            psi_full_avg10: None,
-            cgroups: [None; 4],
+        sender.publish(|into| {
+            *into = Snapshot {
+                memory_total: 1,
+                memory_available: 1,
+                available_percent: 1.0,
+                scope: Scope::Host,
+                limits: Limits { warn: 3, term: 2, kill: 1 },
+                swap_total: 1,
+                swap_free: 1,
+                psi_some_avg10: None,
+                psi_full_avg10: None,
+                cgroups: Vec::new(),
+                more_cgroups: 0,
+            };
         });
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);

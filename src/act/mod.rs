@@ -56,6 +56,12 @@ impl Actor {
         Self { hierarchy, missing, reaper: None, held: None }
     }
 
+    /// Another one like this, for another victim at the same time.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { hierarchy: self.hierarchy, missing: self.missing, reaper: self.reaper.clone(), held: None }
+    }
+
     /// Hands killed processes to this reaper; without one, memory comes back when the victim exits by itself.
     pub fn set_reaper(&mut self, reaper: Option<Reaper>) {
         self.reaper = reaper;

@@ -14,7 +14,7 @@ const QUEUE: usize = 16;
 const STACK_BYTES: usize = 48 * 1024;
 
 /// The guard's end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reaper(SyncSender<PidFd>);
 
 impl Reaper {

@@ -4,6 +4,7 @@ pub mod config;
 pub mod daemon;
 pub mod explain;
 pub mod replay;
+mod stall;
 pub mod status;
 
 use std::io::Write;

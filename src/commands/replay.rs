@@ -1,5 +1,6 @@
 //! `hogwatch replay`: what the livelock guard would have done, on a recorded trace.
 
+mod machine;
 pub mod trace;
 
 use std::fs::File;
@@ -10,12 +11,13 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::config::{self, Livelock, LivelockAction, Places};
+use crate::config::{self, Config, Livelock, LivelockAction, Places};
 use crate::decide::livelock::{Detector, Episodes, Judged, Kind, Scope, Stall, Terms, scope};
-use crate::report::{Escaped, Size};
+use crate::report::Escaped;
 
 use super::EXIT_CONFIG;
-use trace::{BadTrace, Entry, Header, Trace};
+use super::stall::evidence;
+use trace::{BadTrace, Entry, Header, Subject, Trace};
 
 /// Options of `hogwatch replay`.
 #[derive(Args, Debug)]
@@ -56,13 +58,13 @@ enum Ended {
 #[must_use]
 pub fn run(args: &ReplayArgs) -> ExitCode {
     let config = match config::load(args.config.as_deref(), &Places::of_this_process()) {
-        Ok(loaded) => loaded.config.livelock,
+        Ok(loaded) => loaded.config,
         Err(e) => {
             eprintln!("{e}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    if !config.enabled {
+    if !config.livelock.enabled {
         eprintln!("note: livelock.enabled is false, so nothing is decided");
     }
     let ended = File::open(&args.file)
@@ -92,8 +94,25 @@ fn sentence(file: &Path, bad: &BadTrace) -> String {
     }
 }
 
-fn replay(input: impl BufRead, config: &Livelock, json: bool, out: &mut impl Write) -> Result<(), Ended> {
+fn replay(input: impl BufRead, config: &Config, json: bool, out: &mut impl Write) -> Result<(), Ended> {
     let mut trace = Trace::open(input).map_err(Ended::Bad)?;
+    let samples = match trace.header().scope {
+        Subject::Cgroup => replay_cgroup(&mut trace, &config.livelock, json, out)?,
+        Subject::Machine => machine::replay(&mut trace, config, json, out)?,
+    };
+    match samples {
+        0 => Err(Ended::Bad(BadTrace { line: None, message: "no sample follows the header".to_owned() })),
+        _ => out.flush().map_err(Ended::Unwritable),
+    }
+}
+
+/// Prints what would have been done in a cgroup; how many samples there were.
+fn replay_cgroup(
+    trace: &mut Trace<impl BufRead>,
+    config: &Livelock,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<u64, Ended> {
     let header = trace.header().clone();
     let scope = scope_of(&header, config);
     let mut engine = scope.map(|scope| (Detector::new(scope.terms), Episodes::default(), scope.action));
@@ -107,10 +126,7 @@ fn replay(input: impl BufRead, config: &Livelock, json: bool, out: &mut impl Wri
         let line = if json { decision.json() } else { decision.text() };
         writeln!(out, "{line}").map_err(Ended::Unwritable)?;
     }
-    match samples {
-        0 => Err(Ended::Bad(BadTrace { line: None, message: "no sample follows the header".to_owned() })),
-        _ => out.flush().map_err(Ended::Unwritable),
-    }
+    Ok(samples)
 }
 
 /// A trace that does not say which cgroup it is of is judged by the section itself: no glob can tell.
@@ -141,8 +157,8 @@ impl Decision<'_> {
             (_, LivelockAction::Kill) => "term",
             // Only memory.high can be lifted: at memory.max the kernel's own killer is next.
             (_, LivelockAction::Lift) => match self.stall.limit {
-                Judged::High(_) => "lift",
-                Judged::Max(_) => "warn",
+                Some(Judged::High(_)) => "lift",
+                Some(Judged::Max(_)) | None => "warn",
             },
         }
     }
@@ -156,15 +172,14 @@ impl Decision<'_> {
             "cgroup": self.header.cgroup,
             "pid": self.entry.largest,
             "action": self.action(),
-            "reason": reason(self.stall),
+            "reason": evidence(self.stall).to_string(),
         })
         .to_string()
     }
 
     fn text(&self) -> String {
-        let whom = self.entry.largest.map_or("the largest task".to_owned(), |pid| format!("pid {pid}"));
         let what = match self.action() {
-            "term" => format!("would send SIGTERM to {whom}"),
+            "term" => format!("would send SIGTERM to {}", whom(self.entry.largest)),
             "lift" => "would lift memory.high".to_owned(),
             _ => "would warn".to_owned(),
         };
@@ -174,20 +189,12 @@ impl Decision<'_> {
             "{} ms: {what}: {cgroup} is stuck ({}), {}",
             self.entry.t_ms,
             self.stall.kind.name(),
-            reason(self.stall)
+            evidence(self.stall)
         )
     }
 }
 
-fn reason(stall: &Stall) -> String {
-    let limit = format!("{} {}", stall.limit.file(), Size(stall.limit.bytes()));
-    let stalled = format!("{:.0} % of the last {:.0} s stalled", stall.stalled * 100.0, stall.window.as_secs_f64());
-    let above = (stall.fill - 1.0) * 100.0;
-    match stall.kind {
-        Kind::Throttled => format!("{stalled}, {above:.1} % above {limit}, nothing reclaimed"),
-        Kind::Squeezed => format!("{stalled} at {limit}, its page cache squeezed out"),
-        Kind::Thrash => format!("{stalled} at {limit}, its own files reclaimed and read again"),
-        Kind::SwapThrash => format!("{stalled} at {limit}, its own memory swapped out and in"),
-        Kind::OomStuck => format!("{stalled} at {limit}, with no task there that the kernel may kill"),
-    }
+/// Whom a signal would have gone to.
+fn whom(largest: Option<u32>) -> String {
+    largest.map_or("the largest task".to_owned(), |pid| format!("pid {pid}"))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{self, Amount, PercentOf, Scope, SwapMode, ZfsArc};
+use crate::config::{self, Amount, Config, PercentOf, Scope, SwapMode, ZfsArc};
 use crate::observe::cgroups::{CgroupPath, is_within};
 use crate::observe::parse::Meminfo;
 use crate::observe::{Enclosing, Machine, Observation};
@@ -182,6 +182,7 @@ const ARC_STUCK_PERCENT: f64 = 10.0;
 pub struct Gauge {
     memory: config::Memory,
     swap: config::Swap,
+    limits: config::CgroupLimits,
     /// The machine's stall share.
     pub stall: Stall,
     /// Whether the machine's memory may fall below `warn` for this guard: not while another one sees to it.
@@ -191,14 +192,21 @@ pub struct Gauge {
 impl Gauge {
     /// A gauge for these thresholds.
     #[must_use]
-    pub fn new(memory: &config::Memory, swap: &config::Swap) -> Self {
-        Self { memory: memory.clone(), swap: swap.clone(), stall: Stall::default(), machine_is_ours: true }
+    pub fn new(config: &Config) -> Self {
+        Self {
+            memory: config.memory.clone(),
+            swap: config.swap.clone(),
+            limits: config.cgroup_limits.clone(),
+            stall: Stall::default(),
+            machine_is_ours: true,
+        }
     }
 
     /// Takes the thresholds of another configuration.
-    pub fn reconfigure(&mut self, memory: &config::Memory, swap: &config::Swap) {
-        self.memory = memory.clone();
-        self.swap = swap.clone();
+    pub fn reconfigure(&mut self, config: &Config) {
+        self.memory = config.memory.clone();
+        self.swap = config.swap.clone();
+        self.limits = config.cgroup_limits.clone();
     }
 
     /// Notes the machine's pressure. Once an observation, before [`Gauge::worst`].
@@ -217,11 +225,11 @@ impl Gauge {
         let machine = match self.memory.scope {
             Scope::Auto | Scope::Host => true,
             // Where nothing encloses, there is only the machine.
-            Scope::Cgroup => obs.enclosing.is_empty(),
+            Scope::Cgroup => obs.enclosing.iter().all(|e| e.chosen),
         };
-        let limits = if self.memory.scope == Scope::Host { &[] } else { obs.enclosing };
+        let limits = obs.enclosing.iter().rev().filter(|e| e.chosen || self.memory.scope != Scope::Host);
         let machine = machine.then(|| self.machine(obs.machine));
-        machine.into_iter().chain(limits.iter().rev().map(|e| self.enclosing(e, obs.machine)))
+        machine.into_iter().chain(limits.map(|e| self.enclosing(e, obs.machine)))
     }
 
     /// The scope of an earlier reading, measured again; `None` when its limit is gone.
@@ -263,6 +271,9 @@ impl Gauge {
 
     fn enclosing(&self, cgroup: &Enclosing, machine: &Machine) -> Reading {
         let available = cgroup.available();
+        if cgroup.chosen {
+            return self.chosen(cgroup, available);
+        }
         let base = match self.memory.percent_of {
             PercentOf::Total => cgroup.limit,
             PercentOf::User => available.saturating_add(cgroup.anon),
@@ -277,6 +288,28 @@ impl Gauge {
         let memory = Left { total: cgroup.limit, free: available, base, share: share(cgroup.limit, info.mem_total) };
         let swap = Left { total: swap_total, free: swap_free, base: swap_total, share: share(swap_total, total) };
         self.reading(&Whose::Cgroup(cgroup.path), &memory, &swap)
+    }
+
+    /// A cgroup of `[cgroup_limits]`: its own thresholds, and nothing but its memory counts.
+    fn chosen(&self, cgroup: &Enclosing, available: u64) -> Reading {
+        let term = self.limits.term.of(cgroup.limit);
+        let kill = self.limits.kill.of(cgroup.limit).min(term);
+        Reading {
+            whose: Whose::Cgroup(cgroup.path),
+            level: level(available, kill, term),
+            resource: Resource::Memory,
+            total: cgroup.limit,
+            base: cgroup.limit,
+            available,
+            warn: term,
+            term,
+            kill,
+            swap_total: 0,
+            swap_free: 0,
+            swap_term: 0,
+            swap_kill: 0,
+            swap_mode: SwapMode::Ignore,
+        }
     }
 
     fn reading(&self, whose: &Whose, memory: &Left, swap: &Left) -> Reading {

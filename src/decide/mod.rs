@@ -5,9 +5,15 @@
 //! in [`Engine::notes`].
 
 pub mod builtin;
+pub mod cases;
+pub mod lift;
 pub mod livelock;
 pub mod measure;
+mod note;
 pub mod pace;
+pub mod pressure;
+mod refusals;
+mod remembered;
 pub mod rules;
 pub mod victim;
 
@@ -16,8 +22,13 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::observe::{Depth, Need, Observation, TaskId, Tasks};
 
+use cases::{CaseStep, Cases};
 use measure::{Gauge, Level, Reading, Resource, Whose};
+pub use note::Note;
+use note::Notes;
 use pace::Pace;
+use refusals::Refusals;
+use remembered::{REMEMBERED, Remembered};
 use rules::Rules;
 use victim::{Choice, Chooser, Own, Refusal, Spared, Victim};
 
@@ -42,18 +53,9 @@ const GAIN_PERCENT: u64 = 10;
 /// somebody else goes on allocating meanwhile.
 const BACK_PERCENT: u64 = 80;
 
-/// A process that was asked to go and is still there when memory runs short again within this time is not asked twice.
-const REMEMBERED: Duration = Duration::from_secs(300);
-
 /// An episode is over when so much more than `warn` is available, in percent of `warn`: else it would end and begin at
 /// every wobble.
 const RECOVERED_PERCENT: u64 = 110;
-
-/// Victims remembered as set aside, or as asked to go.
-const REMEMBERED_TASKS: usize = 16;
-
-/// Notes one step can make.
-const NOTES: usize = 6;
 
 /// Which signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub enum Signal {
 }
 
 /// Why this signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Because {
     /// Memory is at or below `term`.
     AtTerm,
@@ -73,6 +75,8 @@ pub enum Because {
     AtKill,
     /// It was asked to go so long ago, is still there, and memory is still short.
     GraceOver(Duration),
+    /// Its cgroup is stuck; and it was asked to go so long ago.
+    Stuck(livelock::Stall, Option<Duration>),
 }
 
 /// What the loop is to do to whom.
@@ -127,43 +131,6 @@ pub struct Decision {
     pub near: bool,
 }
 
-/// Something that happened, for the journal.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Note {
-    /// Memory fell to `warn`.
-    Warn(Reading),
-    /// Memory is well above `warn` again, so long after.
-    Recovered(Reading, Duration),
-    /// The victim exited.
-    Exited {
-        /// Who.
-        victim: Victim,
-        /// What it had been sent, and how long before it was gone.
-        after: Option<(Signal, Duration)>,
-        /// Bytes that came back.
-        freed: u64,
-        /// The state after it.
-        reading: Reading,
-    },
-    /// The victim did not exit within [`PATIENCE`] of SIGKILL.
-    SetAside {
-        /// Who.
-        victim: Victim,
-        /// The state.
-        reading: Reading,
-    },
-    /// Memory came back during the grace period, so the victim was spared.
-    Spared {
-        /// Who.
-        victim: Victim,
-        /// The state.
-        reading: Reading,
-    },
-    /// Nobody was killed, though memory is short; and the largest process that a rule spared, if it is larger than any
-    /// that may be killed.
-    Refused(Refusal, Reading, Option<Spared>),
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// Nothing under way.
@@ -199,6 +166,7 @@ struct Settling {
 #[derive(Clone, Copy, Debug)]
 struct Episode {
     began: Duration,
+    number: u32,
 }
 
 /// Decides. One for the daemon's life.
@@ -222,6 +190,7 @@ pub struct Engine {
     set_aside: Remembered,
     asked: Remembered,
     notes: Notes,
+    cases: Cases,
 }
 
 impl Engine {
@@ -229,7 +198,7 @@ impl Engine {
     #[must_use]
     pub fn new(config: &Config, rules: Rules, own: Own) -> Self {
         Self {
-            gauge: Gauge::new(&config.memory, &config.swap),
+            gauge: Gauge::new(config),
             chooser: Chooser::new(own, &config.victim, rules),
             pace: Pace::default(),
             grace: config.escalation.grace,
@@ -245,14 +214,16 @@ impl Engine {
             set_aside: Remembered::default(),
             asked: Remembered::default(),
             notes: Notes::default(),
+            cases: Cases::new(config),
         }
     }
 
     /// Goes on with another configuration: a victim at work stays one. Hands back the old rules, for somebody else to
     /// drop.
     pub fn reconfigure(&mut self, config: &Config, rules: Rules) -> Rules {
-        self.gauge.reconfigure(&config.memory, &config.swap);
+        self.gauge.reconfigure(config);
         self.grace = config.escalation.grace;
+        self.cases.reconfigure(config);
         self.paused_until = None;
         self.refusals = Refusals::default();
         self.chooser.reconfigure(&config.victim, rules)
@@ -261,6 +232,30 @@ impl Engine {
     /// Makes room for a process table of this capacity. Allocates, so only while the machine is healthy.
     pub fn reserve(&mut self, tasks: &Tasks) {
         self.chooser.reserve(tasks);
+        self.cases.reserve(tasks.list.capacity());
+    }
+
+    /// The cases of stuck cgroups.
+    #[must_use]
+    pub fn cases(&self) -> &Cases {
+        &self.cases
+    }
+
+    /// The same, for showing them samples and saying what came of acts.
+    #[must_use]
+    pub fn cases_mut(&mut self) -> &mut Cases {
+        &mut self.cases
+    }
+
+    /// Decides what to do about stuck cgroups, at `now`. `exited` has a bit for each place whose victim has exited.
+    pub fn step_cases(&mut self, obs: &Observation<'_>, exited: u64, now: Duration) -> CaseStep {
+        let elsewhere = match &self.phase {
+            Phase::Waiting(waiting) => Some(&waiting.act.victim),
+            Phase::Watching | Phase::Settling(_) | Phase::Pretended => None,
+        };
+        // One list of members serves both guards.
+        let elsewhere = elsewhere.copied();
+        self.cases.step(&mut self.chooser, obs, exited, elsewhere.as_ref(), &mut self.episodes, now)
     }
 
     /// The chooser, for looking at its verdicts.
@@ -288,13 +283,13 @@ impl Engine {
 
     /// What happened in the last [`Engine::step`] or [`Engine::acted`].
     pub fn notes(&self) -> impl Iterator<Item = &Note> {
-        self.notes.0.iter().flatten()
+        self.notes.iter()
     }
 
     /// The number of the episode of scarcity under way; the first is 1.
     #[must_use]
     pub fn episode(&self) -> Option<u32> {
-        self.episode.map(|_| self.episodes)
+        self.episode.map(|episode| episode.number)
     }
 
     /// The victim that was signalled and has not exited yet.
@@ -592,8 +587,8 @@ impl Engine {
     fn follow_episode(&mut self, reading: &Reading, now: Duration) {
         match self.episode {
             None if reading.level >= Level::Warn => {
-                self.episode = Some(Episode { began: now });
                 self.episodes += 1;
+                self.episode = Some(Episode { began: now, number: self.episodes });
                 self.notes.add(&Note::Warn(*reading));
             }
             Some(episode)
@@ -624,103 +619,6 @@ impl Settling {
             highest: 0,
             freed: 0,
             last_growth: now,
-        }
-    }
-}
-
-/// A few processes and when something happened to them; the oldest is forgotten first.
-#[derive(Clone, Copy, Debug, Default)]
-struct Remembered {
-    tasks: [Option<(TaskId, Duration)>; REMEMBERED_TASKS],
-    next: usize,
-}
-
-impl Remembered {
-    /// Remembers the first time, for as long as that counts.
-    fn insert(&mut self, id: TaskId, now: Duration) {
-        let known = self.tasks.iter_mut().flatten().find(|(known, _)| *known == id);
-        match known {
-            Some((_, when)) if now.saturating_sub(*when) >= REMEMBERED => *when = now,
-            Some(_) => {}
-            None => {
-                self.tasks[self.next] = Some((id, now));
-                self.next = (self.next + 1) % REMEMBERED_TASKS;
-            }
-        }
-    }
-
-    fn since(&self, id: TaskId) -> Option<Duration> {
-        self.tasks.iter().flatten().find(|(known, _)| *known == id).map(|(_, when)| *when)
-    }
-}
-
-/// Scopes whose refusals are remembered: the machine and the limits around a container or a user, which are seldom
-/// more than two.
-const SCOPES: usize = 8;
-
-/// The last refusal in each scope; the one whose pause ends first is forgotten first.
-#[derive(Clone, Copy, Debug, Default)]
-struct Refusals([Option<Refused>; SCOPES]);
-
-#[derive(Clone, Copy, Debug)]
-struct Refused {
-    whose: Whose,
-    until: Duration,
-    kind: std::mem::Discriminant<Refusal>,
-    said_at: Duration,
-    /// When less than this is left (bytes), somebody has taken as much since as is worth a kill.
-    void_below: u64,
-}
-
-impl Refusals {
-    /// How much longer nothing is done for this scope. A refusal says what was true when it was made: once somebody has
-    /// taken as much more as is worth a kill, it is worth another look.
-    fn pause(&self, reading: &Reading, now: Duration) -> Option<Duration> {
-        let refused = self.0.iter().flatten().find(|r| r.whose == reading.whose)?;
-        if reading.left() < refused.void_below {
-            return None;
-        }
-        refused.until.checked_sub(now).filter(|rest| !rest.is_zero())
-    }
-
-    /// Returns whether this is worth saying: the same was not said within a [`PAUSE`].
-    fn insert(
-        &mut self,
-        refusal: &Refusal,
-        reading: &Reading,
-        void_below: u64,
-        now: Duration,
-        until: Duration,
-    ) -> bool {
-        let whose = &reading.whose;
-        let kind = std::mem::discriminant(refusal);
-        let known = self.0.iter().position(|r| r.is_some_and(|r| r.whose == *whose));
-        let first_over = || (0..SCOPES).min_by_key(|i| self.0[*i].map(|r| r.until)).unwrap_or(0);
-        let slot = &mut self.0[known.unwrap_or_else(first_over)];
-        let said = slot.filter(|r| r.whose == *whose && r.kind == kind && now.saturating_sub(r.said_at) < PAUSE);
-        *slot = Some(Refused { whose: *whose, until, kind, said_at: said.map_or(now, |r| r.said_at), void_below });
-        said.is_none()
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Notes([Option<Note>; NOTES], usize);
-
-impl Default for Notes {
-    fn default() -> Self {
-        Self([None; NOTES], 0)
-    }
-}
-
-impl Notes {
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    fn add(&mut self, note: &Note) {
-        if let Some(slot) = self.0.get_mut(self.1) {
-            *slot = Some(*note);
-            self.1 += 1;
         }
     }
 }

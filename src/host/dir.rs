@@ -1,12 +1,12 @@
 //! Held directory and file handles. Reading through them allocates nothing.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::sys::uio::pread;
 
@@ -61,7 +61,8 @@ impl Dir {
     /// # Errors
     /// Those of `openat(2)` and `write(2)`; `EIO` for a short write.
     pub fn write(&self, name: &CStr, data: &[u8]) -> io::Result<()> {
-        let fd = openat(&self.0, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        // The kernel's files have no length to cut; what stands in for them in a fixture tree has.
+        let fd = openat(&self.0, name, OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CLOEXEC, Mode::empty())?;
         if nix::unistd::write(&fd, data)? == data.len() { Ok(()) } else { Err(Errno::EIO.into()) }
     }
 
@@ -94,12 +95,50 @@ impl Dir {
             if filled == 0 {
                 return Ok(());
             }
-            for name in DirentNames(&buf[..filled]) {
-                if let Some(number) = parse_number(name) {
+            for entry in Dirents(&buf[..filled]) {
+                if let Some(number) = parse_number(entry.name) {
                     f(number);
                 }
             }
         }
+    }
+
+    /// The names of the directories in this one, in no order. Allocates. Only for file systems that say what is a
+    /// directory when they list (cgroupfs, tmpfs and every common one).
+    ///
+    /// # Errors
+    /// Those of `lseek(2)` and `getdents64(2)`.
+    pub fn directories(&self) -> io::Result<Vec<CString>> {
+        /// Some hundred names a call.
+        const BYTES: usize = 4096;
+        nix::unistd::lseek(&self.0, 0, nix::unistd::Whence::SeekSet)?;
+        let mut names = Vec::new();
+        let mut buf = [0; BYTES];
+        loop {
+            let filled = getdents64(self.0.as_fd(), &mut buf)?;
+            if filled == 0 {
+                return Ok(names);
+            }
+            let directories = Dirents(&buf[..filled]).filter(|entry| entry.kind == libc::DT_DIR);
+            let found = directories.map(|entry| entry.name).filter(|name| !matches!(*name, b"." | b".."));
+            names.extend(found.filter_map(|name| CString::new(name).ok()));
+        }
+    }
+
+    /// The inode number: of a cgroup's directory, unique since boot.
+    ///
+    /// # Errors
+    /// Those of `fstat(2)`.
+    pub fn inode(&self) -> io::Result<u64> {
+        Ok(nix::sys::stat::fstat(&self.0)?.st_ino)
+    }
+
+    /// The inode number of what has this name below this directory.
+    ///
+    /// # Errors
+    /// Those of `fstatat(2)`: `ENOENT` when there is nothing.
+    pub fn inode_of(&self, name: &CStr) -> io::Result<u64> {
+        Ok(nix::sys::stat::fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_ino)
     }
 
     /// The uid that owns this directory.
@@ -224,19 +263,27 @@ fn getdents64(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
-/// The names in a buffer filled by `getdents64(2)`: records of d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1) and
+/// The entries in a buffer filled by `getdents64(2)`: records of d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1) and
 /// a NUL-terminated name.
-struct DirentNames<'a>(&'a [u8]);
+struct Dirents<'a>(&'a [u8]);
 
-impl<'a> Iterator for DirentNames<'a> {
-    type Item = &'a [u8];
+struct Dirent<'a> {
+    /// `DT_DIR` and its kin.
+    kind: u8,
+    name: &'a [u8],
+}
 
-    fn next(&mut self) -> Option<&'a [u8]> {
+impl<'a> Iterator for Dirents<'a> {
+    type Item = Dirent<'a>;
+
+    fn next(&mut self) -> Option<Dirent<'a>> {
+        const KIND: usize = 18;
         const NAME: usize = 19;
         let reclen = usize::from(u16::from_ne_bytes(self.0.get(16..18)?.try_into().ok()?));
         let record = self.0.get(..reclen)?;
         self.0 = &self.0[reclen..];
-        record.get(NAME..)?.split(|b| *b == 0).next()
+        let name = record.get(NAME..)?.split(|b| *b == 0).next()?;
+        Some(Dirent { kind: *record.get(KIND)?, name })
     }
 }
 
@@ -262,6 +309,24 @@ mod tests {
         Dir::open(tree.path()).unwrap().numbers(&mut [0; 64], |n| found.push(n)).unwrap();
         found.sort_unstable();
         assert_eq!(found, [1, 7, 42]);
+    }
+
+    #[test]
+    fn directories_lists_directories_with_any_name() {
+        use std::os::unix::ffi::OsStrExt;
+        let tree = tempfile::tempdir().unwrap();
+        let long = "x".repeat(255);
+        let names: [&[u8]; 4] = [b"a", b"new\nline", b"\xff", long.as_bytes()];
+        for name in names {
+            std::fs::create_dir(tree.path().join(std::ffi::OsStr::from_bytes(name))).unwrap();
+        }
+        std::fs::write(tree.path().join("file"), "").unwrap();
+        std::os::unix::fs::symlink("a", tree.path().join("link")).unwrap();
+        let mut found = Dir::open(tree.path()).unwrap().directories().unwrap();
+        found.sort();
+        let mut expected: Vec<_> = names.iter().map(|name| CString::new(*name).unwrap()).collect();
+        expected.sort();
+        assert_eq!(found, expected);
     }
 
     #[test]

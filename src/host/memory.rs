@@ -68,6 +68,9 @@ fn give_back() {
 
 /// Gives back the part of this thread's stack that start-up used and the guard will not: reading the command line and
 /// compiling patterns goes deeper than any step of the guard.
+// Never inlined: the frame measured from must be this function's own, small one. Within a large caller's frame, `local` may
+// lie further above the stack pointer than the margin.
+#[inline(never)]
 fn release_dead_stack(maps: &[u8]) {
     /// Below the present frame: what this function itself and the call may use.
     const MARGIN: usize = 8 * 1024;
@@ -79,21 +82,79 @@ fn release_dead_stack(maps: &[u8]) {
     let page = usize::try_from(page_size()).unwrap_or(1 << 16);
     let end = here.saturating_sub(MARGIN) / page * page;
     if end > start {
-        // SAFETY: stacks grow downwards, so nothing lives below the present frame and the margin; the range is part of
+        // SAFETY: stacks grow downwards, so nothing lives below the present frame, which is a few hundred bytes, and the
+        // margin; the range is part of
         // the mapping of this very stack. Its pages read as zero when they are used again.
         unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
     }
 }
 
-/// Reads a byte of every page of the program and its libraries, so that all of it is resident.
+/// Reads a byte of every page of the program, so that all of it is resident. But for two parts, a third of it:
+/// - the tables that a program reads that unwinds its stack, which this one never does (`panic = "abort"`);
+/// - the C library's own code, most of which (character sets, wide characters, a printf and a scanf) nobody calls. What the
+///   guard calls of it is there after its next rehearsal, or is listed here.
 fn touch_program(maps: &[u8]) {
+    // The linker puts each of the two at the end of its mapping.
+    let left_out = [unwind_tables(), c_library()];
     for (start, end) in maps.split(|b| *b == b'\n').filter_map(file_mapping) {
+        let whole = end;
+        let end = left_out.into_iter().filter(|begin| (start..whole).contains(begin)).min().unwrap_or(whole);
+        forget(end, whole);
         for page in (start..end).step_by(4096) {
             // SAFETY: the kernel has just said that this range of our own address space is mapped from a file and
             // readable, and no other thread exists yet that could unmap it. Nothing is made of the byte.
             unsafe { std::ptr::with_exposed_provenance::<u8>(page).read_volatile() };
         }
     }
+}
+
+/// Has what start-up used of a file's mapping forgotten, page by whole page: what is needed again comes back when it is used.
+fn forget(start: usize, end: usize) {
+    let page = usize::try_from(page_size()).unwrap_or(1 << 16);
+    let start = start.next_multiple_of(page);
+    if start < end {
+        // SAFETY: the range begins with code or with unwinding tables and ends where their mapping ends. Linkers put both in
+        // mappings that can't be written to and hold no relocations (those have segments of their own), so every page is
+        // the file's, and is read from it again when it is used.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Where the C library's code begins: with the first of its objects, that of its start-up code and its version. Touches the
+/// functions that acts need and rehearsals do not call.
+fn c_library() -> usize {
+    #[cfg(target_env = "gnu")]
+    {
+        for function in [libc::kill as *const (), libc::write as *const (), libc::epoll_ctl as *const ()] {
+            // SAFETY: the address of a function is readable memory. Nothing is made of the byte.
+            unsafe { function.cast::<u8>().read_volatile() };
+        }
+        (libc::gnu_get_libc_version as *const ()).expose_provenance()
+    }
+    #[cfg(not(target_env = "gnu"))]
+    0
+}
+
+/// Where the program's tables for unwinding begin (`PT_GNU_EH_FRAME`, elf(5)); 0, which is in no mapping, where that is not
+/// known.
+fn unwind_tables() -> usize {
+    /// Called for the program itself first, then for each library: the first is enough.
+    extern "C" fn first(info: *mut libc::dl_phdr_info, _: usize, found: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the caller hands over a valid record, whose headers are `dlpi_phnum` in number and mapped; and the pointer
+        // that it was given itself, to a number that lives in the frame of `unwind_tables`.
+        unsafe {
+            let info = &*info;
+            let headers = std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
+            let table = headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME);
+            let begin = table.and_then(|table| usize::try_from(info.dlpi_addr.wrapping_add(table.p_vaddr)).ok());
+            *found.cast::<usize>() = begin.unwrap_or(0);
+        }
+        1
+    }
+    let mut found = 0_usize;
+    // SAFETY: the function is called only until it returns, with the pointer it is given here, which outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(first), std::ptr::from_mut(&mut found).cast()) };
+    found
 }
 
 /// The address range that a line of `/proc/self/maps` begins with (`proc_pid_maps(5)`).
@@ -146,6 +207,18 @@ pub fn set_own_nice(nice: i32) -> io::Result<()> {
     // SAFETY: setpriority takes three integers; which = PRIO_PROCESS, who = 0 is the calling process.
     let rc = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets this process have as many descriptors as it may (`RLIMIT_NOFILE`, soft limit up to the hard one): each cgroup that
+/// is sampled takes nine, and the usual 1,024 would not do for a hundred of them.
+pub fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Best effort: with the old limit fewer cgroups are sampled at once, which the surveyor says.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod dir;
 pub mod memory;
+pub mod notify;
 pub mod process;
 pub mod wait;
 pub mod watchdog;

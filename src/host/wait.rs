@@ -30,11 +30,15 @@ pub enum Source {
     Signal = 3,
     /// The errands thread has something for the guard (a new configuration).
     Errand = 4,
+    /// The surveyor has news of cgroups.
+    Cgroup = 5,
 }
 
 impl Source {
     fn from_data(data: u64) -> Option<Self> {
-        [Self::Time, Self::Victim, Self::Pressure, Self::Signal, Self::Errand].into_iter().find(|s| *s as u64 == data)
+        [Self::Time, Self::Victim, Self::Pressure, Self::Signal, Self::Errand, Self::Cgroup]
+            .into_iter()
+            .find(|s| *s as u64 == data)
     }
 }
 
@@ -103,7 +107,7 @@ impl WaitSet {
             // PSI triggers report as exceptional, not as readable (Documentation/accounting/psi.rst), and edge-triggered
             // they say it once a window instead of for ever.
             Source::Pressure => EpollFlags::EPOLLPRI | EpollFlags::EPOLLET,
-            Source::Time | Source::Victim | Source::Signal | Source::Errand => EpollFlags::EPOLLIN,
+            Source::Time | Source::Victim | Source::Signal | Source::Errand | Source::Cgroup => EpollFlags::EPOLLIN,
         };
         Ok(self.epoll.add(fd, EpollEvent::new(flags, source as u64))?)
     }

@@ -28,6 +28,14 @@ impl CgroupPath {
         Some(Self { bytes, len })
     }
 
+    /// The root of the hierarchy.
+    #[must_use]
+    pub const fn root() -> Self {
+        let mut bytes = [0; PATH_BYTES];
+        bytes[0] = b'/';
+        Self { bytes, len: 1 }
+    }
+
     /// The raw path.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -46,6 +54,14 @@ impl fmt::Debug for CgroupPath {
 pub fn is_within(path: &[u8], ancestor: &[u8]) -> bool {
     let ancestor = ancestor.strip_suffix(b"/").unwrap_or(ancestor);
     path.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// Whether one path is directly below the other (`/a/b` below `/a`).
+#[must_use]
+pub fn is_child(path: &[u8], parent: &[u8]) -> bool {
+    let parent = parent.strip_suffix(b"/").unwrap_or(parent);
+    let name = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix(b"/"));
+    name.is_some_and(|name| !name.is_empty() && !name.contains(&b'/'))
 }
 
 /// The paths from `path` itself up to its topmost component, without the root: `/a/b`, `/a`.

@@ -28,6 +28,8 @@ pub struct Enclosing {
     pub anon: u64,
     /// Swap still allowed and how much of it is in use, where the cgroup has a finite swap limit.
     pub swap: Option<SwapLimit>,
+    /// It does not enclose the guard: it was chosen in `[cgroup_limits]`, which has thresholds of its own.
+    pub chosen: bool,
 }
 
 /// A cgroup's own swap limit, in bytes.
@@ -97,12 +99,14 @@ const MOST: usize = 24;
 const NEAR_PERCENT: u64 = 60;
 
 /// Room for a cgroup's `memory.stat`: 1.9 KiB on Linux 6.18.
-const STAT_BYTES: usize = 8 * 1024;
+pub(super) const STAT_BYTES: usize = 8 * 1024;
 
 /// Reads the enclosing limits through descriptors opened at start-up. Allocates nothing afterwards.
 #[derive(Debug)]
 pub struct EnclosingReader {
     watched: Vec<Watched>,
+    /// Cgroups of `[cgroup_limits]`, by their inode.
+    chosen: Vec<(u64, Watched)>,
     found: Vec<Enclosing>,
 }
 
@@ -136,7 +140,30 @@ impl EnclosingReader {
                 paths.take(MOST).filter_map(|p| Watched::open(root, hierarchy, host.page_size, p).ok()).collect()
             })
             .unwrap_or_default();
-        Self { found: Vec::with_capacity(watched.len()), watched }
+        Self { found: Vec::with_capacity(watched.len()), watched, chosen: Vec::new() }
+    }
+
+    /// Reads this cgroup's limit too from now on, one of v2. Allocates, and opens some files: not on the kill path.
+    ///
+    /// # Errors
+    /// Those of `openat(2)`; a cgroup of another inode under this path.
+    pub fn adopt(&mut self, host: &Host, inode: u64, path: &CgroupPath) -> io::Result<()> {
+        let root = host.cgroup2.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        if self.chosen.iter().any(|(known, _)| *known == inode) {
+            return Ok(());
+        }
+        if open(root, path.as_bytes())?.inode()? != inode {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let watched = Watched::open(root, Hierarchy::V2, host.page_size, path.as_bytes())?;
+        self.chosen.push((inode, watched));
+        self.found.reserve(self.watched.len() + self.chosen.len());
+        Ok(())
+    }
+
+    /// Reads a limit that was adopted no longer.
+    pub fn release(&mut self, inode: u64) {
+        self.chosen.retain(|(known, _)| *known != inode);
     }
 
     /// The enclosing cgroups that have a finite limit now, nearest first.
@@ -145,6 +172,13 @@ impl EnclosingReader {
         for watched in &self.watched {
             if let Some(enclosing) = watched.read(faults) {
                 self.found.push(enclosing);
+            }
+        }
+        for (_, watched) in &self.chosen {
+            // One that encloses the guard as well is there already, and its own thresholds come first.
+            if let Some(chosen) = watched.read(faults) {
+                self.found.retain(|e| e.path != chosen.path);
+                self.found.push(Enclosing { chosen: true, ..chosen });
             }
         }
         &self.found
@@ -206,7 +240,8 @@ impl Watched {
     fn read(&self, faults: &mut Faults) -> Option<Enclosing> {
         let limit = self.limit(&self.limit, faults)?;
         let current = number(&self.current, faults)?;
-        let mut enclosing = Enclosing { path: self.path, limit, current, reclaimable: 0, anon: 0, swap: None };
+        let mut enclosing =
+            Enclosing { path: self.path, limit, current, reclaimable: 0, anon: 0, swap: None, chosen: false };
         if limit.saturating_sub(current) / 100 < limit / 100 * NEAR_PERCENT / 100 {
             self.read_stat(&mut enclosing, faults);
             enclosing.swap = self.swap.as_ref().and_then(|(max, current)| {

@@ -1,11 +1,15 @@
 //! The machine's memory at one moment, read through descriptors opened at start-up.
 
+use std::time::Duration;
+
 use crate::host::Host;
+use crate::host::clock;
 use crate::host::dir::{Dir, HeldFile, SmallPath};
 
 use super::Faults;
 use super::parse::{
-    ArcStats, Malformed, Meminfo, Pressure, ZramStat, parse_arcstats, parse_meminfo, parse_pressure, parse_zram_mm_stat,
+    ArcStats, CpuTimes, Malformed, Meminfo, Pressure, Vmstat, ZramStat, parse_arcstats, parse_cpu_times, parse_meminfo,
+    parse_pressure, parse_vmstat, parse_zram_mm_stat,
 };
 
 /// The machine's memory.
@@ -17,6 +21,19 @@ pub struct Machine {
     pub arc: Option<ArcStats>,
     /// `/proc/pressure/memory`; absent without PSI.
     pub pressure: Option<Pressure>,
+}
+
+/// What the machine's reclaim has done until a moment: read only while tasks stall.
+#[derive(Clone, Copy, Debug)]
+pub struct Reclaim {
+    /// When, on [`clock::now`]'s clock: at the pressure's reading.
+    pub t: Duration,
+    /// `/proc/pressure/memory`.
+    pub pressure: Pressure,
+    /// `/proc/vmstat`.
+    pub vmstat: Vmstat,
+    /// Of `/proc/stat`.
+    pub cpu: CpuTimes,
 }
 
 /// Why the machine's memory could not be read.
@@ -36,11 +53,19 @@ pub struct MachineReader {
     meminfo: HeldFile,
     pressure: Option<HeldFile>,
     arc: Option<HeldFile>,
+    vmstat: Option<HeldFile>,
+    stat: Option<HeldFile>,
 }
 
 /// Room for `/proc/meminfo`: 1.6 KiB on Linux 6.18, and twice that with every option on. What is cut off lies behind the
 /// lines that matter.
 const MEMINFO_BYTES: usize = 8 * 1024;
+
+/// Room for `/proc/vmstat`: 4 KiB on Linux 6.18. What is cut off is absent, not wrong.
+const VMSTAT_BYTES: usize = 8 * 1024;
+
+/// Room for the first line of `/proc/stat`: ten numbers of 20 digits at most.
+const STAT_BYTES: usize = 256;
 
 impl MachineReader {
     /// Opens the files.
@@ -52,6 +77,8 @@ impl MachineReader {
             meminfo: host.proc.file(c"meminfo")?,
             pressure: host.proc.file(c"pressure/memory").ok().filter(|f| f.read(&mut [0; 16]).is_ok()),
             arc: host.proc.file(c"spl/kstat/zfs/arcstats").ok(),
+            vmstat: host.proc.file(c"vmstat").ok(),
+            stat: host.proc.file(c"stat").ok(),
         })
     }
 
@@ -77,6 +104,18 @@ impl MachineReader {
         let arc = optional(self.arc.as_ref(), &mut buf, parse_arcstats, faults);
         let pressure = optional(self.pressure.as_ref(), &mut buf, parse_pressure, faults);
         Ok(Machine { meminfo, arc, pressure })
+    }
+
+    /// Reads what tells a machine that thrashes its swap. `None` without PSI, `/proc/vmstat` or `/proc/stat`, or when one of them could
+    /// not be read, which is counted in `faults`.
+    pub fn reclaim(&self, faults: &mut Faults) -> Option<Reclaim> {
+        let mut buf = [0; VMSTAT_BYTES];
+        // The time belongs to the stall's total: what is judged is the quotient of the two.
+        let t = clock::now();
+        let pressure = optional(self.pressure.as_ref(), &mut buf, parse_pressure, faults)?;
+        let vmstat = optional(self.vmstat.as_ref(), &mut buf, parse_vmstat, faults)?;
+        let cpu = optional(self.stat.as_ref(), &mut buf[..STAT_BYTES], parse_cpu_times, faults)?;
+        Some(Reclaim { t, pressure, vmstat, cpu })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Three rules hold everywhere here. A process or cgroup that vanished is skipped. A field that may not be read is absent
 //! (`None`). A file that makes no sense is counted in [`Faults`] and skipped. None of them ends the daemon.
 
+pub mod cgroup_files;
 pub mod cgroups;
 pub mod details;
 pub mod limits;
@@ -11,6 +12,7 @@ pub mod parse;
 pub mod pressure;
 pub mod roster;
 pub mod scan;
+pub mod survey;
 pub mod tasks;
 
 pub use cgroups::{CgroupId, CgroupPath, Cgroups, Preference};

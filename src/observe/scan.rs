@@ -84,10 +84,11 @@ impl Scanner {
     }
 
     /// The largest processes of the last scan, as many as are told apart beforehand.
-    pub fn largest(&mut self) -> &[Task] {
+    pub fn largest(&mut self, of: impl Fn(&Tasks, &Task) -> bool) -> &[Task] {
         // The list is in the order of pids, which caching relies on; the one before it is free for any order.
         self.before.clear();
-        self.before.extend_from_slice(&self.tasks.list[..self.tasks.list.len().min(self.before.capacity())]);
+        let room = self.before.capacity();
+        self.before.extend(self.tasks.list.iter().filter(|task| of(&self.tasks, task)).take(room));
         self.before.sort_unstable_by_key(|t| std::cmp::Reverse(t.size_with_shared()));
         &self.before
     }

@@ -1,6 +1,6 @@
 //! The table of processes as the decide room sees it.
 
-use super::cgroups::{CgroupId, Cgroups};
+use super::cgroups::{CgroupId, Cgroups, Preference};
 use super::parse::{Comm, State};
 
 /// Names one process for good: a pid is reused, a pid with its start time is not.
@@ -135,6 +135,13 @@ impl Tasks {
         {
             *slot = task;
         }
+    }
+
+    /// What systemd's mark asks of a cgroup that somebody lives in; nothing special of any other.
+    #[must_use]
+    pub fn preference_of(&self, cgroup: &[u8]) -> Preference {
+        let id = self.cgroups.ids().find(|id| self.cgroups.path(*id) == cgroup);
+        id.map_or(Preference::None, |id| self.cgroups.facts(id).preference)
     }
 
     /// The path of the cgroup a task lives in.

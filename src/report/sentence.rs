@@ -36,7 +36,7 @@ pub(super) fn write(out: &mut impl Write, event: &Event, dry_run: bool) -> fmt::
             write!(out, "refused to signal {}{place}{cause}", Who(event))
         }
         EventKind::Refused => write!(out, "refused to signal anyone{place}{cause}"),
-        EventKind::Livelock => write!(out, "{} is livelocked{cause}", Whole(event)),
+        EventKind::Livelock => write!(out, "{} is stuck{cause}", Whole(event)),
         EventKind::OomStuck if names_somebody(event) => {
             write!(out, "the kernel's OOM killer is stuck on {}{place}{cause}", Who(event))
         }
@@ -62,6 +62,7 @@ pub(super) fn write(out: &mut impl Write, event: &Event, dry_run: bool) -> fmt::
             write!(out, "systemd-oomd killed {}{place}{cause}", Who(event))
         }
         EventKind::OomdKill => write!(out, "systemd-oomd killed {}{cause}", Whole(event)),
+        EventKind::Recovered if stuck_as(event).is_some() => write!(out, "{} moves again{cause}", Whole(event)),
         EventKind::Recovered => write!(out, "memory has recovered{place}{cause}"),
         EventKind::Degraded => write!(out, "degraded{place}{cause}"),
         EventKind::Dropped => match event.count {
@@ -165,12 +166,21 @@ struct Cause<'a>(&'a Event);
 
 impl fmt::Display for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.kind, self.0.reason.is_empty()) {
+        match (stuck_as(self.0).or(self.0.kind), self.0.reason.is_empty()) {
             (Some(kind), false) => write!(f, ": {kind}, {}", self.0.reason),
             (Some(kind), true) => write!(f, ": {kind}"),
             (None, false) => write!(f, ": {}", self.0.reason),
             (None, true) => Ok(()),
         }
+    }
+}
+
+/// A word for how a cgroup is stuck, for people; the kind itself is a field of the entry.
+fn stuck_as(event: &Event) -> Option<&'static str> {
+    match event.kind? {
+        "throttled" | "squeezed" => Some("livelock"),
+        "thrash" | "swap_thrash" => Some("thrashing"),
+        _ => None,
     }
 }
 

@@ -133,10 +133,9 @@ fn show_prints_toml_with_the_source_of_each_value() {
         format!("  '\\d',  # {main}:6"),
         format!("  \"b\",  # {drop_in}:2"),
         "avoid = []  # default".to_owned(),
-        "action = \"kill\"  # default; not acted on by this version".to_owned(),
-        format!(
-            "  {{ cgroups = [\"x\"], action = \"lift\", after = \"7s\" }},  # {drop_in}:3; not acted on by this version"
-        ),
+        "action = \"kill\"  # default".to_owned(),
+        "keep = \"10m\"  # default; not acted on by this version".to_owned(),
+        format!("  {{ cgroups = [\"x\"], action = \"lift\", after = \"7s\" }},  # {drop_in}:3"),
         "# built-in protect list, in force (victim.protect_builtin = true):".to_owned(),
         "#   ^sshd$".to_owned(),
         "#   ^Xorg$".to_owned(),

@@ -37,7 +37,7 @@ pub fn with_swap(available: u64, total: u64, free: u64) -> Machine {
 /// An enclosing limit and what is used of it.
 pub fn limit(path: &str, limit: u64, current: u64) -> Enclosing {
     let path = CgroupPath::new(path.as_bytes()).unwrap();
-    Enclosing { path, limit, current, reclaimable: 0, anon: current, swap: None }
+    Enclosing { path, limit, current, reclaimable: 0, anon: current, swap: None, chosen: false }
 }
 
 pub fn observe<'a>(machine: &'a Machine, enclosing: &'a [Enclosing]) -> Observation<'a> {
@@ -122,7 +122,7 @@ impl Bench {
     }
 
     pub fn reading(&self) -> Reading {
-        let gauge = Gauge::new(&self.config.memory, &self.config.swap);
+        let gauge = Gauge::new(&self.config);
         gauge.worst(&observe(&machine(self.available), &self.enclosing))
     }
 

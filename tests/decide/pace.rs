@@ -13,7 +13,7 @@ const FILL: u64 = 8 * GIB;
 
 fn reading(available: u64) -> Reading {
     let config = Config::default();
-    Gauge::new(&config.memory, &config.swap).worst(&observe(&machine(available), &[]))
+    Gauge::new(&config).worst(&observe(&machine(available), &[]))
 }
 
 #[test]

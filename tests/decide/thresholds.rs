@@ -11,7 +11,7 @@ use hogwatch::observe::{Enclosing, Machine};
 use crate::bench::{GIB, MIB, limit, machine, observe, with_swap};
 
 fn worst(config: &Config, machine: &Machine, enclosing: &[Enclosing]) -> Reading {
-    Gauge::new(&config.memory, &config.swap).worst(&observe(machine, enclosing))
+    Gauge::new(config).worst(&observe(machine, enclosing))
 }
 
 fn level(config: &Config, machine: &Machine) -> Level {
@@ -145,7 +145,7 @@ fn the_arc_counts_above_its_minimum() {
 #[test]
 fn an_arc_that_is_not_given_back_does_not_count() {
     let config = Config::default();
-    let mut gauge = Gauge::new(&config.memory, &config.swap);
+    let mut gauge = Gauge::new(&config);
     let mut at = |second: u64, stalled_ms: u64| {
         let machine = with_arc(6 * GIB, stalled_ms);
         gauge.note(&machine, Duration::from_secs(second));
@@ -205,7 +205,7 @@ fn a_cgroup_gets_its_share_of_a_size() {
     config.swap.term = Amount::Bytes(2 * GIB);
     config.swap.kill = Amount::Bytes(GIB);
     let quarter = Enclosing { swap: Some(SwapLimit { max: 2 * GIB, current: 0 }), ..limit("/quarter", 4 * GIB, GIB) };
-    let gauge = Gauge::new(&config.memory, &config.swap);
+    let gauge = Gauge::new(&config);
     let machine = with_swap(8 * GIB, 8 * GIB, 8 * GIB);
     let reading = gauge.again(&Whose::Cgroup(quarter.path), &observe(&machine, &[quarter])).unwrap();
     assert_eq!((reading.warn, reading.term, reading.kill), (GIB, GIB / 2, GIB / 4));
@@ -236,7 +236,7 @@ fn file_pages_of_a_cgroup_count_as_available() {
 #[test]
 fn another_guards_machine_is_only_watched() {
     let config = Config::default();
-    let mut gauge = Gauge::new(&config.memory, &config.swap);
+    let mut gauge = Gauge::new(&config);
     gauge.machine_is_ours = false;
     assert_eq!(gauge.worst(&observe(&machine(0), &[])).level, Level::Warn);
     let own = limit("/user", GIB, GIB);

@@ -50,6 +50,8 @@ fn files_of_many_lines_give_what_is_whole() {
     for bytes in [fixture!("linux-6.1/vmstat"), fixture!("linux-6.12/vmstat"), fixture!("linux-6.18/vmstat")] {
         assert_eq!(cut_everywhere(bytes, parse_vmstat), lengths_before(bytes, "workingset_refault_file"));
     }
+    let bytes = fixture!("linux-6.18/proc_stat");
+    assert_eq!(cut_everywhere(bytes, parse_cpu_times), lengths_before(bytes, "cpu0"));
     for bytes in [fixture!("linux-6.1/memory.stat"), fixture!("linux-6.12/memory.stat")] {
         assert_eq!(cut_everywhere(bytes, parse_memory_stat), lengths_before(bytes, "file "));
     }

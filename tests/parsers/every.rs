@@ -36,6 +36,7 @@ pub fn parse_with_all(bytes: &[u8]) {
     swap_areas(bytes).for_each(check);
     check(parse_arcstats(bytes));
     check(parse_vmstat(bytes));
+    check(parse_cpu_times(bytes));
     write!(Nowhere, "{} {}", Comm::new(bytes), Escaped(bytes)).expect("writing nowhere");
     black_box(without_deleted(bytes));
 }
@@ -51,7 +52,7 @@ impl Write for Nowhere {
 }
 
 /// A fixture for each parser, and one for each form of its file.
-pub const FIXTURES: [&[u8]; 28] = [
+pub const FIXTURES: [&[u8]; 29] = [
     fixture!("linux-6.1/meminfo"),
     fixture!("linux-6.12/meminfo"),
     fixture!("linux-6.18/meminfo"),
@@ -80,4 +81,5 @@ pub const FIXTURES: [&[u8]; 28] = [
     fixture!("linux-6.1/swaps"),
     fixture!("by-hand/arcstats"),
     fixture!("linux-6.18/vmstat"),
+    fixture!("linux-6.18/proc_stat"),
 ];

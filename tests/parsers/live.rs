@@ -105,6 +105,7 @@ fn every_process_of_this_machine_parses() {
 #[test]
 fn this_machine_s_vmstat_and_swaps_parse() {
     parse_vmstat(&read("/proc/vmstat")).expect("vmstat");
+    parse_cpu_times(&read("/proc/stat")).expect("stat");
     // a container may have hidden it
     if let Ok(bytes) = fs::read("/proc/swaps") {
         assert!(swap_areas(&bytes).all(|area| area.is_ok()));

@@ -94,6 +94,21 @@ fn vmstat_rows() {
 }
 
 #[test]
+fn cpu_times_rows() {
+    let real = parse_cpu_times(fixture!("linux-6.18/proc_stat")).expect("a real file");
+    assert_eq!((real.user, real.system, real.iowait), (1314501, 267259, 3702));
+    let line = |text: &str| parse_cpu_times(format!("{text}\n").as_bytes());
+    let expected = CpuTimes { user: 1, nice: 2, system: 3, idle: 4, iowait: 5, irq: 6, softirq: 7 };
+    assert_eq!(line("cpu  1 2 3 4 5 6 7"), Ok(expected), "Linux 2.6 had no more columns");
+    assert_eq!(line("cpu  1 2 3 4 5 6 7 8 9 10 11"), Ok(expected));
+    assert_eq!(line("cpu  1 2 3 4 5 6"), Err(missing(FileKind::CpuTimes, "softirq")));
+    assert_eq!(line("cpu  1 2 -3 4 5 6 7"), Err(unreadable(FileKind::CpuTimes, "system")));
+    for bad in ["", "cpu0 1 2 3 4 5 6 7", "intr 5"] {
+        assert_eq!(line(bad), Err(missing(FileKind::CpuTimes, "cpu")), "{bad}");
+    }
+}
+
+#[test]
 fn swaps_of_a_real_kernel() {
     let areas: Vec<_> = swap_areas(fixture!("linux-6.1/swaps")).collect::<Result<_, _>>().expect("a real file");
     let zram = SwapArea {

@@ -88,6 +88,37 @@ fn a_livelock_is_one_decision_in_json_and_in_words() {
 }
 
 #[test]
+fn a_machine_that_thrashes_is_one_decision_in_json_and_in_words() {
+    let files = Files::new();
+    let trace = recorded("6.12-machine-swapfile");
+    let said = files.replay(&["--json"], &trace);
+    assert_eq!((said.status, said.stderr.as_str()), (0, ""));
+    let line: Json = serde_json::from_str(&said.stdout).unwrap();
+    let keys = ["schema", "event", "kind", "cgroup", "action"].map(|key| line[key].clone());
+    assert_eq!(keys, [json!(1), json!("livelock"), json!("swap_thrash"), json!(null), json!("term")]);
+    assert!(line["pid"].is_u64() && line["t_ms"].is_u64(), "{line}");
+    let said = files.replay(&[], &trace);
+    assert!(
+        said.stdout.contains("the machine is stuck (swap_thrash), its memory is swapped out and in: "),
+        "{}",
+        said.stdout
+    );
+    let with = |toml: &str| {
+        let config = files.write("hogwatch.toml", toml);
+        files.replay(&["--json", "--config", config.to_str().unwrap()], &trace).stdout
+    };
+    for gentle in
+        ["[livelock]\naction = \"warn\"", "[livelock]\naction = \"lift\"", "[memory]\nterm = \"0.1%\"\nkill = \"0.1%\""]
+    {
+        let lines: Vec<Json> = with(gentle).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0]["action"], "warn", "{gentle}");
+    }
+    assert_eq!(with("[livelock]\nenabled = false"), "");
+    // Globs choose among cgroups; the machine is none.
+    assert_eq!(with("[livelock]\ncgroups = [\"user.slice/**\"]").lines().count(), 1);
+}
+
+#[test]
 fn a_healthy_trace_is_silence() {
     let said = Files::new().replay(&["--json"], &recorded("6.12-build-like"));
     assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (0, "", ""));
@@ -204,6 +235,16 @@ fn bad_files_are_refused_with_the_line_and_what_was_expected() {
             ":2: expected a sample: invalid",
         ),
         ("huge line", after_header(&"x".repeat(3 << 20)), ":2: the line is longer than 1048576 bytes"),
+        (
+            "a cgroup's sample",
+            format!("{{\"header\":{{\"scope\":\"machine\"}}}}\n{sample}\n").into(),
+            ":2: expected a sample of the machine: missing field",
+        ),
+        (
+            "a scope",
+            b"{\"header\":{\"scope\":\"moon\"}}\n".to_vec(),
+            "unknown variant `moon`, expected `cgroup` or `machine`",
+        ),
         ("an array", after_header("[1,2]"), ":2: expected a sample: "),
         ("cut gzip", whole[..whole.len() / 20].to_vec(), ": the gzip data is cut off; expected a whole file"),
         ("damaged gzip", [&whole[..20], &[0xff; 50][..], &whole[70..]].concat(), "the gzip data is "),

@@ -3,6 +3,8 @@
 mod alloc;
 mod docs;
 mod file;
+mod machine;
+mod pressure;
 mod shapes;
 mod simulate;
 mod table;

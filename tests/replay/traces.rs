@@ -1,13 +1,12 @@
 //! The recorded traces: each judged right, in time, at any window, any pace of sampling, and with gaps.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use hogwatch::commands::replay::trace::Trace;
-use hogwatch::decide::livelock::{Kind, Sample, Terms};
+use hogwatch::commands::replay::trace::{Subject, Trace};
+use hogwatch::decide::livelock::{Kind, MachineSample, Sample, Terms};
 use proptest::prelude::*;
 
 use crate::simulate::{TERMS, found_on};
@@ -20,31 +19,42 @@ pub enum Expected {
     Healthy,
 }
 
-pub struct Recorded {
+pub struct Recorded<S = Sample> {
     pub name: String,
     pub expected: Expected,
     /// When it began, in seconds; the first sample of a healthy one.
     pub onset: f64,
-    pub samples: Vec<Sample>,
+    pub samples: Vec<S>,
 }
 
-/// All traces, by name.
+/// All traces of cgroups, by name.
 pub fn all() -> Vec<Recorded> {
+    files(Subject::Cgroup, |trace| trace.next_entry().unwrap().map(|entry| (entry.sample.t, entry.sample)))
+}
+
+/// All traces of the machine as a whole, by name.
+pub fn all_of_machines() -> Vec<Recorded<MachineSample>> {
+    files(Subject::Machine, |trace| trace.next_machine_entry().unwrap().map(|entry| (entry.sample.t, entry.sample)))
+}
+
+type File = Trace<BufReader<std::fs::File>>;
+
+fn files<S>(scope: Subject, next: impl Fn(&mut File) -> Option<(Duration, S)>) -> Vec<Recorded<S>> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
     let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files.iter().map(read).collect()
+    files.iter().filter_map(|path| read(path, scope, &next)).collect()
 }
 
-fn read(path: &PathBuf) -> Recorded {
-    let text = std::io::read_to_string(GzDecoder::new(File::open(path).unwrap())).unwrap();
+fn read<S>(path: &PathBuf, scope: Subject, next: impl Fn(&mut File) -> Option<(Duration, S)>) -> Option<Recorded<S>> {
+    let mut trace = Trace::open(BufReader::new(std::fs::File::open(path).unwrap())).unwrap();
+    if trace.header().scope != scope {
+        return None;
+    }
+    let text = std::io::read_to_string(GzDecoder::new(std::fs::File::open(path).unwrap())).unwrap();
     let header: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     let header = &header["header"];
-    let mut trace = Trace::open(BufReader::new(File::open(path).unwrap())).unwrap();
-    let mut samples = Vec::new();
-    while let Some(entry) = trace.next_entry().unwrap() {
-        samples.push(entry.sample);
-    }
+    let timed: Vec<(Duration, S)> = std::iter::from_fn(|| next(&mut trace)).collect();
     let expected = match header["expected"].as_str().unwrap() {
         "livelock" => Expected::Livelock,
         "thrash" => Expected::Thrash,
@@ -52,11 +62,11 @@ fn read(path: &PathBuf) -> Recorded {
         other => panic!("{other} is expected of {path:?}"),
     };
     let onset = match expected {
-        Expected::Healthy => samples[0].t.as_secs_f64(),
+        Expected::Healthy => timed[0].0.as_secs_f64(),
         Expected::Livelock | Expected::Thrash => header["onset_ms"].as_f64().unwrap() / 1000.0,
     };
     let name = path.file_name().unwrap().to_str().unwrap().strip_suffix(".jsonl.gz").unwrap().to_owned();
-    Recorded { name, expected, onset, samples }
+    Some(Recorded { name, expected, onset, samples: timed.into_iter().map(|(_, sample)| sample).collect() })
 }
 
 fn is_right(kind: Kind, expected: Expected) -> bool {

@@ -109,12 +109,16 @@ fn golden() -> Vec<(Event, &'static str)> {
              protect[0] \"^ugrep$\"",
         ),
         (
-            placed(
-                E::Livelock,
-                "81 % of the last 10 s stalled above memory.high 12.0 GiB",
-                "/user.slice/user-1000.slice",
-            ),
-            "user-1000.slice is livelocked: memory, 81 % of the last 10 s stalled above memory.high 12.0 GiB",
+            Event {
+                kind: Some("throttled"),
+                ..placed(
+                    E::Livelock,
+                    "81 % of the last 10 s stalled, 6.4 % above memory.high 12.0 GiB, nothing reclaimed",
+                    "/user.slice/user-1000.slice",
+                )
+            },
+            "user-1000.slice is stuck: livelock, 81 % of the last 10 s stalled, 6.4 % above memory.high 12.0 GiB, \
+             nothing reclaimed",
         ),
         (
             process(E::OomStuck, "no exit for 10 s"),
@@ -236,7 +240,16 @@ fn what_is_not_known_is_not_said() {
             "hog was killed, gone 40 ms after SIGKILL; nothing came back",
         ),
         (Event::new(E::Refused), "refused to signal anyone"),
-        (Event::new(E::Livelock), "the machine is livelocked"),
+        (Event::new(E::Livelock), "the machine is stuck"),
+        (
+            Event {
+                kind: Some("swap_thrash"),
+                reason: Text::from_bytes(b"stuck for 31.2 s"),
+                cgroup: Text::from_bytes(b"/user.slice/user-1000.slice"),
+                ..Event::new(E::Recovered)
+            },
+            "user-1000.slice moves again: thrashing, stuck for 31.2 s",
+        ),
         (
             Event { cgroup: Text::from_bytes(b"/system.slice/db.service"), ..Event::new(E::OomdKill) },
             "systemd-oomd killed db.service",

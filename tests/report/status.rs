@@ -52,7 +52,8 @@ fn snapshot(available: u64) -> Snapshot {
         swap_free: 0,
         psi_some_avg10: None,
         psi_full_avg10: None,
-        cgroups: [None; 4],
+        cgroups: Vec::new(),
+        more_cgroups: 0,
     }
 }
 
@@ -64,8 +65,8 @@ fn act(pid: i32) -> Event {
 fn what_the_guard_last_saw_and_the_latest_sixteen_events() {
     let daemon = Daemon::start();
     assert_eq!(daemon.ask()["memory"]["total_bytes"], Value::Null);
-    daemon.sender.publish(&snapshot(1));
-    daemon.sender.publish(&snapshot(2));
+    daemon.sender.publish(|into| *into = snapshot(1));
+    daemon.sender.publish(|into| *into = snapshot(2));
     let answer = daemon.ask();
     assert_eq!(answer["schema"], 1);
     assert_eq!(answer["daemon"]["pid"], std::process::id());
@@ -101,7 +102,7 @@ fn peers_that_write_garbage_or_never_read_cost_nobody_anything() {
 #[test]
 fn a_hundred_clients_at_once() {
     let daemon = Daemon::start();
-    daemon.sender.publish(&snapshot(7));
+    daemon.sender.publish(|into| *into = snapshot(7));
     let path = daemon.path();
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..100).map(|_| scope.spawn(|| fetch(&path, LIMIT))).collect();

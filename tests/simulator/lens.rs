@@ -79,6 +79,7 @@ impl Lens {
                 reclaimable: 0,
                 anon: current - cgroup.extra.min(current),
                 swap: cgroup.swap_limit.map(|max| SwapLimit { max, current: swap.min(max) }),
+                chosen: false,
             });
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -15,6 +15,7 @@ use crate::host::{Host, Roots};
 use crate::observe::machine::MachineReader;
 use crate::report::{REASON_BYTES, Text, systemd};
 
+use super::managed::{Managed, Sources};
 use super::{fit, others};
 use crate::commands::users;
 
@@ -29,6 +30,8 @@ enum Request {
     Reload,
     /// Look whether the system's own guard runs.
     Others,
+    /// Ask systemd which units it wants relieved of pressure.
+    Systemd,
     /// The new configuration is in force; drop the old lists and tell systemd.
     Applied(Rules),
 }
@@ -40,6 +43,8 @@ pub enum Answer {
     New(Box<(Config, Rules)>, Text<REASON_BYTES>),
     /// Whether the system's own guard runs.
     SystemGuardRuns(bool),
+    /// The units that systemd wants relieved of pressure; or why that is not known.
+    Managed(Result<Managed, Text<REASON_BYTES>>),
     /// Bad files; what is wrong with them.
     Bad(Text<REASON_BYTES>),
     /// The good configuration could not be kept.
@@ -74,6 +79,10 @@ impl Clerk {
                     Request::Keep(text) => keep(&places, &text),
                     Request::Reload => Some(reload(explicit.as_deref(), &places, &machine)),
                     Request::Others => Some(Answer::SystemGuardRuns(others::system_guard_runs(&host))),
+                    Request::Systemd => {
+                        let asked = Sources::of_this_process().ask();
+                        Some(Answer::Managed(asked.map_err(|why| Text::from_bytes(why.as_bytes()))))
+                    }
                     Request::Applied(old) => {
                         drop(old);
                         let _ = systemd::ready();
@@ -105,6 +114,11 @@ impl Clerk {
         let _ = self.requests.try_send(Request::Others);
     }
 
+    /// Asks which units systemd wants relieved of pressure.
+    pub fn ask_systemd(&self) {
+        let _ = self.requests.try_send(Request::Systemd);
+    }
+
     /// Says that a new configuration is in force, and hands over the old lists.
     pub fn applied(&self, old: Rules) {
         let _ = self.requests.try_send(Request::Applied(old));
@@ -113,13 +127,11 @@ impl Clerk {
     /// What the clerk has to say, if anything.
     #[must_use]
     pub fn answer(&self) -> Option<Answer> {
-        match self.answers.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
-                let _ = self.bell.read();
-                None
-            }
-        }
+        self.answers.try_recv().ok().or_else(|| {
+            // What is answered after this look at the bell rings it again.
+            let _ = self.bell.read();
+            self.answers.try_recv().ok()
+        })
     }
 
     /// Becomes readable when there is an answer.

@@ -2,15 +2,20 @@
 
 mod clerk;
 mod guard;
+mod lifter;
 mod lock;
+mod managed;
 mod others;
 mod reader;
 mod scout;
 mod snapshot;
+mod surveyor;
+mod systemctl;
 mod tell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,16 +27,17 @@ use crate::decide::Engine;
 use crate::decide::rules::Rules;
 use crate::host::process::Missing;
 use crate::host::{Host, Roots, clock, memory};
-use crate::observe::Faults;
 use crate::observe::limits::{EnclosingReader, Hierarchy};
 use crate::observe::machine::MachineReader;
+use crate::observe::{CgroupPath, Faults};
 use crate::report::status::StatusOptions;
 use crate::report::{Event, EventKind, LevelFilter, Output, Reporter, ReporterOptions, Text, systemd};
 
 use super::{EXIT_CONFIG, own_self, users};
 pub use lock::runtime_dir;
-pub use snapshot::snapshot;
+pub use snapshot::{AT_LIMIT, AtLimit, snapshot};
 
+use guard::plan::Plan;
 use guard::{Guard, Parts};
 use lock::{Lock, LockError};
 
@@ -63,6 +69,7 @@ const OWN_NICE: i32 = -20;
 #[must_use]
 pub fn run(args: &DaemonArgs) -> ExitCode {
     memory::frugal_allocator();
+    memory::raise_descriptor_limit();
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config(error)) => {
@@ -101,6 +108,8 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     let guard = &mut prepared.guard;
     guard.rehearse();
     let locked = memory::lock_all();
+    // Once more, so that what it takes of the C library is there.
+    guard.rehearse_again();
 
     let (sender, reporter) = Reporter::start(prepared.options).map_err(cannot("the reporter can't be started"))?;
     let degraded = |reason: std::fmt::Arguments<'_>| {
@@ -124,6 +133,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     let _ = systemd::ready();
     let ended = guard.watch();
     let _ = systemd::stopping();
+    guard.end_lifts();
     guard.say_stop();
     reporter.stop(LAST_WORDS);
     ended.map_err(cannot("the guard's loop failed"))
@@ -150,13 +160,15 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     let host = Host::open(&Roots::default()).map_err(cannot("/proc can't be opened"))?;
     let machine = MachineReader::open(&host).map_err(cannot("/proc/meminfo can't be opened"))?;
     let hierarchy = Hierarchy::of(&host);
-    let enclosing = EnclosingReader::open(&host, hierarchy, is_own_unit());
+    let enclosing = EnclosingReader::open(&host, hierarchy, own_unit().is_some());
     let mut own = own_self(&host);
     // A dry run shows what the armed guard would do: its unit leaves out the right to signal, having no use for it.
     own.may_signal_others |= args.dry_run && own.uid == 0;
     let adjusted = fit(&mut started.config, &machine);
     let rules = Rules::new(&started.config.victim, users()).map_err(|e| Failure::Other(e.to_string()))?;
     let missing = Missing::probe();
+    let page_size = host.page_size;
+    let own_unit = own_unit().and_then(|path| CgroupPath::new(path.as_bytes()));
     let guard = Guard::new(Parts {
         actor: Actor::new(hierarchy, missing),
         dry_run: args.dry_run,
@@ -164,9 +176,11 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
         engine: Engine::new(&started.config, rules, own),
         hierarchy,
         host,
+        plan: Arc::new(Plan::new(&started.config, own_unit.as_ref(), page_size)),
         journal_every: started.config.journal.every,
         machine,
         own,
+        runtime: runtime.clone(),
     })
     .map_err(cannot("the guard can't be set up"))?;
 
@@ -210,9 +224,12 @@ fn protect_self(guard: &Guard, locked: std::io::Result<()>, degraded: &impl Fn(s
     }
 }
 
-/// Whether systemd started us as a service: then the innermost cgroup is our own unit.
-fn is_own_unit() -> bool {
-    std::env::var_os("INVOCATION_ID").is_some()
-        && std::fs::read_to_string("/proc/self/cgroup")
-            .is_ok_and(|text| text.lines().any(|line| line.ends_with(".service")))
+/// The innermost cgroup, when systemd started us as a service: then it is our own unit.
+fn own_unit() -> Option<String> {
+    std::env::var_os("INVOCATION_ID")?;
+    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    text.lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .find(|path| path.ends_with(".service"))
+        .map(str::to_owned)
 }

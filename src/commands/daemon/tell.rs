@@ -2,13 +2,17 @@
 
 use nix::sys::signal::Signal as Posix;
 
+use crate::commands::stall::evidence;
+use crate::config::LivelockAction;
+use crate::decide::cases::{CaseEvent, CaseNote};
+use crate::decide::livelock::{Judged, Stall};
 use crate::decide::measure::{Level, Reading, Resource, Whose, percent};
 use crate::decide::rules::Rule;
 use crate::decide::victim::{Exclusion, Group, GroupWhy, Refusal, Spared, Victim};
 use crate::decide::{Act, Because, Note, Signal};
-use crate::observe::Machine;
 use crate::observe::details::Details;
-use crate::report::{Event, EventKind, Size, Text};
+use crate::observe::{CgroupPath, Machine};
+use crate::report::{Escaped, Event, EventKind, Size, Text, unit_of};
 
 /// The kernel's number for a signal of ours.
 #[must_use]
@@ -26,7 +30,10 @@ pub fn acted(act: &Act, details: Option<&Details>) -> Event {
         Signal::Term => EventKind::Term,
         Signal::Kill => EventKind::Kill,
     };
-    let mut event = of_victim(kind, &act.victim, &act.reading);
+    let mut event = match act.because {
+        Because::Stuck(stall, _) => of_stuck_victim(kind, &act.victim, &stall),
+        Because::AtTerm | Because::AtKill | Because::GraceOver(_) => of_victim(kind, &act.victim, &act.reading),
+    };
     event.signal = Some(posix(act.signal));
     if let Some(detail) = details.and_then(|d| d.by_id(act.victim.id)) {
         event.cmdline = Text::from_bytes(detail.cmdline());
@@ -34,13 +41,26 @@ pub fn acted(act: &Act, details: Option<&Details>) -> Event {
     let reading = &act.reading;
     let grace = match act.because {
         Because::GraceOver(waited) => Some(waited),
+        Because::Stuck(_, waited) => waited,
         Because::AtTerm | Because::AtKill => None,
     };
+    let cause = std::fmt::from_fn(|f| match &act.because {
+        Because::Stuck(stall, _) => {
+            write!(f, "{}", evidence(stall))?;
+            // The entry's own cgroup is the victim's; the limit may be further out.
+            match (&reading.whose, &act.victim.cgroup) {
+                (Whose::Cgroup(limited), home) if home.as_ref() != Some(limited) => {
+                    write!(f, "; the limit is that of {}", name(limited))
+                }
+                _ => Ok(()),
+            }
+        }
+        Because::AtTerm | Because::AtKill | Because::GraceOver(_) => write!(f, "{}", Short(reading)),
+    });
     let group = act.victim.group.map(|g| group_why(&g));
     let spared = act.victim.spared_group.then_some("; alone, because its group holds a process that must not die");
     event.reason = Text::format(format_args!(
-        "{}{}{}{}",
-        Short(reading),
+        "{cause}{}{}{}",
         std::fmt::from_fn(|f| match grace {
             Some(waited) => write!(f, ", and it ignored SIGTERM for {:.1} s", waited.as_secs_f64()),
             None => Ok(()),
@@ -56,6 +76,7 @@ fn group_why(group: &Group) -> &'static str {
         GroupWhy::OomGroup => "; the whole cgroup, because memory.oom.group is 1",
         GroupWhy::Configured => "; the whole cgroup, because victim.target is \"cgroup\"",
         GroupWhy::ManySmall => "; all of them together, because no single process is large enough",
+        GroupWhy::Several => "; so many of the largest, because one alone would not free it",
     }
 }
 
@@ -119,6 +140,97 @@ pub fn noted(note: &Note, machine: &Machine) -> Event {
     }
 }
 
+/// The event of a note on a stuck cgroup.
+#[must_use]
+pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
+    let CaseNote { incident, path, stall, event: what } = note;
+    let about = |kind| Event { cgroup: Text::from_bytes(path.as_bytes()), ..of_stall(kind, stall) };
+    let mut event = match what {
+        CaseEvent::Found(action) => {
+            let mut event = about(EventKind::Livelock);
+            let plan = match action {
+                LivelockAction::Kill => "its hog will be killed",
+                LivelockAction::Warn if path.as_bytes() == b"/" => "nobody is killed as long as memory or swap is left",
+                LivelockAction::Warn => "nothing is done about it (livelock.action is \"warn\")",
+                LivelockAction::Lift => "memory.high will be lifted",
+            };
+            event.reason = Text::format(format_args!("{}; {plan}", evidence(stall)));
+            event
+        }
+        CaseEvent::OomStuck => {
+            let mut event = about(EventKind::OomStuck);
+            event.reason = Text::format(format_args!("{}", evidence(stall)));
+            event
+        }
+        CaseEvent::Exited { victim, after: (signal, took), freed } => {
+            let mut event = of_stuck_victim(EventKind::Exited, victim, stall);
+            event.signal = Some(posix(*signal));
+            event.elapsed_ms = u64::try_from(took.as_millis()).ok();
+            event.freed_bytes = *freed;
+            event.reason = Text::format(format_args!("it was in {}, which was stuck", name(path)));
+            event
+        }
+        CaseEvent::SetAside(victim) => {
+            let mut event = of_stuck_victim(EventKind::SetAside, victim, stall);
+            event.signal = Some(Posix::SIGKILL);
+            event.elapsed_ms = u64::try_from(crate::decide::PATIENCE.as_millis()).ok();
+            event.reason = Text::format(format_args!("probably stuck in the kernel; the next in rank is taken"));
+            event
+        }
+        CaseEvent::Spared(victim) => {
+            let mut event = of_stuck_victim(EventKind::Refused, victim, stall);
+            event.reason = Text::format(format_args!("its cgroup moves again while it was given time to exit"));
+            event
+        }
+        CaseEvent::Refused(refusal, spared) => {
+            let mut event = about(EventKind::Refused);
+            if let Some(spared) = spared {
+                event.pid = Some(spared.id.pid);
+                event.comm = Text::from_bytes(spared.comm.as_bytes());
+                event.size_bytes = Some(spared.size);
+            }
+            let instead = Instead(spared, machine);
+            event.reason = match refusal {
+                // The kills were of no use; what holds the machine's memory is not the question here.
+                Refusal::NoGain => Text::format(format_args!("{}, but {}", evidence(stall), Why(refusal))),
+                _ if spared.is_some() => {
+                    Text::format(format_args!("{}, but {}; {instead}", evidence(stall), Why(refusal)))
+                }
+                _ => Text::format(format_args!("{}, but {}", evidence(stall), Why(refusal))),
+            };
+            event
+        }
+        CaseEvent::Moves(lasted) => {
+            let mut event = about(EventKind::Recovered);
+            event.reason = Text::format(format_args!("stuck for {:.1} s", lasted.as_secs_f64()));
+            event
+        }
+    };
+    event.incident = Some(*incident);
+    event
+}
+
+/// What people call a cgroup: its unit, or its path where it has none.
+fn name(path: &CgroupPath) -> impl std::fmt::Display {
+    Escaped(unit_of(path.as_bytes()).unwrap_or(path.as_bytes()))
+}
+
+fn of_stuck_victim(kind: EventKind, victim: &Victim, stall: &Stall) -> Event {
+    let mut event = of_stall(kind, stall);
+    name_victim(&mut event, victim);
+    event
+}
+
+/// A stuck cgroup: its limit, and the share of the window that it stalled.
+fn of_stall(kind: EventKind, stall: &Stall) -> Event {
+    Event {
+        kind: Some(stall.kind.name()),
+        limit_bytes: stall.limit.map(Judged::bytes),
+        psi_full_percent: Some(stall.stalled * 100.0),
+        ..Event::new(kind)
+    }
+}
+
 /// Why nobody was killed.
 struct Why<'a>(&'a Refusal);
 
@@ -138,6 +250,7 @@ impl std::fmt::Display for Why<'_> {
                 Size(*together),
                 Size(*deficit)
             ),
+            Refusal::HogSpared => f.write_str("whoever made it stuck may not be killed, and nobody dies in its place"),
             Refusal::NoGain => f.write_str("three kills brought nothing back, pausing for 60 s"),
         }
     }
@@ -196,6 +309,11 @@ pub fn state(reading: &Reading) -> Event {
 
 fn of_victim(kind: EventKind, victim: &Victim, reading: &Reading) -> Event {
     let mut event = of_reading(kind, reading);
+    name_victim(&mut event, victim);
+    event
+}
+
+fn name_victim(event: &mut Event, victim: &Victim) {
     event.pid = Some(victim.id.pid);
     event.comm = Text::from_bytes(victim.comm.as_bytes());
     event.uid = victim.uid;
@@ -204,7 +322,6 @@ fn of_victim(kind: EventKind, victim: &Victim, reading: &Reading) -> Event {
     event.swap_bytes = Some(victim.swap);
     event.oom_score_adj = victim.oom_score_adj;
     event.members = victim.group.map(|g| g.members);
-    event
 }
 
 fn of_reading(kind: EventKind, reading: &Reading) -> Event {

@@ -1,5 +1,7 @@
 //! Traces: a header line and a sample a line, in JSON, plain or gzip. The format stands in `docs/livelock.md`.
 
+mod machine;
+
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
@@ -8,8 +10,10 @@ use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-use crate::decide::livelock::{Events, Sample, Stat};
+use crate::decide::livelock::{Events, MachineSample, Sample, Stat};
 use crate::observe::parse::Limit;
+
+use machine::MachineLine;
 
 /// Longest line, in bytes. A sample takes about 1,300; the rest is room for what later versions write.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -20,10 +24,24 @@ const SCHEMA: u64 = 1;
 /// What a gzip file begins with (RFC 1952).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
+/// What a trace was recorded of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// A cgroup; where the header does not say.
+    #[default]
+    Cgroup,
+    /// The machine as a whole.
+    Machine,
+}
+
 /// What the first line says, as far as it matters here.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Header {
     schema: Option<u64>,
+    /// What it is of, which says what a sample looks like.
+    #[serde(default)]
+    pub scope: Subject,
     /// The path of the cgroup below the cgroup root.
     pub cgroup: Option<String>,
     /// The kernel's page size, in bytes; 4096 when it is not said.
@@ -37,11 +55,11 @@ struct HeaderLine {
 
 /// A sample, and the largest task at that moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct Entry<S = Sample> {
     /// The time as the trace has it, in milliseconds.
     pub t_ms: u64,
     /// The sample.
-    pub sample: Sample,
+    pub sample: S,
     /// The pid of the largest task, when the trace says it.
     pub largest: Option<u32>,
 }
@@ -110,21 +128,37 @@ impl<R: BufRead> Trace<R> {
         &self.header
     }
 
-    /// The next sample; none at the end.
+    /// The next sample of a cgroup; none at the end.
     ///
     /// # Errors
     /// When the line is no sample, or the file can't be read further.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, BadTrace> {
-        loop {
-            if !self.read_line()? {
-                return Ok(None);
-            }
-            if !self.text.trim_ascii().is_empty() {
-                break;
-            }
+        if !self.read_sample()? {
+            return Ok(None);
         }
         let line: SampleLine = self.parse("a sample")?;
         line.entry().map(Some).map_err(|message| self.bad(message))
+    }
+
+    /// The next sample of the machine; none at the end.
+    ///
+    /// # Errors
+    /// When the line is no sample of the machine, or the file can't be read further.
+    pub fn next_machine_entry(&mut self) -> Result<Option<Entry<MachineSample>>, BadTrace> {
+        if !self.read_sample()? {
+            return Ok(None);
+        }
+        self.parse("a sample of the machine").map(|line: MachineLine| Some(line.entry()))
+    }
+
+    /// Reads the next line that is not empty. Whether there is one.
+    fn read_sample(&mut self) -> Result<bool, BadTrace> {
+        while self.read_line()? {
+            if !self.text.trim_ascii().is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn read_line(&mut self) -> Result<bool, BadTrace> {
@@ -223,6 +257,13 @@ struct WrittenTask {
     pid: u32,
 }
 
+impl WrittenTask {
+    /// Recorders write pid 0 while the cgroup is empty.
+    fn pid(task: Option<Self>) -> Option<u32> {
+        task.map(|task| task.pid).filter(|pid| *pid != 0)
+    }
+}
+
 impl SampleLine {
     fn entry(self) -> Result<Entry, String> {
         let local = self.events_local.as_ref().or(self.events.as_ref());
@@ -248,9 +289,7 @@ impl SampleLine {
             stat,
             over_high_tasks: self.n_over_high,
         };
-        // Recorders write pid 0 while the cgroup is empty.
-        let largest = self.largest.map(|task| task.pid).filter(|pid| *pid != 0);
-        Ok(Entry { t_ms: self.t_ms, sample, largest })
+        Ok(Entry { t_ms: self.t_ms, sample, largest: WrittenTask::pid(self.largest) })
     }
 }
 

@@ -24,7 +24,7 @@ const LONG_SLEEP_S: f64 = 0.05;
 
 /// A longer time without a sample may hide that the cgroup came free meanwhile, so its totals alone must show a stall.
 /// The slowest regular sampling is once a second.
-const BLIND: Duration = Duration::from_secs(2);
+pub(super) const BLIND: Duration = Duration::from_secs(2);
 
 /// Less given back at once is a working buffer, not finished work: the kernel charges in batches of 64 pages a CPU, and a
 /// server's requests allocate and free some 100 KiB each.
@@ -78,6 +78,12 @@ impl Detector {
         self.state.as_ref().map(|state| &state.last)
     }
 
+    /// How long it has watched without beginning anew, at most its longer window: no rule about time can reach further.
+    #[must_use]
+    pub fn reach(&self) -> Duration {
+        self.state.as_ref().map_or(Duration::ZERO, |state| state.stuck.reach().max(state.thrash.reach()))
+    }
+
     /// Forgets what it has seen: after somebody changed the cgroup's fate, the old window says nothing.
     pub fn restart(&mut self) {
         self.state = None;
@@ -111,6 +117,12 @@ impl Detector {
     #[must_use]
     pub fn judge(&self) -> Option<Judgement> {
         self.state.as_ref().map(|state| rules::judge(&state.evidence(&self.terms)))
+    }
+
+    /// Whether the last sample is above `memory.high` by so much that the kernel puts tasks to sleep.
+    #[must_use]
+    pub fn is_above(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.above.is_some())
     }
 
     /// Whether `memory.stat` should be read for the next sample: nothing is found without, and it is the dear one of
@@ -261,18 +273,18 @@ impl State {
         };
         let (window, block) = match kind {
             Kind::Thrash | Kind::SwapThrash => (evidence.thrash.reach, &evidence.thrash.whole),
-            Kind::Throttled | Kind::Squeezed | Kind::OomStuck => (stuck.reach, &stuck.whole),
+            Kind::Throttled | Kind::Squeezed | Kind::OomStuck | Kind::Pressure => (stuck.reach, &stuck.whole),
         };
         let seen = self.last.t;
         let since = match (kind, self.above, previous) {
             (Kind::Throttled, Some(above), _) => above,
             (Kind::OomStuck, _, Verdict::Stalled(stall)) if stall.kind == kind => stall.since,
-            (Kind::Throttled | Kind::OomStuck, _, _) => seen.saturating_sub(window),
+            (Kind::Throttled | Kind::OomStuck | Kind::Pressure, _, _) => seen.saturating_sub(window),
             (Kind::Squeezed | Kind::Thrash | Kind::SwapThrash, _, _) => {
                 self.unbroken.unwrap_or(seen.saturating_sub(window))
             }
         };
         let (stalled, fill) = (block.share(Of::Full).min(1.0), block.share(Of::Fill));
-        Verdict::Stalled(Stall { kind, since, seen, limit: self.limit, window, stalled, fill })
+        Verdict::Stalled(Stall { kind, since, seen, limit: Some(self.limit), window, stalled, fill })
     }
 }

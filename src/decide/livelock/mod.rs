@@ -7,6 +7,7 @@
 
 mod detector;
 mod episode;
+mod machine;
 mod rules;
 mod scope;
 mod sums;
@@ -14,84 +15,15 @@ mod table;
 
 use std::time::Duration;
 
-use crate::observe::parse::{Limit, MemoryStat};
+use crate::observe::parse::Limit;
 
+pub use crate::observe::cgroup_files::{Events, Sample, Stat};
 pub use detector::Detector;
 pub use episode::Episodes;
+pub use machine::{MachineDetector, MachineEpisode, MachineSample, MachineStall, MachineVerdict};
 pub use rules::{Findings, Judgement, Rule, Sense, Unit};
 pub use scope::{Scope, glob_matches, scope};
 pub use table::Table;
-
-/// What a cgroup's files said at one moment. Counters are totals since the cgroup was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// When, on a clock that only goes forward.
-    pub t: Duration,
-    /// `memory.current`, in bytes.
-    pub current: u64,
-    /// `memory.high`.
-    pub high: Limit,
-    /// `memory.max`.
-    pub max: Limit,
-    /// `memory.swap.max`.
-    pub swap_max: Limit,
-    /// `memory.swap.current`, in bytes; 0 where swap is not accounted.
-    pub swap_current: u64,
-    /// The cgroup's own counts.
-    pub events: Events,
-    /// `full total=` of `memory.pressure`, in microseconds.
-    pub full_total_us: u64,
-    /// Of `memory.stat`, when it was read: without it nothing is found but [`Kind::OomStuck`].
-    pub stat: Option<Stat>,
-    /// Tasks that sleep in the kernel's `mem_cgroup_handle_over_high`, when somebody looked: one sign more, not needed.
-    pub over_high_tasks: Option<u32>,
-}
-
-/// Counts of `memory.events.local`: the cgroup's own, because a parent's limit is the parent's case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events {
-    /// `high`: reclaimed or put to sleep above `memory.high`.
-    pub high: u64,
-    /// `max`: about to exceed `memory.max`.
-    pub max: u64,
-    /// `oom`: at `memory.max` with nothing to reclaim.
-    pub oom: u64,
-    /// `oom_kill` of `memory.events`, the hierarchical one: the kernel counts a kill where the victim lived.
-    pub oom_kill: u64,
-}
-
-/// What the detector needs of `memory.stat`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stat {
-    /// Anonymous memory, in bytes.
-    pub anon: u64,
-    /// Page cache that reclaim can take (both file lists), in bytes.
-    pub file_lru: u64,
-    /// Pages reclaimed.
-    pub pgsteal: u64,
-    /// Anonymous pages needed again after they were reclaimed.
-    pub refault_anon: u64,
-    /// File pages needed again after they were reclaimed.
-    pub refault_file: u64,
-    /// Of these, pages that had been in steady use before: the kernel itself says that the working set does not fit.
-    pub restore_file: u64,
-}
-
-impl Stat {
-    /// From a `memory.stat` that was read; `None` when it lacks what no kernel with cgroup v2 lacks. Linux < 5.9 does not
-    /// count refaults of anonymous pages: there swap thrash cannot be told.
-    #[must_use]
-    pub fn of(stat: &MemoryStat) -> Option<Self> {
-        Some(Self {
-            anon: stat.anon?,
-            file_lru: stat.inactive_file?.saturating_add(stat.active_file?),
-            pgsteal: stat.pgsteal?,
-            refault_anon: stat.workingset_refault_anon.unwrap_or(0),
-            refault_file: stat.workingset_refault_file?,
-            restore_file: stat.workingset_restore_file.unwrap_or(0),
-        })
-    }
-}
 
 /// How long is long enough, for one cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,10 +49,12 @@ pub enum Kind {
     SwapThrash,
     /// The kernel finds no task to kill at `memory.max`, over and over. Nothing that a kill of ours could end.
     OomStuck,
+    /// Stalled for as long as `[pressure]` allows: not found by the detector, but by [`super::pressure`].
+    Pressure,
 }
 
 impl Kind {
-    /// All, in the order in which they win over each other.
+    /// Those that the detector finds, in the order in which they win over each other.
     pub const ALL: [Self; 5] = [Self::Throttled, Self::Squeezed, Self::SwapThrash, Self::Thrash, Self::OomStuck];
 
     /// Its name in the journal and in JSON.
@@ -132,6 +66,7 @@ impl Kind {
             Self::Thrash => "thrash",
             Self::SwapThrash => "swap_thrash",
             Self::OomStuck => "oom_stuck",
+            Self::Pressure => "pressure",
         }
     }
 }
@@ -149,7 +84,13 @@ impl Judged {
     /// The limit to judge this sample at; `None` where there is none, and so no case.
     #[must_use]
     pub fn of(sample: &Sample) -> Option<Self> {
-        match (sample.high, sample.max) {
+        Self::at(sample.high, sample.max)
+    }
+
+    /// The same for these values of `memory.high` and `memory.max`.
+    #[must_use]
+    pub fn at(high: Limit, max: Limit) -> Option<Self> {
+        match (high, max) {
             (Limit::Bytes(high), Limit::Bytes(max)) if high < max => Some(Self::High(high)),
             (Limit::Bytes(high), Limit::Max) => Some(Self::High(high)),
             (_, Limit::Bytes(max)) => Some(Self::Max(max)),
@@ -195,12 +136,12 @@ pub struct Stall {
     pub since: Duration,
     /// The time of the sample that showed it.
     pub seen: Duration,
-    /// The limit it is stuck at.
-    pub limit: Judged,
+    /// The limit it is stuck at; pressure needs none.
+    pub limit: Option<Judged>,
     /// The window it was judged over.
     pub window: Duration,
     /// Share of that window in which no task of the cgroup could run, 0 to 1.
     pub stalled: f64,
-    /// Mean use in the window, as a share of the limit.
+    /// Mean use in the window, as a share of the limit; 0 without one.
     pub fill: f64,
 }

@@ -157,11 +157,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    const fn at_least(name: &'static str, unit: Unit, value: Option<f64>, threshold: f64) -> Self {
+    pub(super) const fn at_least(name: &'static str, unit: Unit, value: Option<f64>, threshold: f64) -> Self {
         Self { name, value, threshold, sense: Sense::AtLeast, unit }
     }
 
-    const fn below(name: &'static str, unit: Unit, value: Option<f64>, threshold: f64) -> Self {
+    pub(super) const fn below(name: &'static str, unit: Unit, value: Option<f64>, threshold: f64) -> Self {
         Self { name, value, threshold, sense: Sense::Below, unit }
     }
 
@@ -197,7 +197,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn new<const N: usize, const M: usize>(kind: Kind, all: [Rule; N], any: [Rule; M]) -> Self {
+    pub(super) fn new<const N: usize, const M: usize>(kind: Kind, all: [Rule; N], any: [Rule; M]) -> Self {
         const { assert!(N <= RULES && M <= RULES) };
         Self {
             kind,
@@ -216,7 +216,7 @@ impl Findings {
         self.any.iter().flatten()
     }
 
-    /// Whether the cgroup is stuck in this way.
+    /// Whether the cgroup, or the machine, is stuck in this way.
     #[must_use]
     pub fn met(&self) -> bool {
         self.all().all(Rule::met) && (self.any().next().is_none() || self.any().any(Rule::met))
@@ -226,8 +226,12 @@ impl Findings {
     /// suffices, the strongest stands for all.
     #[must_use]
     pub fn weakest(&self) -> Option<&Rule> {
-        let by_margin = |a: &&Rule, b: &&Rule| a.margin().total_cmp(&b.margin());
-        self.all().chain(self.any().max_by(by_margin)).min_by(by_margin)
+        self.counted().min_by(|a, b| a.margin().total_cmp(&b.margin()))
+    }
+
+    /// The rules that count: all that must hold, and the strongest of those of which one suffices.
+    pub fn counted(&self) -> impl Iterator<Item = &Rule> {
+        self.all().chain(self.any().max_by(|a, b| a.margin().total_cmp(&b.margin())))
     }
 }
 
@@ -255,13 +259,8 @@ impl Judgement {
 }
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Judgement {
-    let kinds = Kind::ALL.map(|kind| match kind {
-        Kind::Throttled => throttled(evidence),
-        Kind::Squeezed => squeezed(evidence),
-        Kind::SwapThrash => swap_thrash(evidence),
-        Kind::Thrash => thrash(evidence),
-        Kind::OomStuck => oom_stuck(evidence),
-    });
+    // In the order of `Kind::ALL`.
+    let kinds = [throttled(evidence), squeezed(evidence), swap_thrash(evidence), thrash(evidence), oom_stuck(evidence)];
     Judgement { limit: evidence.limit, kinds }
 }
 

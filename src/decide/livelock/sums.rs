@@ -1,5 +1,6 @@
-//! Running sums of what happened in a cgroup, kept so that any window up to now can be cut out of them.
+//! Running sums of what happened in a cgroup, or on the machine, kept so that any window up to now can be cut out of them.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::rules::{PARTS, Window};
@@ -39,45 +40,66 @@ pub(super) enum Of {
     Kills,
 }
 
-/// How many sums there are.
+/// How many sums a cgroup has.
 const SUMS: usize = Of::Kills as usize + 1;
 
-/// A set of sums.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sums([f64; SUMS]);
+/// Names the sums of a set: a cgroup's ([`Of`]), or the machine's.
+pub(super) trait Name: Copy {
+    /// Its place in the set.
+    fn place(self) -> usize;
+}
 
-impl Sums {
-    pub(super) fn add(&mut self, of: Of, amount: f64) {
-        self.0[of as usize] += amount;
+impl Name for Of {
+    fn place(self) -> usize {
+        self as usize
+    }
+}
+
+/// A set of sums.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sums<K = Of, const N: usize = SUMS>([f64; N], PhantomData<K>);
+
+impl<K, const N: usize> Default for Sums<K, N> {
+    fn default() -> Self {
+        Self([0.0; N], PhantomData)
+    }
+}
+
+impl<K: Name, const N: usize> Sums<K, N> {
+    pub(super) fn add(&mut self, of: K, amount: f64) {
+        self.0[of.place()] += amount;
     }
 
-    pub(super) fn get(&self, of: Of) -> f64 {
-        self.0[of as usize]
+    pub(super) fn get(&self, of: K) -> f64 {
+        self.0[of.place()]
     }
 
     /// The sums a `share` of the way from these to `later`.
     fn towards(&self, later: &Self, share: f64) -> Self {
-        Self(std::array::from_fn(|i| self.0[i] + (later.0[i] - self.0[i]) * share))
+        Self(std::array::from_fn(|i| self.0[i] + (later.0[i] - self.0[i]) * share), PhantomData)
     }
 
-    fn since(&self, earlier: &Self) -> Self {
-        Self(std::array::from_fn(|i| self.0[i] - earlier.0[i]))
+    /// What came to these since `earlier`.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - earlier.0[i]), PhantomData)
     }
 }
 
 /// What happened in a stretch of time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Block {
+pub(super) struct Block<K = Of, const N: usize = SUMS> {
     pub(super) seconds: f64,
-    pub(super) sums: Sums,
+    pub(super) sums: Sums<K, N>,
+}
+
+impl<K: Name, const N: usize> Block<K, N> {
+    /// A sum as a share of the time.
+    pub(super) fn share(&self, of: K) -> f64 {
+        ratio(self.sums.get(of), self.seconds)
+    }
 }
 
 impl Block {
-    /// A sum as a share of the time.
-    pub(super) fn share(&self, of: Of) -> f64 {
-        ratio(self.sums.get(of), self.seconds)
-    }
-
     /// A sum per second of known `memory.stat`; `None` when less than half of the time is known.
     pub(super) fn known(&self, of: Of) -> Option<f64> {
         self.out_of(of, Of::Known)
@@ -103,22 +125,22 @@ const RECORDS: usize = 12;
 const RING: usize = RECORDS + 2;
 
 #[derive(Clone, Copy, Debug)]
-struct Record {
+struct Record<K, const N: usize> {
     t: Duration,
-    sums: Sums,
+    sums: Sums<K, N>,
 }
 
 /// The sums of the last window.
 #[derive(Clone, Debug)]
-pub(super) struct Track {
+pub(super) struct Track<K = Of, const N: usize = SUMS> {
     window: Duration,
-    records: [Record; RING],
+    records: [Record<K, N>; RING],
     len: usize,
     next: usize,
-    now: Record,
+    now: Record<K, N>,
 }
 
-impl Track {
+impl<K: Name, const N: usize> Track<K, N> {
     /// An empty track that begins at `t`.
     pub(super) fn new(window: Duration, t: Duration) -> Self {
         let begin = Record { t, sums: Sums::default() };
@@ -126,7 +148,7 @@ impl Track {
     }
 
     /// Goes on to `t`, at which the sums are `sums`.
-    pub(super) fn advance(&mut self, t: Duration, sums: &Sums) {
+    pub(super) fn advance(&mut self, t: Duration, sums: &Sums<K, N>) {
         self.now = Record { t, sums: *sums };
         if t.saturating_sub(self.newest().t) >= self.window / u32::try_from(RECORDS).unwrap_or(u32::MAX) {
             self.records[self.next] = self.now;
@@ -140,6 +162,37 @@ impl Track {
         self.now.t.saturating_sub(self.oldest().t).min(self.window)
     }
 
+    /// What happened in the last `span`.
+    pub(super) fn last(&self, span: Duration) -> Block<K, N> {
+        let from = self.now.t.saturating_sub(span).max(self.oldest().t);
+        Block { seconds: self.now.t.saturating_sub(from).as_secs_f64(), sums: self.now.sums.since(&self.at(from)) }
+    }
+
+    /// The sums at `t`, on the straight line between the two records around it.
+    fn at(&self, t: Duration) -> Sums<K, N> {
+        let mut later = self.now;
+        for back in 1..=self.len {
+            let record = self.records[(self.next + RING - back) % RING];
+            if record.t <= t {
+                let width = later.t.saturating_sub(record.t).as_secs_f64();
+                let share = ratio(t.saturating_sub(record.t).as_secs_f64(), width).min(1.0);
+                return record.sums.towards(&later.sums, share);
+            }
+            later = record;
+        }
+        later.sums
+    }
+
+    fn newest(&self) -> &Record<K, N> {
+        &self.records[(self.next + RING - 1) % RING]
+    }
+
+    fn oldest(&self) -> &Record<K, N> {
+        &self.records[(self.next + RING - self.len) % RING]
+    }
+}
+
+impl Track {
     /// What happened in the last window, as a whole and cut into equal parts. Where the track does not reach that far back,
     /// it is what is there that is cut.
     pub(super) fn cut(&self) -> Window {
@@ -155,34 +208,5 @@ impl Track {
             block
         });
         Window { reach, whole: Block { seconds: reach.as_secs_f64(), sums: self.now.sums.since(&first) }, parts }
-    }
-
-    /// What happened in the last `span`.
-    pub(super) fn last(&self, span: Duration) -> Block {
-        let from = self.now.t.saturating_sub(span).max(self.oldest().t);
-        Block { seconds: self.now.t.saturating_sub(from).as_secs_f64(), sums: self.now.sums.since(&self.at(from)) }
-    }
-
-    /// The sums at `t`, on the straight line between the two records around it.
-    fn at(&self, t: Duration) -> Sums {
-        let mut later = self.now;
-        for back in 1..=self.len {
-            let record = self.records[(self.next + RING - back) % RING];
-            if record.t <= t {
-                let width = later.t.saturating_sub(record.t).as_secs_f64();
-                let share = ratio(t.saturating_sub(record.t).as_secs_f64(), width).min(1.0);
-                return record.sums.towards(&later.sums, share);
-            }
-            later = record;
-        }
-        later.sums
-    }
-
-    fn newest(&self) -> &Record {
-        &self.records[(self.next + RING - 1) % RING]
-    }
-
-    fn oldest(&self) -> &Record {
-        &self.records[(self.next + RING - self.len) % RING]
     }
 }

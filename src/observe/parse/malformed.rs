@@ -42,11 +42,13 @@ pub enum FileKind {
     Arcstats,
     /// `/proc/vmstat`
     Vmstat,
+    /// `/proc/stat`
+    CpuTimes,
 }
 
 impl FileKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Meminfo,
         Self::Pressure,
         Self::Stat,
@@ -65,6 +67,7 @@ impl FileKind {
         Self::Swaps,
         Self::Arcstats,
         Self::Vmstat,
+        Self::CpuTimes,
     ];
 
     /// The name an admin knows the file by.
@@ -88,6 +91,7 @@ impl FileKind {
             Self::Swaps => "/proc/swaps",
             Self::Arcstats => "ZFS arcstats",
             Self::Vmstat => "/proc/vmstat",
+            Self::CpuTimes => "/proc/stat",
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use super::SCHEMA;
 
-/// A document is 30 KiB at most; what is much larger does not come from hogwatch.
+/// A document is 70 KiB at most; what is much larger does not come from hogwatch.
 const ANSWER_MAX: u64 = 1 << 20;
 
 /// Between two attempts while the daemon has more callers waiting than its socket queues.

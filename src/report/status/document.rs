@@ -24,8 +24,7 @@ pub struct Daemon {
 /// The document without events: what a command that finds no daemon can say by itself. Unknown is `null`.
 pub fn document(daemon: Daemon, seen: Option<(SystemTime, &Snapshot)>) -> Json {
     let snapshot = seen.map(|(_, snapshot)| snapshot);
-    let cgroups: Vec<Json> =
-        snapshot.iter().flat_map(|snapshot| snapshot.cgroups.iter().flatten()).map(cgroup).collect();
+    let cgroups: Vec<Json> = snapshot.iter().flat_map(|snapshot| snapshot.cgroups.iter()).map(cgroup).collect();
     json!({
         "schema": SCHEMA,
         "daemon": {
@@ -58,6 +57,7 @@ pub fn document(daemon: Daemon, seen: Option<(SystemTime, &Snapshot)>) -> Json {
             "full_avg10": snapshot.and_then(|s| s.psi_full_avg10),
         },
         "cgroups": cgroups,
+        "more_cgroups": snapshot.map(|s| s.more_cgroups),
         "events": [],
     })
 }
@@ -145,6 +145,7 @@ mod tests {
                 "swap": {"total_bytes": null, "free_bytes": null},
                 "psi": {"some_avg10": null, "full_avg10": null},
                 "cgroups": [],
+                "more_cgroups": null,
                 "events": [],
             })
         );
@@ -162,19 +163,15 @@ mod tests {
             swap_free: 0,
             psi_some_avg10: Some(12.5),
             psi_full_avg10: None,
-            cgroups: [
-                Some(CgroupState {
-                    path: Text::from_bytes(b"/user.slice/a\nb"),
-                    current: 10,
-                    high: Some(20),
-                    max: None,
-                    stall_percent: None,
-                    state: None,
-                }),
-                None,
-                None,
-                None,
-            ],
+            cgroups: vec![CgroupState {
+                path: Text::from_bytes(b"/user.slice/a\nb"),
+                current: 10,
+                high: Some(20),
+                max: None,
+                stall_percent: Some(81.234),
+                state: Some("throttled"),
+            }],
+            more_cgroups: 3,
         };
         let origin = Origin { dry_run: true, started: UNIX_EPOCH };
         let sent = Sent {
@@ -204,10 +201,11 @@ mod tests {
         assert_eq!(
             json["cgroups"],
             json!([{
-                "path": "/user.slice/a\\nb", "current": 10, "high": 20, "max": null, "stall_percent": null,
-                "state": null
+                "path": "/user.slice/a\\nb", "current": 10, "high": 20, "max": null, "stall_percent": 81.23,
+                "state": "throttled"
             }])
         );
+        assert_eq!(json["more_cgroups"], 3);
         assert_eq!(
             json["events"],
             json!([{

@@ -17,8 +17,9 @@ pub use server::{MAY_READ_GROUP, StatusOptions};
 use super::event::CGROUP_BYTES;
 use super::text::Text;
 
-/// How many limits that count a snapshot can name: the nearest ones above the guard, rarely more than two.
-pub const SNAPSHOT_CGROUPS: usize = 4;
+/// How many cgroups a snapshot can name: a screenful, of some 600 bytes each. The guard's memory is locked, and each
+/// snapshot is copied.
+pub const SNAPSHOT_CGROUPS: usize = 16;
 
 /// What "available" is measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Scope {
     Cgroup,
 }
 
-/// One cgroup whose limit counts. Sizes in bytes; `None` is "no limit" or "not known".
+/// One cgroup whose limit counts, or that is at its own. Sizes in bytes; `None` is "no limit" or "not known".
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CgroupState {
     /// As in [`super::Event::cgroup`].
@@ -42,7 +43,7 @@ pub struct CgroupState {
     pub max: Option<u64>,
     /// Share of the detector's window in which all of its tasks were stalled, 0 to 100.
     pub stall_percent: Option<f64>,
-    /// What the livelock detector makes of it.
+    /// What the livelock detector makes of it, or what is being done about it; `None` when it is not sampled.
     pub state: Option<&'static str>,
 }
 
@@ -58,7 +59,7 @@ pub struct Limits {
 }
 
 /// What the guard saw when it last looked. Sizes in bytes, percents 0 to 100.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// MemTotal, or the limit (see `scope`).
     pub memory_total: u64,
@@ -78,28 +79,60 @@ pub struct Snapshot {
     pub psi_some_avg10: Option<f64>,
     /// `full avg10`.
     pub psi_full_avg10: Option<f64>,
-    /// The limits that count.
-    pub cgroups: [Option<CgroupState>; SNAPSHOT_CGROUPS],
+    /// Cgroups that are at their limit, the worst first, and the limits that enclose the guard.
+    pub cgroups: Vec<CgroupState>,
+    /// How many more are at their limit.
+    pub more_cgroups: usize,
+}
+
+impl Snapshot {
+    /// Nothing was seen yet. There is room for [`SNAPSHOT_CGROUPS`], set aside and not used yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            memory_total: 0,
+            memory_available: 0,
+            available_percent: 0.0,
+            scope: Scope::Host,
+            limits: Limits { warn: 0, term: 0, kill: 0 },
+            swap_total: 0,
+            swap_free: 0,
+            psi_some_avg10: None,
+            psi_full_avg10: None,
+            cgroups: Vec::with_capacity(SNAPSHOT_CGROUPS),
+            more_cgroups: 0,
+        }
+    }
 }
 
 /// The one place that guard and errands thread share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
-    latest: Mutex<Option<(SystemTime, Snapshot)>>,
+    /// When it was written, if it was, and what.
+    latest: Mutex<(Option<SystemTime>, Snapshot)>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { latest: Mutex::new((None, Snapshot::empty())) }
+    }
 }
 
 impl Shared {
-    /// Guard's side: leaves the snapshot, unless the reader is just copying the last one; then the next will do.
-    pub fn publish(&self, snapshot: &Snapshot) {
+    /// Guard's side: has the snapshot written, in place because of its size, unless the reader is just copying the last one;
+    /// then the next will do.
+    pub fn publish(&self, write: impl FnOnce(&mut Snapshot)) {
         let mut latest = match self.latest.try_lock() {
             Ok(latest) => latest,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        *latest = Some((SystemTime::now(), *snapshot));
+        latest.0 = Some(SystemTime::now());
+        write(&mut latest.1);
     }
 
     fn latest(&self) -> Option<(SystemTime, Snapshot)> {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.0.map(|at| (at, latest.1.clone()))
     }
 }

@@ -18,7 +18,7 @@ use super::{Shared, document};
 /// Members may ask a system daemon for its status.
 pub const MAY_READ_GROUP: &str = "hogwatch";
 
-/// A document (30 KiB at most) fits in a socket's buffer (208 KiB by default), so a peer that does not read costs no
+/// A document (70 KiB at most) fits in a socket's buffer (208 KiB by default), so a peer that does not read costs no
 /// time at all; on a machine with tiny buffers it costs this.
 const CLIENT_DEADLINE: Duration = Duration::from_millis(200);
 

@@ -1,11 +1,16 @@
 //! Who it will be: every process judged, the eligible ones ranked.
 
+mod groups;
+mod stuck;
+
 use crate::config::{self, Amount, Order, TargetKind};
-use crate::observe::cgroups::{CgroupPath, Cgroups, Preference, is_within};
+use crate::observe::cgroups::{CgroupPath, Cgroups, Preference};
 use crate::observe::{Comm, Depth, Observation, Task, TaskId, Tasks};
 
 use super::measure::Reading;
 use super::rules::{Rule, Rules, Says};
+
+pub use stuck::{Held, Stuck};
 
 /// Whether and how early a process may be chosen. In the order in which they are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +101,8 @@ pub enum GroupWhy {
     Configured,
     /// No single process is worth killing, all of this cgroup together are (a fork bomb).
     ManySmall,
+    /// No single process frees a stuck cgroup, so many of the largest together do.
+    Several,
 }
 
 /// What came of choosing.
@@ -128,6 +135,8 @@ pub enum Refusal {
         /// What is missing.
         deficit: u64,
     },
+    /// Whoever made a cgroup stuck may not be killed, and nobody dies in its place.
+    HogSpared,
     /// Three kills in a row changed nothing.
     NoGain,
 }
@@ -226,6 +235,12 @@ impl Chooser {
         self.rules.want_details()
     }
 
+    /// Whether `oom_score` ranks, and so has to be read.
+    #[must_use]
+    pub fn wants_score(&self) -> bool {
+        self.order == Order::Badness
+    }
+
     /// What is worth killing in this scope, in bytes.
     #[must_use]
     pub fn min_size(&self, reading: &Reading) -> u64 {
@@ -239,7 +254,12 @@ impl Chooser {
             TargetKind::Process => Depth::Large { floor: self.min_size(reading) },
             TargetKind::Cgroup => Depth::All,
         };
-        crate::observe::Need { depth, oom_score: self.order == Order::Badness }
+        crate::observe::Need { depth, oom_score: self.wants_score() }
+    }
+
+    /// Hands over the members of the group chosen last, in exchange for another list.
+    pub fn swap_members(&mut self, with: &mut Vec<TaskId>) {
+        std::mem::swap(&mut self.members, with);
     }
 
     /// The members of the group chosen last.
@@ -296,12 +316,13 @@ impl Chooser {
     }
 
     fn exclusion(&self, task: &Task, tasks: &Tasks, reading: &Reading) -> Option<Exclusion> {
-        if task.id.pid == 1 {
+        // First: whoever lives elsewhere says nothing about this cgroup, whatever else may be the matter with it.
+        if !reading.whose.holds(tasks.cgroup_path(task)) {
+            Some(Exclusion::OutsideLimit)
+        } else if task.id.pid == 1 {
             Some(Exclusion::Init)
         } else if task.id.pid == self.own.pid {
             Some(Exclusion::Own)
-        } else if !reading.whose.holds(tasks.cgroup_path(task)) {
-            Some(Exclusion::OutsideLimit)
         } else if task.oom_score_adj == Some(-1000) {
             Some(Exclusion::NeverKill)
         } else if !self.own.may_signal_others && task.uid != Some(self.own.uid) {
@@ -389,93 +410,6 @@ impl Chooser {
         let mut all: Vec<_> = eligible(tasks, &self.verdicts).collect();
         all.sort_by_key(|(_, t, tier)| (size(t) < min_size, self.rank(t, *tier, size(t))));
         all.into_iter().map(|(index, _, _)| index).collect()
-    }
-
-    fn alone_or_with_its_group(&mut self, tasks: &Tasks, index: usize, size: u64) -> Choice {
-        self.members.clear();
-        let task = &tasks.list[index];
-        let mut victim = Victim { size, ..self.victim(tasks, index) };
-        let Some((group, why)) = self.group_of(task, tasks) else { return Choice::Victim(victim) };
-        if tasks.depth != Depth::All {
-            return Choice::NeedAll;
-        }
-        // Whoever is perhaps protected dies with nobody who is not.
-        let sum = self.gather(tasks, group, false, victim.tier.max(Tier::Avoid));
-        if !sum.whole {
-            self.members.clear();
-            victim.spared_group = true;
-            return Choice::Victim(victim);
-        }
-        victim.cgroup = CgroupPath::new(group);
-        sum.describe(&mut victim, why);
-        Choice::Victim(victim)
-    }
-
-    /// Lists as members the tasks in a cgroup that may die: those of this tier or better, in exactly this cgroup
-    /// (`leaf`) or in what is below it too.
-    fn gather(&mut self, tasks: &Tasks, group: &[u8], leaf: bool, last_tier: Tier) -> Sum {
-        self.members.clear();
-        // A task lost from the table may be one that must live.
-        let mut sum = Sum { whole: group.len() > 1 && !tasks.lost_some, ..Sum::default() };
-        for (index, (task, verdict)) in tasks.list.iter().zip(&self.verdicts).enumerate() {
-            let path = tasks.cgroup_path(task);
-            // One whose cgroup could not be read may be in there.
-            let inside = path.is_none_or(|p| is_within(p, group));
-            let member = path.is_some_and(|p| if leaf { p == group } else { inside });
-            match verdict {
-                Verdict::Eligible(tier, _) if member && *tier <= last_tier => {
-                    sum.add(index, task, &tasks.list);
-                    self.members.push(task.id);
-                }
-                // It was sent SIGKILL, or can't be sent any signal.
-                Verdict::Excluded(Exclusion::SetAside) => {}
-                Verdict::Eligible(..) | Verdict::Excluded(_) => sum.whole &= !inside,
-            }
-        }
-        sum
-    }
-
-    /// The group of an earlier choice as it is now, for who is judged now; `None` when nobody is left of it.
-    pub fn regroup(&mut self, tasks: &Tasks, victim: &Victim) -> Option<Victim> {
-        let (group, path) = victim.group.zip(victim.cgroup.as_ref())?;
-        let leaf = group.why == GroupWhy::ManySmall;
-        let sum = self.gather(tasks, path.as_bytes(), leaf, victim.tier.max(Tier::Avoid));
-        let largest = sum.largest?;
-        let mut now = Victim { cgroup: victim.cgroup, tier: victim.tier, ..self.victim(tasks, largest) };
-        sum.describe(&mut now, group.why);
-        Some(now)
-    }
-
-    fn group_of<'t>(&self, task: &Task, tasks: &'t Tasks) -> Option<(&'t [u8], GroupWhy)> {
-        let id = task.cgroup?;
-        let path = tasks.cgroups.path(id);
-        if let Some(len) = tasks.cgroups.facts(id).oom_group {
-            return Some((&path[..usize::from(len)], GroupWhy::OomGroup));
-        }
-        // The root is no group: with it would go the machine.
-        (self.target == TargetKind::Cgroup && path.len() > 1).then_some((path, GroupWhy::Configured))
-    }
-
-    /// The tasks up to this tier of the cgroup that holds most of them, when together they are worth killing.
-    fn largest_group(&mut self, tasks: &Tasks, min_size: u64, last_tier: Tier) -> Option<Choice> {
-        self.groups.clear();
-        self.groups.resize(tasks.cgroups.len().min(self.groups.capacity()), Sum::default());
-        for (index, task, tier) in eligible(tasks, &self.verdicts) {
-            if tier <= last_tier
-                && let Some(sum) = task.cgroup.and_then(|id| self.groups.get_mut(Cgroups::index(id)))
-            {
-                sum.add(index, task, &tasks.list);
-            }
-        }
-        // The root is no group: with it would go the machine, or the whole container.
-        let no_root = |id: &crate::observe::CgroupId| tasks.cgroups.path(*id).len() > 1;
-        let (id, sum) =
-            tasks.cgroups.ids().zip(&self.groups).filter(|(id, _)| no_root(id)).max_by_key(|(_, sum)| sum.size)?;
-        let largest = sum.largest.filter(|_| sum.size >= min_size)?;
-        let sum = self.gather(tasks, tasks.cgroups.path(id), true, last_tier);
-        let mut victim = Victim { tier: last_tier, ..self.victim(tasks, largest) };
-        sum.describe(&mut victim, GroupWhy::ManySmall);
-        Some(Choice::Victim(victim))
     }
 
     fn victim(&self, tasks: &Tasks, index: usize) -> Victim {

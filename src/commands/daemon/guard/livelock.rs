@@ -1,0 +1,457 @@
+//! The livelock side of the guard: cgroups that stir are sampled, and those that are stuck are freed.
+//!
+//! A cgroup that the surveyor hands over is sampled until it has been quiet for a window, then handed back. What is done
+//! about a stuck one is decided by `decide::cases`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::act::{Actor, Aim};
+use crate::decide::cases::{CaseStep, Cases, Interest, OPEN};
+use crate::decide::livelock::{self, Verdict};
+use crate::decide::{Act, Outcome};
+use crate::host::clock;
+use crate::host::wait::Source;
+use crate::observe::cgroup_files::{CgroupFiles, Unreadable};
+use crate::observe::cgroups::{CgroupPath, is_within};
+use crate::observe::limits::Hierarchy;
+use crate::observe::survey::{self, Attention, CgroupKey, News, Stirred, Wants};
+use crate::observe::{Task, Tasks};
+use crate::report::{Event, EventKind, REASON_BYTES, Text};
+
+use super::super::managed::Managed;
+use super::super::reader::Reader;
+use super::super::snapshot::AtLimit;
+use super::super::surveyor::Surveyor;
+use super::super::tell;
+use super::{Guard, Parts};
+
+/// The livelock guard's own. Room is set aside at the start: taking memory later may be what is throttled.
+pub(super) struct Breaker {
+    surveyor: Option<Surveyor>,
+    stirring: Vec<Stirring>,
+    /// One for each place of a case.
+    actors: Vec<Actor>,
+    /// When the cases are to be looked at again, if no sample comes before.
+    next_step: Option<Duration>,
+    /// When the machine as a whole is sampled next, while that is worth it.
+    pub(super) machine_due: Option<Duration>,
+    /// It was said that there is no PSI.
+    psi_missed: bool,
+    /// It was said that systemd-oomd runs too.
+    oomd_told: bool,
+    /// It was said that systemd can't be asked.
+    managed_missed: bool,
+}
+
+/// A cgroup that is sampled.
+struct Stirring {
+    key: CgroupKey,
+    path: CgroupPath,
+    /// What its samples are judged by; `None` when its limit alone is watched, or the plan has changed.
+    interest: Option<Interest>,
+    files: CgroupFiles,
+    /// It is sampled whether it stirs or not.
+    always: bool,
+    /// When it was handed over.
+    since: Duration,
+    /// When it is sampled next.
+    due: Duration,
+    /// There was room to watch it.
+    watched: bool,
+}
+
+/// Between two samples of a cgroup that stalls, or has only begun to stir: short against the shortest window (6 s).
+const OFTEN: Duration = Duration::from_millis(250);
+
+/// Of one that touches its limit and does not stall: a stream may do so for ever.
+const SELDOM: Duration = Duration::from_secs(1);
+
+/// So many are sampled as often as that; twice as many half as often, and so on: what sampling costs stays bounded ...
+const AT_FULL_RATE: usize = 32;
+
+/// ... down to this rate, below which a window would hold too few samples.
+const RAREST: Duration = Duration::from_millis(1500);
+
+/// Acts and looks in a row without letting anything else happen: enough for all cases at once.
+const STEPS: usize = 2 * OPEN;
+
+/// Cgroups that stir at the same time, usually far fewer; for more the table grows.
+const STIRRING: usize = 64;
+
+impl Breaker {
+    pub(super) fn new() -> Self {
+        Self {
+            surveyor: None,
+            stirring: Vec::with_capacity(STIRRING),
+            actors: Vec::with_capacity(OPEN),
+            next_step: None,
+            machine_due: None,
+            psi_missed: false,
+            oomd_told: false,
+            managed_missed: false,
+        }
+    }
+
+    /// The cgroups that are sampled, as they stand.
+    pub(super) fn at_their_limit<'a>(&'a self, cases: &'a Cases) -> impl Iterator<Item = AtLimit<'a>> {
+        self.stirring.iter().filter_map(|stirring| {
+            let detector = cases.detector(stirring.key.0)?;
+            Some(AtLimit {
+                path: &stirring.path,
+                sample: detector.last()?,
+                verdict: Some(detector.verdict()),
+                stalled: detector.stalled(detector.terms().after),
+                doing: cases.doing(stirring.key.0),
+            })
+        })
+    }
+}
+
+impl Guard {
+    /// Starts to follow the cgroups, where there is something to look for; or goes on by another plan.
+    pub(super) fn follow_cgroups(&mut self) {
+        self.prepare_lifter();
+        let plan = Arc::clone(&self.parts.plan);
+        let wants: Wants = Box::new(move |path| plan.attention(path));
+        match &self.breaker.surveyor {
+            Some(surveyor) => surveyor.rescope(wants),
+            None if self.parts.plan.wants_any() => self.start_surveyor(wants),
+            None => {}
+        }
+        let Self { parts, breaker, faults, .. } = self;
+        for stirring in &mut breaker.stirring {
+            let path = stirring.path.as_bytes();
+            stirring.interest = parts.plan.interest(path);
+            match &stirring.interest {
+                Some(interest) if stirring.watched => {
+                    parts.engine.cases_mut().watch(stirring.key.0, &stirring.path, interest);
+                }
+                Some(_) => {}
+                None => {
+                    parts.engine.cases_mut().unwatch(stirring.key.0);
+                    stirring.watched = false;
+                }
+            }
+            stirring.always = parts.plan.attention(path) == Attention::Always;
+            if parts.plan.is_chosen(path) {
+                let _ =
+                    parts.enclosing.adopt(&parts.host, stirring.key.0, &stirring.path).map_err(|e| faults.failed(&e));
+            } else {
+                parts.enclosing.release(stirring.key.0);
+            }
+        }
+    }
+
+    /// Learns which units systemd wants relieved of pressure.
+    pub(super) fn take_managed(&mut self, asked: Result<Managed, Text<REASON_BYTES>>) {
+        match asked {
+            Ok(Managed { units, oomd_is_active }) => {
+                if oomd_is_active && !std::mem::replace(&mut self.breaker.oomd_told, true) {
+                    self.degraded(format_args!(
+                        "systemd-oomd runs too and comes first: hogwatch acts 15 s later on what it leaves \
+                         (mask systemd-oomd.service and systemd-oomd.socket to have one alone)"
+                    ));
+                }
+                if units != self.parts.plan.managed && self.parts.plan.asks_systemd() {
+                    self.parts.plan = Arc::new(self.parts.plan.with_managed(units));
+                    self.follow_cgroups();
+                }
+            }
+            Err(why) if !std::mem::replace(&mut self.breaker.managed_missed, true) => {
+                self.degraded(format_args!("pressure.managed_oom: systemd could not be asked: {why}"));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn start_surveyor(&mut self, wants: Wants) {
+        let Parts { host, hierarchy, own, .. } = &self.parts;
+        if *hierarchy != Hierarchy::V2 {
+            return self.degraded(format_args!(
+                "stuck cgroups are not looked for: that needs cgroup v2 with its memory controller, which is not mounted \
+                 here (boot with systemd.unified_cgroup_hierarchy=1, or set livelock.enabled = false)"
+            ));
+        }
+        let mut buf = [0; 4096];
+        let home = host.proc.read(c"self/cgroup", &mut buf).ok().and_then(|text| hierarchy.path(text)).unwrap_or(b"/");
+        let top = survey::top_for(host, home, own.may_signal_others);
+        let started = match (top, &host.cgroup2) {
+            (Some(top), Some(root)) => root.again().and_then(|root| Surveyor::start(root, &top, home, wants)),
+            _ => {
+                return self
+                    .degraded(format_args!("stuck cgroups are not looked for: no cgroup here belongs to this user"));
+            }
+        };
+        match started {
+            Ok(surveyor) => {
+                let _ = self.wait_set.add(surveyor.bell(), Source::Cgroup);
+                self.breaker.surveyor = Some(surveyor);
+            }
+            Err(e) => self.degraded(format_args!("stuck cgroups are not looked for: {e}")),
+        }
+    }
+
+    /// Samples what is due and does what has to be done about stuck cgroups. Returns for how long nothing needs to be done.
+    pub(super) fn break_livelocks(&mut self) -> Duration {
+        self.take_news();
+        let sampled = self.sample_machine();
+        if self.breaker.stirring.is_empty() && self.parts.engine.cases().is_idle() {
+            self.breaker.next_step = None;
+            return self.until_next();
+        }
+        let sampled = self.sample() || sampled;
+        let victim_gone = self.exited() != 0;
+        if !sampled && !victim_gone && self.breaker.next_step.is_some_and(|at| at > clock::now()) {
+            return self.until_next();
+        }
+        self.breaker.next_step = None;
+        let mut looked = None;
+        for _ in 0..STEPS {
+            let exited = self.exited();
+            let step = self.show(looked, |engine, obs, now| engine.step_cases(obs, exited, now));
+            self.tell_cases();
+            self.let_go_of_cases();
+            match step {
+                CaseStep::Wait(pause) => {
+                    self.breaker.next_step = Some(clock::now() + pause);
+                    return self.until_next();
+                }
+                CaseStep::Look(need) => {
+                    if !self.look(need) {
+                        return super::AWAIT_SCOUT;
+                    }
+                    looked = Some(need);
+                    self.read_details_of_stuck();
+                }
+                CaseStep::Act(place, act) => self.perform_for(place, &act),
+                CaseStep::Lift(id) => self.lift(id),
+            }
+        }
+        Duration::ZERO
+    }
+
+    /// Takes what the surveyor has to say.
+    fn take_news(&mut self) {
+        while let Some(news) = self.breaker.surveyor.as_ref().and_then(Surveyor::news) {
+            match news {
+                News::Stirred(stirred) => self.take_over(stirred),
+                News::Gone(key) => self.forget(key),
+                News::Degraded(reason) => self.degraded(format_args!("{reason}")),
+            }
+        }
+    }
+
+    fn take_over(&mut self, stirred: Stirred) {
+        let Stirred { key, path, files } = stirred;
+        let Self { parts, breaker, faults, .. } = self;
+        let interest = parts.plan.interest(path.as_bytes());
+        let watched = interest.is_some_and(|interest| parts.engine.cases_mut().watch(key.0, &path, &interest));
+        let always = parts.plan.attention(path.as_bytes()) == Attention::Always;
+        if parts.plan.is_chosen(path.as_bytes()) {
+            let _ = parts.enclosing.adopt(&parts.host, key.0, &path).map_err(|e| faults.failed(&e));
+        }
+        let now = clock::now();
+        breaker.stirring.push(Stirring { key, path, interest, files, always, since: now, due: now, watched });
+    }
+
+    fn forget(&mut self, key: CgroupKey) {
+        self.forget_lift(key.0);
+        self.parts.engine.cases_mut().unwatch(key.0);
+        self.parts.enclosing.release(key.0);
+        self.breaker.stirring.retain(|s| s.key != key);
+    }
+
+    /// Samples every cgroup that is due; whether any was.
+    fn sample(&mut self) -> bool {
+        let mut sampled = false;
+        let now = clock::now();
+        let crowd = u32::try_from(self.breaker.stirring.len() / AT_FULL_RATE).unwrap_or(u32::MAX).saturating_add(1);
+        let mut at = 0;
+        while at < self.breaker.stirring.len() {
+            if self.breaker.stirring[at].due > now {
+                at += 1;
+                continue;
+            }
+            sampled = true;
+            let Some(keep) = self.sample_one(at, now, crowd) else {
+                self.breaker.stirring.swap_remove(at);
+                continue;
+            };
+            if keep {
+                at += 1;
+            } else {
+                self.hand_back(at);
+            }
+        }
+        sampled
+    }
+
+    /// Samples one cgroup. `None` when it is gone, `false` when it has been quiet for a window.
+    fn sample_one(&mut self, at: usize, now: Duration, crowd: u32) -> Option<bool> {
+        let cases = self.parts.engine.cases_mut();
+        let stirring = &mut self.breaker.stirring[at];
+        let id = stirring.key.0;
+        let lifted = self.lifting.is_lifted(id);
+        if stirring.interest.is_none() && !lifted {
+            stirring.due = now + SELDOM;
+            return Some(stirring.always);
+        }
+        if let Some(interest) = stirring.interest.filter(|_| !stirring.watched) {
+            stirring.watched = cases.watch(id, &stirring.path, &interest);
+            stirring.due = now + SELDOM;
+            if !stirring.watched {
+                return Some(true);
+            }
+        }
+        let stat = cases.detector(id).is_none_or(livelock::Detector::wants_stat);
+        let sample = match stirring.files.sample(stat, &mut self.faults) {
+            Ok(sample) => sample,
+            Err(Unreadable::Gone) => {
+                self.parts.engine.cases_mut().unwatch(id);
+                self.parts.enclosing.release(id);
+                self.forget_lift(id);
+                return None;
+            }
+            Err(why) => {
+                stirring.due = now + SELDOM;
+                if why == Unreadable::NoPressure && !std::mem::replace(&mut self.breaker.psi_missed, true) {
+                    self.degraded(format_args!(
+                        "stuck cgroups can't be told from busy ones: the kernel keeps no memory.pressure (boot with psi=1, \
+                         or write 1 to the cgroup's cgroup.pressure)"
+                    ));
+                }
+                return Some(true);
+            }
+        };
+        let verdict = cases.sampled(id, &sample).unwrap_or(Verdict::Quiet);
+        let window = stirring.interest.map_or(Duration::ZERO, |interest| interest.terms.after);
+        let fresh = now.saturating_sub(stirring.since) < window;
+        let open = cases.is_open(id);
+        let stalls = cases.detector(id).is_some_and(livelock::Detector::wants_stat);
+        let pause = if open || stalls || fresh { OFTEN } else { SELDOM };
+        stirring.due = on_the_beat(now + (pause * crowd).min(RAREST.max(pause)));
+        let keep = verdict != Verdict::Quiet || fresh || open || stirring.always;
+        if lifted {
+            self.follow_lift(id, &sample);
+        }
+        Some(keep || lifted)
+    }
+
+    /// Lets the surveyor watch a quiet cgroup again.
+    fn hand_back(&mut self, at: usize) {
+        let Stirring { key, files, .. } = self.breaker.stirring.swap_remove(at);
+        let cases = self.parts.engine.cases_mut();
+        let seen = cases.detector(key.0).and_then(|detector| detector.last()).map(|sample| sample.events);
+        cases.unwatch(key.0);
+        if let Some(surveyor) = &self.breaker.surveyor {
+            surveyor.take_back(key, files, seen.unwrap_or_default());
+        }
+    }
+
+    /// Until the next sample or the next look at the cases.
+    fn until_next(&self) -> Duration {
+        let breaker = &self.breaker;
+        let due = breaker.stirring.iter().map(|s| s.due).chain(breaker.next_step).chain(breaker.machine_due).min();
+        due.map_or(Duration::MAX, |at| at.saturating_sub(clock::now()))
+    }
+
+    /// A bit for each place whose victim is gone.
+    fn exited(&mut self) -> u64 {
+        let Parts { engine, host, .. } = &mut self.parts;
+        let actors = &self.breaker.actors;
+        let gone = engine.cases().in_flight().filter(|(place, victim, members)| {
+            actors.get(*place).is_some_and(|actor| actor.exited(host, victim, members))
+        });
+        gone.fold(0, |bits, (place, ..)| bits | 1 << place)
+    }
+
+    fn perform_for(&mut self, place: usize, act: &Act) {
+        let outcome = self.attempt_for(place, act);
+        self.parts.engine.cases_mut().acted(place, act, outcome, clock::now());
+        self.tell_cases();
+        self.let_go_of_cases();
+    }
+
+    fn attempt_for(&mut self, place: usize, act: &Act) -> Outcome {
+        while self.breaker.actors.len() <= place {
+            self.breaker.actors.push(self.parts.actor.another());
+        }
+        let opened = self.opened(act);
+        if self.breaker.actors[place].aim(&self.parts.host, &act.victim, opened) == Aim::Gone {
+            return Outcome::Gone;
+        }
+        // The cause once more, right before the signal.
+        let again = match self.parts.engine.cases().cgroup_of(place) {
+            Some(id) => self.sample_again(id),
+            None => self.sample_machine_now(),
+        };
+        let cases = self.parts.engine.cases();
+        if !again || !cases.still_holds(place) {
+            return Outcome::Recovered;
+        }
+        let Parts { engine, host, dry_run, .. } = &mut self.parts;
+        let actor = &mut self.breaker.actors[place];
+        let sent = if *dry_run { Ok(0) } else { actor.fire(host, act, engine.cases().members(place)) };
+        if let (Ok(_), Some(fd)) = (&sent, actor.wake_up()) {
+            let _ = self.wait_set.add(fd, Source::Victim);
+        }
+        let incident = engine.cases().incident(place);
+        self.tell_sent(act, sent, incident)
+    }
+
+    /// Samples a cgroup once more; whether it could be.
+    fn sample_again(&mut self, id: u64) -> bool {
+        let Some(stirring) = self.breaker.stirring.iter().find(|s| s.key.0 == id) else { return false };
+        let Ok(sample) = stirring.files.sample(true, &mut self.faults) else { return false };
+        self.parts.engine.cases_mut().sampled(id, &sample).is_some()
+    }
+
+    /// Has command lines read of the largest processes in cgroups that are above their limit, for the rules and the
+    /// journal: when somebody has to be chosen there, it is too late. (A guard that may be throttled has it done with every
+    /// look of the scout's.)
+    fn read_details_of_stuck(&mut self) {
+        let Some(link) = self.link.as_mut().filter(|_| !self.throttleable) else { return };
+        if link.reader.is_none() {
+            link.reader = self.parts.host.proc.again().and_then(Reader::start).ok();
+        }
+        let stirring = &self.breaker.stirring;
+        let stuck = |tasks: &Tasks, task: &Task| {
+            let path = tasks.cgroup_path(task);
+            path.is_some_and(|path| stirring.iter().any(|s| is_within(path, s.path.as_bytes())))
+        };
+        if let Some(reader) = &link.reader {
+            reader.ask(self.scanner.largest(stuck).iter());
+        }
+    }
+
+    /// Lets go of victims that are no longer under way.
+    fn let_go_of_cases(&mut self) {
+        let flying = self.parts.engine.cases().in_flight().fold(0_u64, |bits, (place, ..)| bits | 1 << place);
+        for (place, actor) in self.breaker.actors.iter_mut().enumerate() {
+            if flying >> place & 1 == 0 {
+                if let Some(fd) = actor.wake_up() {
+                    self.wait_set.remove(fd);
+                }
+                actor.release();
+            }
+        }
+    }
+
+    fn tell_cases(&self) {
+        for note in self.parts.engine.cases().notes() {
+            self.send(&tell::of_case(note, &self.last));
+        }
+    }
+
+    pub(super) fn degraded(&self, reason: std::fmt::Arguments<'_>) {
+        self.send(&Event { reason: Text::format(reason), ..Event::new(EventKind::Degraded) });
+    }
+}
+
+/// All that is due about the same time is sampled in one turn of the loop: many cgroups cost as few turns as one.
+fn on_the_beat(due: Duration) -> Duration {
+    let beat = OFTEN.as_nanos();
+    let whole = u64::try_from(due.as_nanos() / beat * beat).unwrap_or(u64::MAX);
+    Duration::from_nanos(whole)
+}

@@ -1,0 +1,556 @@
+//! What is done about stuck cgroups: a small world of cgroups that stay stuck as long as certain processes live.
+
+use std::time::Duration;
+
+use hogwatch::config::{LivelockAction, TargetKind};
+use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome, stuck};
+use hogwatch::decide::livelock::{Events, Judged, Kind, MachineSample, Sample, Scope, Stat, Terms};
+use hogwatch::decide::pressure::PressureTerms;
+use hogwatch::decide::victim::{Choice, GroupWhy, Refusal};
+use hogwatch::decide::{Engine, Outcome, PATIENCE, PAUSE, Signal};
+use hogwatch::observe::cgroups::{CgroupPath, Preference};
+use hogwatch::observe::parse::Limit;
+use hogwatch::observe::{Depth, Observation, Task};
+
+use crate::bench::{Bench, GIB, MIB, machine, observe, patterns, task};
+
+const TICK: Duration = Duration::from_millis(250);
+const HIGH: u64 = GIB;
+
+/// A cgroup that is throttled as long as one of `because_of` lives.
+struct Group {
+    id: u64,
+    because_of: Vec<i32>,
+    /// Whether it is above its limit at all.
+    above: bool,
+    total_us: u64,
+    hits: u64,
+    /// What it holds above its limit while it is stuck.
+    excess: u64,
+}
+
+/// What was done: when, to whom, what.
+type Done = (Duration, i32, Signal);
+
+struct World {
+    engine: Engine,
+    bench: Bench,
+    groups: Vec<Group>,
+    now: Duration,
+    /// Processes that SIGTERM does not end; and those that nothing ends.
+    deaf: Vec<i32>,
+    undead: Vec<i32>,
+    dry: bool,
+    /// Places whose victim is dead.
+    exited: u64,
+    done: Vec<Done>,
+    members: Vec<Vec<i32>>,
+    lifts: Vec<u64>,
+    notes: Vec<(Duration, CaseNote)>,
+    /// A process that comes back under a new pid when it dies.
+    reborn: Option<&'static str>,
+}
+
+fn sized(pid: i32, comm: &str, mib: u64) -> Task {
+    Task { anon: Some(mib * MIB), rss: mib * MIB, ..task(pid, comm) }
+}
+
+impl World {
+    fn new(bench: Bench, action: LivelockAction, groups: &[(&str, &[i32])]) -> Self {
+        let engine = Engine::new(&bench.config, bench.rules(), bench.own);
+        let mut world = Self {
+            engine,
+            bench,
+            groups: Vec::new(),
+            now: Duration::from_secs(1000),
+            deaf: Vec::new(),
+            undead: Vec::new(),
+            dry: false,
+            exited: 0,
+            done: Vec::new(),
+            members: Vec::new(),
+            lifts: Vec::new(),
+            notes: Vec::new(),
+            reborn: None,
+        };
+        world.engine.reserve(&world.bench.tasks);
+        for (id, (path, because_of)) in (1..).zip(groups) {
+            let path = CgroupPath::new(path.as_bytes()).unwrap();
+            let group =
+                Group { id, because_of: because_of.to_vec(), above: true, total_us: 0, hits: 0, excess: HIGH / 16 };
+            let terms =
+                Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
+            let interest = Interest { livelock: Some(Scope { terms, action }), pressure: None, terms };
+            assert!(world.engine.cases_mut().watch(id, &path, &interest));
+            world.groups.push(group);
+        }
+        world
+    }
+
+    fn lives(&self, pid: i32) -> bool {
+        self.bench.tasks.list.iter().any(|t| t.id.pid == pid)
+    }
+
+    fn sample(&mut self) {
+        for at in 0..self.groups.len() {
+            let stuck = self.groups[at].above && self.groups[at].because_of.iter().any(|pid| self.lives(*pid));
+            let group = &mut self.groups[at];
+            if stuck {
+                group.total_us += 220_000;
+                group.hits += 12;
+            }
+            let sample = Sample {
+                t: self.now,
+                current: if stuck { HIGH + group.excess } else { HIGH / 2 },
+                high: Limit::Bytes(HIGH),
+                max: Limit::Bytes(2 * HIGH),
+                swap_max: Limit::Bytes(0),
+                swap_current: 0,
+                events: Events { high: group.hits, ..Events::default() },
+                full_total_us: group.total_us,
+                stat: Some(Stat { anon: HIGH, ..Stat::default() }),
+                over_high_tasks: None,
+            };
+            self.engine.cases_mut().sampled(group.id, &sample);
+        }
+    }
+
+    fn die(&mut self, pid: i32) {
+        let list = &mut self.bench.tasks.list;
+        let Some(at) = list.iter().position(|t| t.id.pid == pid) else { return };
+        let dead = list.remove(at);
+        if self.reborn.is_some_and(|name| dead.comm.as_bytes() == name.as_bytes()) {
+            let mut child = Task { id: task(pid + 1, "").id, ..dead };
+            child.comm = dead.comm;
+            self.bench.tasks.list.push(child);
+            for group in &mut self.groups {
+                group.because_of.push(pid + 1);
+            }
+        }
+    }
+
+    /// A quarter of a second: samples, then as many steps as there are.
+    fn tick(&mut self) {
+        self.now += TICK;
+        self.sample();
+        let machine = machine(12 * GIB);
+        let mut looked = false;
+        for _ in 0..500 {
+            let obs = Observation {
+                tasks: looked.then_some(&self.bench.tasks),
+                details: Some(&self.bench.details),
+                ..observe(&machine, &[])
+            };
+            let step = self.engine.step_cases(&obs, self.exited, self.now);
+            self.notes.extend(self.engine.cases().notes().map(|note| (self.now, *note)));
+            match step {
+                CaseStep::Wait(_) => return,
+                CaseStep::Look(need) => {
+                    assert_eq!(need.depth, Depth::All);
+                    looked = true;
+                }
+                CaseStep::Lift(id) => {
+                    self.lifts.push(id);
+                    self.groups.iter_mut().find(|g| g.id == id).unwrap().above = false;
+                    self.engine.cases_mut().lifted(id, LiftOutcome::Done, self.now);
+                }
+                CaseStep::Act(place, act) => {
+                    self.done.push((self.now, act.victim.id.pid, act.signal));
+                    let mut pids: Vec<_> = self.engine.cases().members(place).iter().map(|id| id.pid).collect();
+                    if pids.is_empty() {
+                        pids.push(act.victim.id.pid);
+                    }
+                    self.members.push(pids.clone());
+                    let outcome = if self.dry { Outcome::Pretended } else { Outcome::Sent };
+                    self.engine.cases_mut().acted(place, &act, outcome, self.now);
+                    self.exited &= !(1 << place);
+                    if self.dry {
+                        continue;
+                    }
+                    let spared =
+                        |pid: &i32| self.undead.contains(pid) || act.signal == Signal::Term && self.deaf.contains(pid);
+                    let survivors = pids.iter().filter(|pid| spared(pid)).count();
+                    let dying: Vec<_> = pids.into_iter().filter(|pid| !spared(pid)).collect();
+                    dying.into_iter().for_each(|pid| self.die(pid));
+                    if survivors == 0 {
+                        self.exited |= 1 << place;
+                    }
+                }
+            }
+        }
+        panic!("500 steps and still not done at {:?}", self.now);
+    }
+
+    fn run(&mut self, seconds: u64) -> &mut Self {
+        let until = self.now + Duration::from_secs(seconds);
+        while self.now < until {
+            self.tick();
+        }
+        self
+    }
+
+    /// The time between two signals.
+    fn between(&self, one: usize, other: usize) -> Duration {
+        self.done[other].0.saturating_sub(self.done[one].0)
+    }
+
+    /// Who was signalled, in order.
+    fn signalled(&self) -> Vec<(i32, Signal)> {
+        self.done.iter().map(|(_, pid, signal)| (*pid, *signal)).collect()
+    }
+
+    fn told(&self, is: impl Fn(&CaseEvent) -> bool) -> usize {
+        self.notes.iter().filter(|(_, note)| is(&note.event)).count()
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        let refusal = |(_, note): &(Duration, CaseNote)| match note.event {
+            CaseEvent::Refused(refusal, _) => Some(refusal),
+            _ => None,
+        };
+        self.notes.iter().filter_map(refusal).collect()
+    }
+}
+
+/// A hog of 900 MiB and a server of 120 in one slice, somebody larger elsewhere.
+fn incident() -> Bench {
+    let mut bench = Bench::new();
+    bench.add_in("/band/hog.service", sized(10, "hog", 900));
+    bench.add_in("/band/web.service", sized(11, "web", 120));
+    bench.add_in("/other", sized(12, "other", 4000));
+    bench
+}
+
+#[test]
+fn the_largest_of_the_subtree_goes_and_nobody_else() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(60);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(LivelockAction::Kill))), 1);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { freed: Some(freed), .. } if *freed > HIGH / 2)), 1);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Moves(_))), 1);
+    let incidents: Vec<_> = world.notes.iter().map(|(_, note)| note.incident).collect();
+    assert!(incidents.iter().all(|n| *n == 1), "one incident: {incidents:?}");
+    let (first, ..) = world.done[0];
+    assert!(first <= Duration::from_secs(1000 + 11), "after one window: {first:?}");
+}
+
+#[test]
+fn one_that_ignores_sigterm_is_killed_after_a_short_grace() {
+    let mut bench = incident();
+    bench.config.escalation.grace = Duration::from_secs(30);
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.deaf = vec![10];
+    world.run(60);
+    assert_eq!(world.signalled(), [(10, Signal::Term), (10, Signal::Kill)]);
+    let waited = world.between(0, 1);
+    assert!(waited >= LONGEST_GRACE && waited <= LONGEST_GRACE + TICK, "{waited:?}");
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { after: (Signal::Kill, _), .. })), 1);
+}
+
+#[test]
+fn one_that_nothing_kills_is_set_aside_and_the_next_is_taken() {
+    let mut bench = incident();
+    bench.add_in("/band/second.service", sized(13, "second", 100));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.undead = vec![10];
+    world.run(25);
+    assert_eq!(world.signalled()[..3], [(10, Signal::Term), (10, Signal::Kill), (11, Signal::Term)]);
+    assert!(world.between(1, 2) >= PATIENCE);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::SetAside(_))), 1);
+}
+
+#[test]
+fn memory_given_back_in_time_saves_the_victim() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.deaf = vec![10];
+    world.run(12);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    world.groups[0].above = false;
+    world.run(60);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Spared(_))), 1);
+}
+
+#[test]
+fn a_hog_that_comes_back_three_times_is_left_alone_for_a_minute() {
+    let mut bench = Bench::new();
+    bench.add_in("/band", sized(10, "hog", 900));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.reborn = Some("hog");
+    world.run(40);
+    assert_eq!(world.signalled(), [(10, Signal::Term), (11, Signal::Term), (12, Signal::Term)]);
+    assert_eq!(world.refusals(), [Refusal::NoGain]);
+    world.run(PAUSE.as_secs() + 10);
+    assert!(world.done.len() > 3, "then it is tried again");
+    assert!(world.between(2, 3) >= PAUSE);
+}
+
+#[test]
+fn a_protected_hog_is_named_and_nobody_dies_in_its_place() {
+    // Once with others that are too small, once with others that would be large enough.
+    for (web, refusal) in
+        [(20, Refusal::WouldNotSuffice { together: 20 * MIB, deficit: HIGH / 16 }), (300, Refusal::HogSpared)]
+    {
+        let mut bench = Bench::new();
+        bench.config.victim.protect = patterns(&["^hog$"]);
+        bench.add_in("/band", sized(10, "hog", 700));
+        bench.add_in("/band", sized(11, "web", web));
+        let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+        world.run(100);
+        assert_eq!(world.signalled(), []);
+        assert_eq!(world.refusals(), [refusal, refusal], "told again after a minute");
+        let named = |e: &CaseEvent| matches!(e, CaseEvent::Refused(_, Some(spared)) if spared.id.pid == 10);
+        assert_eq!(world.told(named), 2);
+    }
+}
+
+#[test]
+fn whoever_grew_is_the_hog_however_large_a_protected_one_is() {
+    for (grows, expected) in [(11, vec![(11, Signal::Term)]), (10, vec![])] {
+        let mut bench = Bench::new();
+        bench.config.victim.protect = patterns(&["^database$"]);
+        bench.add_in("/band", sized(10, "database", 600));
+        bench.add_in("/band", sized(11, "report", 400));
+        let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10, 11])]);
+        world.run(2);
+        let grown = world.bench.tasks.list.iter_mut().find(|t| t.id.pid == grows).unwrap();
+        grown.anon = grown.anon.map(|anon| anon + 64 * MIB);
+        world.run(15);
+        assert_eq!(world.signalled(), expected, "{grows} grew");
+    }
+}
+
+#[test]
+fn as_many_of_the_largest_as_it_takes() {
+    let mut bench = Bench::new();
+    for pid in 100..200 {
+        bench.add_in("/band", sized(pid, "worker", 10));
+    }
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[100])]);
+    world.groups[0].excess = 35 * MIB;
+    world.run(20);
+    // 35 MiB above the limit and 2 % of it: six of 10 MiB.
+    assert_eq!(world.members, [(100..106).collect::<Vec<_>>()]);
+    let found = world.notes.iter().find_map(|(_, n)| match n.event {
+        CaseEvent::Exited { victim, .. } => victim.group,
+        _ => None,
+    });
+    assert_eq!(found.map(|g| (g.members, g.why)), Some((6, GroupWhy::Several)));
+}
+
+/// pid 1 and hogwatch itself may be larger than all that lives in a small cgroup, and grow meanwhile.
+#[test]
+fn what_lives_elsewhere_is_never_taken_for_a_protected_hog() {
+    let mut bench = incident();
+    let own = bench.own.pid;
+    bench.add_in("/init.scope", sized(1, "systemd", 2000));
+    bench.add_in("/hogwatch.slice/hogwatch.service", sized(own, "hogwatch", 3000));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(2);
+    for task in world.bench.tasks.list.iter_mut().filter(|task| [1, own].contains(&task.id.pid)) {
+        task.anon = task.anon.map(|anon| anon + 64 * MIB);
+    }
+    world.run(20);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    assert_eq!(world.refusals(), []);
+}
+
+/// `hogwatch explain --cgroup` chooses by [`stuck`].
+#[test]
+fn who_will_go_can_be_told_beforehand() {
+    let mut many = Bench::new();
+    for (pid, mib) in (100..200).zip((1..20).cycle()) {
+        many.add_in("/band", sized(pid, "worker", mib));
+    }
+    for bench in [incident(), many] {
+        let because_of = bench.tasks.list[0].id.pid;
+        let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[because_of])]);
+        let path = CgroupPath::new(b"/band").unwrap();
+        let stuck = stuck(&path, Judged::High(HIGH), HIGH + HIGH / 16, Kind::Throttled);
+        let (machine, chooser) = (machine(12 * GIB), world.engine.chooser());
+        let tasks = &world.bench.tasks;
+        let obs = Observation { details: Some(&world.bench.details), ..observe(&machine, &[]) };
+        chooser.judge(tasks, &obs, &stuck.reading, |_| false);
+        let Choice::Victim(foretold) = chooser.choose_stuck(tasks, &stuck) else { panic!("nobody") };
+        let mut members: Vec<_> = chooser.members().iter().map(|id| id.pid).collect();
+        if members.is_empty() {
+            members.push(foretold.id.pid);
+        }
+        world.run(11);
+        assert_eq!(world.done[0].1, foretold.id.pid);
+        assert_eq!(world.members[0], members);
+    }
+}
+
+#[test]
+fn oom_group_makes_the_cgroup_one_victim() {
+    let mut bench = Bench::new();
+    bench.add_in("/band/pod", sized(10, "hog", 900));
+    bench.add_in("/band/pod", sized(11, "sidecar", 5));
+    bench.add_in("/band/web", sized(12, "web", 50));
+    bench.mark("/band/pod", Some("/band/pod"), Preference::None);
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(20);
+    assert_eq!(world.members, [vec![10, 11]]);
+}
+
+#[test]
+fn hundreds_at_once_are_all_freed() {
+    let names: Vec<String> = (0..200).map(|n| format!("/box-{n}")).collect();
+    let mut bench = Bench::new();
+    bench.tasks = hogwatch::observe::Tasks::with_capacity(4096, 512);
+    let hogs: Vec<[i32; 1]> = (0..200).map(|n| [1000 + n]).collect();
+    for (name, hog) in names.iter().zip(&hogs) {
+        bench.add_in(name, sized(hog[0], "hog", 900));
+    }
+    let groups: Vec<(&str, &[i32])> = names.iter().zip(&hogs).map(|(name, hog)| (name.as_str(), &hog[..])).collect();
+    let mut world = World::new(bench, LivelockAction::Kill, &groups);
+    world.deaf = (1000..1020).collect();
+    world.run(60);
+    let mut killed: Vec<i32> = world.done.iter().map(|(_, pid, _)| *pid).collect();
+    killed.sort_unstable();
+    killed.dedup();
+    assert_eq!(killed, (1000..1200).collect::<Vec<_>>());
+    let mut incidents: Vec<u32> = world.notes.iter().map(|(_, note)| note.incident).collect();
+    incidents.sort_unstable();
+    incidents.dedup();
+    assert_eq!(incidents.len(), 200, "one incident each");
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Moves(_))), 200);
+}
+
+#[test]
+fn the_inner_cgroup_comes_first_and_may_free_the_outer() {
+    let mut bench = Bench::new();
+    bench.add_in("/outer/inner", sized(10, "hog", 500));
+    bench.add_in("/outer", sized(11, "larger", 800));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/outer", &[10]), ("/outer/inner", &[10])]);
+    world.run(60);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+}
+
+/// A machine of 16 GiB that swaps all the time as long as process 12 lives, with so much of its memory available.
+fn thrash_machine(world: &mut World, seconds: u64, available: u64) {
+    for _ in 0..seconds {
+        let stuck = world.lives(12);
+        let n = world.now.as_secs();
+        let sample = MachineSample {
+            t: world.now + Duration::from_secs(1),
+            full_total_us: if stuck { n * 900_000 } else { 2_000_000_000 },
+            swapped_in: if stuck { n * 1000 } else { 2_000_000 },
+            refault_file: 0,
+            steal: if stuck { n * 1000 } else { 2_000_000 },
+            steal_own: if stuck { n * 1000 } else { 2_000_000 },
+            programs_ms: 0,
+            lost_ms: if stuck { n * 900 } else { 2_000_000 },
+            mem_total: 16 * GIB,
+            available: if stuck { available } else { 8 * GIB },
+            swap_total: 4 * GIB,
+            swap_free: 2 * GIB,
+        };
+        world.engine.cases_mut().machine_sampled(&sample, 800 * MIB, 400 * MIB);
+        world.run(1);
+    }
+}
+
+#[test]
+fn a_machine_that_thrashes_loses_its_largest_process_once_memory_is_short() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[]);
+    thrash_machine(&mut world, 50, GIB + 512 * MIB);
+    assert_eq!(world.signalled(), [(12, Signal::Term)]);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Moves(_))), 1);
+    let (first, ..) = world.done[0];
+    assert!(first >= Duration::from_secs(1030) && first <= Duration::from_secs(1035), "{first:?}");
+}
+
+#[test]
+fn a_machine_that_is_only_slow_is_warned_of() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[]);
+    thrash_machine(&mut world, 50, GIB + 600 * MIB);
+    assert_eq!(world.signalled(), []);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(LivelockAction::Warn))), 1);
+    // Then it gets worse.
+    thrash_machine(&mut world, 10, GIB);
+    assert_eq!(world.signalled(), [(12, Signal::Term)]);
+}
+
+/// A cgroup of three children: one at a limit of its own, one large, one that asks for nothing.
+fn pressed(target: TargetKind) -> World {
+    let mut bench = Bench::new();
+    bench.add_in("/app/small", sized(10, "small", 100));
+    bench.add_in("/app/large", sized(11, "large", 800));
+    bench.add_in("/app/large", sized(12, "helper", 50));
+    bench.add_in("/elsewhere", sized(13, "larger", 4000));
+    let mut world = World::new(bench, LivelockAction::Kill, &[]);
+    let terms = Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
+    let pressure = PressureTerms { full: 60.0, after: Duration::from_secs(20) };
+    for (id, path) in (1..).zip(["/app", "/app/small", "/app/large"]) {
+        let pressure = (id == 1).then_some((pressure, target));
+        let interest = Interest { livelock: None, pressure, terms };
+        assert!(world.engine.cases_mut().watch(id, &CgroupPath::new(path.as_bytes()).unwrap(), &interest));
+        world.groups.push(Group { id, because_of: vec![11], above: true, total_us: 0, hits: 0, excess: 0 });
+    }
+    world
+}
+
+#[test]
+fn pressure_for_long_takes_the_largest_of_the_cgroup() {
+    let mut world = pressed(TargetKind::Process);
+    world.run(60);
+    assert_eq!(world.signalled(), [(11, Signal::Term)]);
+    let (first, ..) = world.done[0];
+    assert!(first >= Duration::from_secs(1020), "not before it has lasted: {first:?}");
+}
+
+#[test]
+fn pressure_takes_the_worst_child_as_a_whole_where_that_is_asked_for() {
+    let mut world = pressed(TargetKind::Cgroup);
+    world.run(60);
+    assert_eq!(world.members, [vec![11, 12]]);
+}
+
+#[test]
+fn warn_only_warns_once_a_minute() {
+    let mut world = World::new(incident(), LivelockAction::Warn, &[("/band", &[10])]);
+    world.run(200);
+    assert_eq!(world.signalled(), []);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(LivelockAction::Warn))), 4);
+}
+
+#[test]
+fn lift_lifts_and_kills_nobody() {
+    let mut world = World::new(incident(), LivelockAction::Lift, &[("/band", &[10])]);
+    world.run(60);
+    assert_eq!((world.signalled(), &world.lifts[..]), (vec![], &[1][..]));
+}
+
+#[test]
+fn a_dry_run_says_it_once() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.dry = true;
+    world.run(100);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+}
+
+#[test]
+fn one_that_comes_free_by_itself_costs_nobody() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(8);
+    world.groups[0].above = false;
+    world.run(60);
+    assert_eq!(world.signalled(), []);
+    assert_eq!(world.notes.len(), 0);
+}
+
+#[test]
+fn a_cgroup_that_vanishes_with_its_victim_is_told_and_forgotten() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(9);
+    while world.done.is_empty() {
+        world.tick();
+    }
+    world.engine.cases_mut().unwatch(1);
+    world.run(10);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { freed: None, .. })), 1);
+}
