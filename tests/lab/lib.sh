@@ -5,7 +5,10 @@
 
 LAB=/run/lab
 BIN=$LAB/bin
+# A block device that nobody uses: what scenarios read, map or swap to.
+DISK=/dev/vdc
 export TMPDIR=$LAB/tmp LC_ALL=C
+. /lab/cells.sh
 
 # --- saying how it goes ----------------------------------------------------------------------------------------------
 
@@ -86,12 +89,19 @@ expect_no_kernel_oom() { same "kernel OOM kills" "$OOM_KILLS" "$(oom_kills)"; }
 # hog NAME [-p SETTING]... ARGUMENTS...: starts one (helpers/hog.c), with these settings for its unit. HOG_BINARY is the
 # file to run.
 HOG_BINARY=$BIN/hog
-hog() {
-  local name=$1 settings=(); shift
+hog() { local name=$1; shift; start_unit "$name" "$HOG_BINARY --progress $LAB/progress/$name" "$@"; }
+
+# load NAME [-p SETTING]... KIND ARGUMENTS...: what is no hog (helpers/load.c), in a unit hog-NAME.service too.
+load() { local name=$1; shift; start_unit "$name" "$BIN/load" "$@"; }
+
+# start_unit NAME COMMAND [-p SETTING]... ARGUMENTS...
+start_unit() {
+  local name=$1 command=$2 settings=(); shift 2
   while [[ $1 == -p ]]; do settings+=(-p "$2"); shift 2; done
   # RemainAfterExit: SIGTERM is a clean end to systemd, which forgets such a unit at once otherwise.
+  # shellcheck disable=SC2086 # a list of words
   systemd-run --quiet --unit="hog-$name" -p Type=exec -p RemainAfterExit=yes -p OOMScoreAdjust=0 "${settings[@]}" \
-    "$HOG_BINARY" --progress "$LAB/progress/$name" "$@" || fail "could not start hog $name"
+    $command "$@" || fail "could not start hog-$name.service"
 }
 
 hog_pid() { systemctl show -P MainPID "hog-$1.service"; }
@@ -123,13 +133,13 @@ ended_by() {
   esac
 }
 
-# foretell PID: explain's first candidate, and its victim, must be PID. Called just before a kill.
+# foretell PID [ARGUMENTS...]: explain's first candidate, and its victim, must be PID. Called just before a kill.
 foretell() {
-  local told
-  told=$(hogwatch explain --json) || fail "hogwatch explain ended with status $?"
+  local pid=$1 told; shift
+  told=$(hogwatch explain --json "$@") || fail "hogwatch explain ended with status $?"
   echo "$told" > "$LAB/explain.json"
-  jq -c '(.candidates[:4], .excluded)[] | [.pid, .comm, .tier, .size_bytes, .reason]' <<< "$told"
-  same "explain's first candidate" "$1" "$(jq -r '.candidates[0].pid' <<< "$told")"
+  jq -c '(.candidates[:4], (.excluded | map(select(.reason | startswith("outside") | not))))[] | [.pid, .comm, .tier, .size_bytes, .reason]' <<< "$told"
+  same "explain's first candidate" "$pid" "$(jq -r '.candidates[0].pid' <<< "$told")"
 }
 
 # Everything that runs outside the lab's own unit: "PID NAME" lines. Left out: kernel threads, and helpers that end when
@@ -200,13 +210,18 @@ expect_entry() {
   echo "ok: entry '$1' for pid $2"
 }
 
+# expect_signalled [PID...]: hogwatch signalled these, and nobody else.
+expect_signalled() {
+  same "processes hogwatch signalled" "$(printf '%s\n' "$@" | sort -u | xargs)" "$(journal _SYSTEMD_UNIT="$GUARD" \
+    | jq -r 'select(.HOGWATCH_EVENT | IN("term","kill")?) | .HOGWATCH_PID' | sort -u | xargs)"
+}
+
 # expect_only_victim PID NAME SIGNAL: hog NAME died of SIGNAL, it is the only one hogwatch touched, and nobody else died.
 expect_only_victim() {
   expect_entry term "$1"
   expect_entry exited "$1"
   same "what ended hog $2" "$3" "$(ended_by "$2")"
-  same "processes hogwatch signalled" "$1" "$(journal _SYSTEMD_UNIT="$GUARD" \
-    | jq -r 'select(.HOGWATCH_EVENT | IN("term","kill")?) | .HOGWATCH_PID' | sort -u | xargs)"
+  expect_signalled "$1"
   expect_no_kernel_oom
   expect_bystanders "$1"
 }
@@ -216,7 +231,17 @@ expect_only_victim() {
 ALICE=1000
 as_alice() { runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$ALICE HOME=/home/alice "$@"; }
 
-# --- the control -----------------------------------------------------------------------------------------------------
+# --- the controls ----------------------------------------------------------------------------------------------------
+
+# oomd_control: systemd-oomd, which acts on what units ask for (ManagedOOMMemoryPressure=) after 10 s. It is masked in /etc;
+# /run/systemd/system.control comes before that. (Under another name PID 1 would not talk to it.)
+oomd_control() {
+  mkdir -p /run/systemd/oomd.conf.d /run/systemd/system.control
+  printf '[OOM]\nDefaultMemoryPressureDurationSec=10s\n' > /run/systemd/oomd.conf.d/lab.conf
+  cp /usr/lib/systemd/system/systemd-oomd.{service,socket} /run/systemd/system.control/
+  systemctl daemon-reload
+  systemctl start systemd-oomd.service || fail "systemd-oomd did not start"
+}
 
 # earlyoom_control [ARGUMENTS...]: earlyoom with hogwatch's default settings, without its package's sandbox.
 earlyoom_control() {
@@ -254,26 +279,25 @@ restore() {
   continue_journald
   if [[ -d /run/user/$ALICE/hogwatch || -d /home/alice/.config ]]; then
     as_alice systemctl --user --quiet disable --now hogwatch.service
-    as_alice systemctl --user --quiet stop 'hog-*.service'
+    as_alice systemctl --user --quiet stop 'hog-*.service' 'band*.slice'
     as_alice systemctl --user reset-failed
     rm -rf /home/alice/.config /home/alice/.local /run/user/$ALICE/hogwatch
   fi
   systemctl kill --signal=KILL 'hog-*.service' 2>/dev/null
-  systemctl stop 'hog*.service' earlyoom.service lab-earlyoom.service 2>/dev/null
+  systemctl stop 'hog*.service' 'hog*.scope' earlyoom.service lab-earlyoom.service 2>/dev/null
   local group
   for group in /sys/fs/cgroup/lab-*/; do
-    [[ -d $group ]] || continue
-    echo 1 > "$group/cgroup.kill"
-    wait_for 5 rmdir "$group"
+    [[ ! -d $group ]] || remove_cgroup "$group"
   done
   if [[ -n $(find /etc/systemd/system -name 'hogwatch*') ]]; then systemctl --quiet disable hogwatch.service hogwatch-dryrun.service; fi
-  if [[ -n $(find /run/systemd/system -name 'hogwatch*.d' -o -name band.slice) ]]; then
-    rm -rf /run/systemd/system/hogwatch*.d /run/systemd/system/band.slice
+  if [[ -n $(find /run/systemd/system{,.control} -name 'hogwatch*.d' -o -name 'band*.slice' -o -name 'systemd-oomd*') ]]; then
+    systemctl stop 'band*.slice' 'systemd-oomd.*' 2>/dev/null
+    rm -rf /run/systemd/system/hogwatch*.d /run/systemd/system{,.control}/band*.slice* \
+      /run/systemd/system.control/systemd-oomd* /run/systemd/oomd.conf.d
     systemctl daemon-reload
-    systemctl stop band.slice
   fi
   systemctl reset-failed
-  if grep -q zram /proc/swaps; then swapoff /dev/zram0; fi
+  swapoff --all
   [[ ! -d /sys/module/zram ]] || modprobe -r zram
   rm -rf /etc/hogwatch /var/lib/hogwatch* /run/hogwatch*
   cp -r --no-preserve=ownership /lab/root/etc/hogwatch /etc/

@@ -1,0 +1,38 @@
+# Ten thousand cgroups made and removed while one among them is stuck: it is found, and nothing is left of the others in
+# the guard.
+# suites: trixie
+start_guard
+guard=$(guard_pid)
+cells churn 1 high=100M
+churn=$CGROUPS/lab-churn
+watches() { cat "/proc/$guard/fdinfo"/* | grep -c '^inotify wd' || true; }
+descriptors() { ls "/proc/$guard/fd" | wc -l; }
+anonymous() { sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$guard/status"; }
+# A first thousand: what the guard keeps for ever is there afterwards.
+"$BIN/load" churn "$churn" 1000
+pause 2
+before=$(( $(descriptors) + $(watches) )) resident=$(anonymous)
+mkdir "$churn/stuck"
+limit "$churn/stuck" high=60M max=120M swap.max=0
+in_cell "$churn/stuck" load ticker "$(page server)"
+bystanders
+begin=$(now_ms)
+"$BIN/load" churn "$churn" 9000 &
+churning=$!
+pause 2
+in_cell "$churn/stuck" hog --size 64; victim=$!
+onset "$churn/stuck"
+expect_throttled "$churn/stuck"
+expect_gone "$churn/stuck" 15 "$victim" "the hog"
+wait "$churning" || fail "the cgroups could not be made and removed"
+note "9000 cgroups made and removed in $(( $(now_ms) - begin )) ms"
+expect_told "$churn/stuck" throttled $((60 << 20)) "$victim"
+remove_cgroup "$churn/stuck"
+# A first kill may open a file or two that stay open.
+as_before() { (( $(descriptors) + $(watches) <= before + 4 )); }
+wait_for 10 as_before || fail "descriptors and watches of the guard: $before before, now $(descriptors) and $(watches)"
+note "descriptors and watches: $before before, $(( $(descriptors) + $(watches) )) after; memory of its own: $resident KiB, $(anonymous) KiB"
+expect "at most 64 KiB more memory of its own ($resident KiB before, now $(anonymous) KiB)" \
+  test "$(anonymous)" -le $((resident + 64))
+same "degraded entries" 0 "$(count degraded)"
+expect_signalled "$victim"

@@ -1,0 +1,46 @@
+# What watching costs: two hundred cgroups that stream at their memory.high, and a thousand idle ones with limits. The
+# processor is emulated, so the cost is counted in reads of a file like those the guard reads, timed in the same boot.
+# suites: trixie
+readonly STREAMS=200 IDLE=1000 SPAN=6
+start_guard
+# spent: microseconds of CPU that the guard has used.
+spent() { sed -n 's/^usage_usec //p' "$CGROUPS/hogwatch.slice/$GUARD/cpu.stat"; }
+# cost: microseconds of CPU a second over SPAN.
+cost() {
+  local from begin
+  from=$(spent) begin=$(now_ms)
+  pause "$SPAN"
+  echo $(( ($(spent) - from) * 1000 / ($(now_ms) - begin) ))
+}
+# calls: system calls of the guard in SPAN. Microseconds of a thousand idle cgroups drown in what the rest costs here.
+calls() {
+  timeout "$SPAN" strace -f -qq -o "$LAB/strace.json" -p "$(guard_pid)" || true
+  wc -l < "$LAB/strace.json"
+}
+pause 3
+none=$(cost) none_calls=$(calls)
+cells idle "$IDLE" high=100M max=200M
+idle=$CGROUPS/lab-idle
+pause 3
+many=$(cost) many_calls=$(calls)
+read_ns=$("$BIN/load" reads "$idle/0/memory.pressure" 20000)
+note "a read of memory.pressure takes $read_ns ns here; idle $none us/s with no cgroups, $many us/s with $IDLE idle ones;" \
+  "$none_calls and $many_calls system calls in $SPAN s"
+# 10 us a second is the promise, where a read takes 2 us: five calls.
+expect "a thousand idle cgroups to take no more than five calls a second" test "$many_calls" -le $(( none_calls + 5 * SPAN ))
+remove_cgroup "$idle"
+
+cells streams "$STREAMS" high=2M max=8M swap.max=0
+streams=$CGROUPS/lab-streams
+for (( i = 0; i < STREAMS; i++ )); do in_cell "$streams/$i" load stream "$DISK" $((i * 5)) 5 200; done
+onset "$streams"/*/
+# Until the guard has seen that they are healthy.
+pause 12
+from=$(event "$streams/7" high)
+streaming=$(( $(cost) - none ))
+expect "the streams to be at their memory.high still" test "$(event "$streams/7" high)" -gt "$from"
+note "$STREAMS streams at their memory.high cost $streaming us/s more than none: $(( streaming * 1000 / read_ns )) reads;" \
+  "one is stalled for $(( $(stalled "$streams/7") / 240 )) % of the time"
+# 1 % of a core is 10,000 us a second, where a read takes 2 us.
+expect "them to cost no more than 5000 reads a second" test $(( streaming * 1000 )) -le $(( 5000 * read_ns ))
+same "acts" "" "$(acts)"
