@@ -154,6 +154,8 @@ inside() {
 		kill = "$((term - room_mib / 2)) MiB"
 		[victim]
 		min_size = "64 MiB"
+		[livelock]
+		enabled = false
 	END
 	say "A PID namespace of its own: ${bold}hog${plain} (pid $hog) will eat memory, ${bold}bystander${plain} (pid $bystander) will not."
 	say "$(gib "$start") of this machine's memory are available; the guard is told to act at $(gib "$term")."

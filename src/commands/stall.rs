@@ -14,7 +14,12 @@ pub fn evidence(stall: &Stall) -> impl fmt::Display {
         let Some(limit) = stall.limit else {
             let lasting = stall.seen.saturating_sub(stall.since).as_secs_f64();
             return match stall.kind {
-                Kind::SwapThrash => f.write_str(", memory is swapped out and in all the time"),
+                Kind::SwapThrash => {
+                    if let Some(programs) = stall.programs {
+                        write!(f, ", programs got {:.0} % of the processors' work", programs * 100.0)?;
+                    }
+                    f.write_str(", memory is swapped out and in all the time")
+                }
                 _ => write!(f, ", as much for {lasting:.0} s"),
             };
         };
@@ -31,7 +36,7 @@ pub fn evidence(stall: &Stall) -> impl fmt::Display {
                 write!(f, ", as much for {:.0} s", stall.seen.saturating_sub(stall.since).as_secs_f64())?;
                 write!(f, "; its {file} is {limit}")
             }
-            Kind::OomStuck => write!(f, " at {file} {limit}, with no task there that the kernel may kill"),
+            Kind::OomStuck => write!(f, " at {file} {limit}: every task there has oom_score_adj -1000"),
         }
     })
 }

@@ -224,6 +224,9 @@ impl Engine {
         self.gauge.reconfigure(config);
         self.grace = config.escalation.grace;
         self.cases.reconfigure(config);
+        if !config.livelock.enabled {
+            self.cases.leave_machine();
+        }
         self.paused_until = None;
         self.refusals = Refusals::default();
         self.chooser.reconfigure(&config.victim, rules)
@@ -273,6 +276,9 @@ impl Engine {
     /// Whether the machine's memory is this guard's business; a user's guard leaves it to the system's.
     pub fn set_machine_is_ours(&mut self, ours: bool) {
         self.gauge.machine_is_ours = ours;
+        if !ours {
+            self.cases.leave_machine();
+        }
     }
 
     /// The members of the group under way.

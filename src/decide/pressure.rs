@@ -104,6 +104,15 @@ impl PressureRule {
         PressureVerdict::Due { percent, held }
     }
 
+    /// Share of the last `span` that was fully stalled, 0 to 1; `None` when it was not followed for as long.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "2^53 µs are 285 years")]
+    pub fn share(&self, span: Duration) -> Option<f64> {
+        let track = self.track.as_ref()?;
+        let begin = track.now.t.checked_sub(span).filter(|begin| track.oldest().t <= *begin)?;
+        Some((track.now.total_us as f64 - track.total_at(begin)) / 1e6 / span.as_secs_f64())
+    }
+
     /// Begins anew: after an act, what was measured before it says nothing about the time after it.
     pub fn restart(&mut self) {
         self.track = None;
@@ -157,6 +166,10 @@ impl Track {
             later = record;
         }
         later.total_us as f64
+    }
+
+    fn oldest(&self) -> &Record {
+        &self.records[(self.next + RING - self.len) % RING]
     }
 
     fn newest(&self) -> &Record {

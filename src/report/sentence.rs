@@ -40,7 +40,9 @@ pub(super) fn write(out: &mut impl Write, event: &Event, dry_run: bool) -> fmt::
         EventKind::OomStuck if names_somebody(event) => {
             write!(out, "the kernel's OOM killer is stuck on {}{place}{cause}", Who(event))
         }
-        EventKind::OomStuck => write!(out, "the kernel's OOM killer is stuck{place}{cause}"),
+        EventKind::OomStuck => {
+            write!(out, "the kernel's OOM killer finds nobody it may kill{place}: {}", event.reason)
+        }
         EventKind::Lift => {
             let raised = if dry_run { "would raise" } else { "raised" };
             let old = fmt::from_fn(|f| match event.limit_bytes {
@@ -180,6 +182,7 @@ fn stuck_as(event: &Event) -> Option<&'static str> {
     match event.kind? {
         "throttled" | "squeezed" => Some("livelock"),
         "thrash" | "swap_thrash" => Some("thrashing"),
+        "pressure" => Some("pressure"),
         _ => None,
     }
 }

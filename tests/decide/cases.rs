@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hogwatch::config::{LivelockAction, TargetKind};
-use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome, stuck};
+use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome, Plan, stuck};
 use hogwatch::decide::livelock::{Events, Judged, Kind, MachineSample, Sample, Scope, Stat, Terms};
 use hogwatch::decide::pressure::PressureTerms;
 use hogwatch::decide::victim::{Choice, GroupWhy, Refusal};
@@ -49,6 +49,15 @@ pub struct World {
     pub notes: Vec<(Duration, CaseNote)>,
     /// A process that comes back under a new pid when it dies.
     reborn: Option<&'static str>,
+    high: Limit,
+    max: Limit,
+    /// Stalled in each tick when nobody is stuck, in microseconds.
+    calm_us: u64,
+    /// Whether the cause is asked about again right before each act.
+    resample: bool,
+    /// A sample every so many ticks.
+    every: u32,
+    ticks: u32,
 }
 
 pub fn sized(pid: i32, comm: &str, mib: u64) -> Task {
@@ -72,6 +81,12 @@ impl World {
             lifts: Vec::new(),
             notes: Vec::new(),
             reborn: None,
+            high: Limit::Bytes(HIGH),
+            max: Limit::Bytes(2 * HIGH),
+            calm_us: 0,
+            resample: false,
+            every: 1,
+            ticks: 0,
         };
         world.engine.reserve(&world.bench.tasks);
         for (id, (path, because_of)) in (1..).zip(groups) {
@@ -92,18 +107,26 @@ impl World {
     }
 
     fn sample(&mut self) {
+        self.ticks += 1;
+        let skip = !self.ticks.is_multiple_of(self.every);
         for at in 0..self.groups.len() {
             let stuck = self.groups[at].above && self.groups[at].because_of.iter().any(|pid| self.lives(*pid));
             let group = &mut self.groups[at];
             if stuck {
                 group.total_us += 220_000;
                 group.hits += 12;
+            } else {
+                group.total_us += self.calm_us;
+                group.hits += 12 * u64::from(self.calm_us > 0);
+            }
+            if skip {
+                continue;
             }
             let sample = Sample {
                 t: self.now,
                 current: if stuck { HIGH + group.excess } else { HIGH / 2 },
-                high: Limit::Bytes(HIGH),
-                max: Limit::Bytes(2 * HIGH),
+                high: self.high,
+                max: self.max,
                 swap_max: Limit::Bytes(0),
                 swap_current: 0,
                 events: Events { high: group.hits, ..Events::default() },
@@ -161,6 +184,12 @@ impl World {
                         pids.push(act.victim.id.pid);
                     }
                     self.members.push(pids.clone());
+                    if self.resample && !self.engine.cases().still_holds(place) {
+                        self.done.pop();
+                        self.members.pop();
+                        self.engine.cases_mut().acted(place, &act, Outcome::Recovered, self.now);
+                        continue;
+                    }
                     let outcome = if self.dry { Outcome::Pretended } else { Outcome::Sent };
                     self.engine.cases_mut().acted(place, &act, outcome, self.now);
                     self.exited &= !(1 << place);
@@ -226,7 +255,7 @@ fn the_largest_of_the_subtree_goes_and_nobody_else() {
     let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
     world.run(60);
     assert_eq!(world.signalled(), [(10, Signal::Term)]);
-    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(LivelockAction::Kill))), 1);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(Plan::Kill))), 1);
     assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { freed: Some(freed), .. } if *freed > HIGH / 2)), 1);
     assert_eq!(world.told(|e| matches!(e, CaseEvent::Moves(_))), 1);
     let incidents: Vec<_> = world.notes.iter().map(|(_, note)| note.incident).collect();
@@ -468,7 +497,7 @@ fn a_machine_that_is_only_slow_is_warned_of() {
     let mut world = World::new(incident(), LivelockAction::Kill, &[]);
     thrash_machine(&mut world, 50, GIB + 600 * MIB);
     assert_eq!(world.signalled(), []);
-    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(LivelockAction::Warn))), 1);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(Plan::Warn(_)))), 1);
     // Then it gets worse.
     thrash_machine(&mut world, 10, GIB);
     assert_eq!(world.signalled(), [(12, Signal::Term)]);
@@ -514,7 +543,7 @@ fn warn_only_warns_once_a_minute() {
     let mut world = World::new(incident(), LivelockAction::Warn, &[("/band", &[10])]);
     world.run(200);
     assert_eq!(world.signalled(), []);
-    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(LivelockAction::Warn))), 4);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Found(Plan::Warn(_)))), 4);
 }
 
 #[test]
@@ -553,4 +582,211 @@ fn a_cgroup_that_vanishes_with_its_victim_is_told_and_forgotten() {
     world.run(10);
     assert_eq!(world.signalled(), [(10, Signal::Term)]);
     assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { freed: None, .. })), 1);
+}
+
+#[test]
+fn a_cgroup_without_a_limit_is_seen_to_move_again() {
+    let mut world = pressed(TargetKind::Process);
+    (world.high, world.max) = (Limit::Max, Limit::Max);
+    world.run(120);
+    assert_eq!(world.signalled(), [(11, Signal::Term)]);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { .. })), 1);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Moves(lasted) if *lasted < Duration::from_secs(60))), 1);
+    assert!(!world.engine.cases().is_open(1));
+}
+
+#[test]
+fn one_that_ignores_sigterm_is_killed_in_a_cgroup_without_a_limit() {
+    let mut world = pressed(TargetKind::Process);
+    (world.high, world.max) = (Limit::Max, Limit::Max);
+    world.deaf = vec![11];
+    world.run(120);
+    assert_eq!(world.signalled(), [(11, Signal::Term), (11, Signal::Kill)]);
+    assert!(world.between(0, 1) <= LONGEST_GRACE + TICK);
+}
+
+#[test]
+fn a_limit_that_is_removed_ends_the_case() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10]), ("/band/web.service", &[11])]);
+    world.groups[1].above = false;
+    world.deaf = vec![10];
+    world.run(12);
+    // the on-call lifts the limits; then the hog ends by itself
+    (world.high, world.max) = (Limit::Max, Limit::Max);
+    world.run(1);
+    world.die(10);
+    world.exited |= 1;
+    world.run(600);
+    assert_eq!(world.engine.cases().doing(1), None);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { .. })), 1);
+}
+
+#[test]
+fn what_stalls_less_than_the_limit_after_a_kill_costs_nobody_else() {
+    let mut world = pressed(TargetKind::Process);
+    world.bench.add_in("/app/a", sized(21, "a", 300));
+    world.bench.add_in("/app/b", sized(22, "b", 200));
+    world.calm_us = 30_000; // 12 % of the time: limit is 60 %
+    world.resample = true;
+    world.run(60);
+    assert_eq!(world.signalled(), [(11, Signal::Term)]);
+}
+
+#[test]
+fn a_limit_raised_during_the_grace_is_no_busy_loop() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.deaf = vec![10];
+    world.resample = true;
+    world.run(12);
+    world.high = Limit::Bytes(HIGH + HIGH / 100); // raised by 1 %
+    let until = world.now + Duration::from_secs(10);
+    while world.now < until {
+        world.tick();
+    }
+}
+
+#[test]
+fn a_busy_stream_at_the_end_of_the_grace_is_no_busy_loop() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.deaf = vec![10];
+    world.resample = true;
+    world.run(12);
+    world.groups[0].above = false; // below the limit, and stalled 20 %: a busy stream
+    world.calm_us = 50_000;
+    let until = world.now + Duration::from_secs(60);
+    while world.now < until {
+        world.tick();
+    }
+}
+
+#[test]
+fn nobody_to_be_avoided_dies_for_what_is_only_wished_for() {
+    let mut bench = Bench::new();
+    bench.config.victim.avoid = patterns(&["^Xorg$"]);
+    bench.config.victim.protect = patterns(&["cmdline:^/usr/bin/db"]);
+    bench.add_in("/band", sized(10, "hog", 70));
+    bench.add_in("/band", sized(11, "Xorg", 12));
+    bench.add_in("/band", sized(12, "db", 9));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.groups[0].excess = 60 * MIB;
+    world.run(20);
+    assert_eq!(world.members, [vec![10]]);
+}
+
+#[test]
+fn what_many_share_is_not_counted_for_each() {
+    let mut bench = Bench::new();
+    for pid in 100..140 {
+        let mut t = sized(pid, "backend", 2);
+        t.shmem = Some(500 * MIB);
+        t.rss += 500 * MIB;
+        bench.add_in("/band", t);
+    }
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[100])]);
+    world.groups[0].excess = 100 * MIB;
+    world.run(12);
+    assert_eq!(world.members.first().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_little_growth_makes_nobody_the_hog_beside_a_protected_giant() {
+    let mut bench = Bench::new();
+    bench.config.victim.protect = patterns(&["^hog$"]);
+    bench.add_in("/band", sized(10, "hog", 900));
+    bench.add_in("/band", sized(11, "web", 100));
+    // as at a restart of the daemon: the first look comes when the hog has settled
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(3);
+    let web = world.bench.tasks.list.iter_mut().find(|t| t.id.pid == 11).unwrap();
+    web.anon = web.anon.map(|a| a + 2 * MIB);
+    world.run(20);
+    assert_eq!((world.signalled(), world.refusals()), (vec![], vec![Refusal::HogSpared]));
+}
+
+#[test]
+fn pressure_is_acted_on_where_a_stuck_cgroup_is_only_warned_of() {
+    let mut world = World::new(incident(), LivelockAction::Warn, &[]);
+    let terms = Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
+    let interest = Interest {
+        livelock: Some(Scope { terms, action: LivelockAction::Warn }),
+        pressure: Some((PressureTerms { full: 60.0, after: Duration::from_secs(20) }, TargetKind::Process)),
+        terms,
+    };
+    assert!(world.engine.cases_mut().watch(1, &CgroupPath::new(b"/band").unwrap(), &interest));
+    world.groups.push(Group { id: 1, because_of: vec![10], above: true, total_us: 0, hits: 0, excess: HIGH / 16 });
+    world.run(300);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+}
+
+#[test]
+fn warnings_make_room_for_acts() {
+    let names: Vec<String> = (0..64).map(|n| format!("/box-{n}")).collect();
+    let mut bench = Bench::new();
+    let mut groups: Vec<(&str, &[i32])> = Vec::new();
+    bench.add_in("/band", sized(10, "hog", 900));
+    for name in &names {
+        groups.push((name.as_str(), &[10]));
+    }
+    let mut world = World::new(bench, LivelockAction::Warn, &groups);
+    world.run(15);
+    let terms = Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
+    let interest = Interest { livelock: Some(Scope { terms, action: LivelockAction::Kill }), pressure: None, terms };
+    assert!(world.engine.cases_mut().watch(999, &CgroupPath::new(b"/band").unwrap(), &interest));
+    world.groups.push(Group { id: 999, because_of: vec![10], above: true, total_us: 0, hits: 0, excess: HIGH / 16 });
+    world.run(300);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+}
+
+#[test]
+fn one_sample_does_not_show_that_it_moves() {
+    // pressure kind, stuck all the time, sampled every 1.5 s (many cgroups stir)
+    let mut world = pressed(TargetKind::Process);
+    world.every = 6;
+    for g in &mut world.groups {
+        g.because_of = vec![10, 11, 12];
+    }
+    world.run(60);
+    assert_eq!(world.signalled().len(), 3);
+    let incidents: Vec<_> = world.notes.iter().map(|(_, note)| note.incident).collect();
+    assert!(incidents.iter().all(|n| *n == 1), "{incidents:?}");
+}
+
+fn again_with(world: &mut World, action: LivelockAction) {
+    let terms = Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
+    let interest = Interest { livelock: Some(Scope { terms, action }), pressure: None, terms };
+    assert!(world.engine.cases_mut().watch(1, &CgroupPath::new(b"/band").unwrap(), &interest));
+}
+
+#[test]
+fn an_open_case_is_acted_on_once_the_configuration_says_so() {
+    let mut world = World::new(incident(), LivelockAction::Warn, &[("/band", &[10])]);
+    world.run(20);
+    again_with(&mut world, LivelockAction::Kill);
+    world.run(600);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+}
+
+#[test]
+fn an_open_case_is_left_alone_once_the_configuration_says_so() {
+    let mut bench = Bench::new();
+    bench.add_in("/band", sized(10, "hog", 900));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.reborn = Some("hog");
+    world.run(12);
+    again_with(&mut world, LivelockAction::Warn);
+    world.run(180);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+}
+
+#[test]
+fn one_who_is_perhaps_protected_is_waited_for_a_second() {
+    let mut bench = Bench::new();
+    bench.config.victim.protect = patterns(&["cmdline:^/usr/bin/db"]);
+    bench.add_in("/band", sized(10, "db", 900));
+    bench.add_in("/band", sized(11, "web", 50));
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[10])]);
+    world.run(12);
+    assert_eq!(world.members, [vec![10]]);
+    let (when, ..) = world.done[0];
+    assert!(when >= Duration::from_millis(1_011_250), "{when:?}");
 }

@@ -98,7 +98,8 @@ impl AtLimit<'_> {
             high: self.sample.high.bytes(),
             max: self.sample.max.bytes(),
             stall_percent: self.stalled.map(|share| (share * 100.0).min(100.0)),
-            state: self.doing.or(verdict),
+            state: verdict,
+            doing: self.doing,
         }
     }
 }
@@ -111,6 +112,7 @@ fn limit(cgroup: &Enclosing) -> CgroupState {
         max: Some(cgroup.limit),
         stall_percent: None,
         state: None,
+        doing: None,
     }
 }
 
@@ -154,7 +156,8 @@ mod tests {
         assert_eq!(order, [7, 12, 19, 18, 17, 16, 15, 14, 13, 11, 10, 9]);
         assert_eq!(more, 8);
         let states: Vec<_> = worst.iter().flatten().take(2).map(AtLimit::state).collect();
-        assert_eq!((states[0].state, states[1].state), (Some("killing"), Some("watching")));
+        assert_eq!((states[0].doing, states[1].doing), (Some("killing"), None));
+        assert_eq!((states[0].state, states[1].state), (Some("watching"), Some("watching")));
         assert_eq!((states[1].stall_percent, states[1].high, states[1].max), (Some(90.0), Some(100), None));
     }
 }

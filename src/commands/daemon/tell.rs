@@ -3,8 +3,7 @@
 use nix::sys::signal::Signal as Posix;
 
 use crate::commands::stall::evidence;
-use crate::config::LivelockAction;
-use crate::decide::cases::{CaseEvent, CaseNote};
+use crate::decide::cases::{CaseEvent, CaseNote, Plan, WhyWarn};
 use crate::decide::livelock::{Judged, Stall};
 use crate::decide::measure::{Level, Reading, Resource, Whose, percent};
 use crate::decide::rules::Rule;
@@ -74,7 +73,7 @@ pub fn acted(act: &Act, details: Option<&Details>) -> Event {
 fn group_why(group: &Group) -> &'static str {
     match group.why {
         GroupWhy::OomGroup => "; the whole cgroup, because memory.oom.group is 1",
-        GroupWhy::Configured => "; the whole cgroup, because victim.target is \"cgroup\"",
+        GroupWhy::Configured => "; the whole cgroup, because target is \"cgroup\"",
         GroupWhy::ManySmall => "; all of them together, because no single process is large enough",
         GroupWhy::Several => "; so many of the largest, because one alone would not free it",
     }
@@ -146,13 +145,14 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
     let CaseNote { incident, path, stall, event: what } = note;
     let about = |kind| Event { cgroup: Text::from_bytes(path.as_bytes()), ..of_stall(kind, stall) };
     let mut event = match what {
-        CaseEvent::Found(action) => {
+        CaseEvent::Found(plan) => {
             let mut event = about(EventKind::Livelock);
-            let plan = match action {
-                LivelockAction::Kill => "its hog will be killed",
-                LivelockAction::Warn if path.as_bytes() == b"/" => "nobody is killed as long as memory or swap is left",
-                LivelockAction::Warn => "nothing is done about it (livelock.action is \"warn\")",
-                LivelockAction::Lift => "memory.high will be lifted",
+            let plan = match plan {
+                Plan::Kill => "its hog is to go",
+                Plan::Lift => "memory.high is to be lifted",
+                Plan::Warn(WhyWarn::Configured) => "nothing is done, [livelock] says \"warn\" here",
+                Plan::Warn(WhyWarn::NoHigh) => "nothing is done, there is no memory.high to lift",
+                Plan::Warn(WhyWarn::NotShort) => "nobody dies while memory and swap are left",
             };
             event.reason = Text::format(format_args!("{}; {plan}", evidence(stall)));
             event
@@ -177,9 +177,13 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
             event.reason = Text::format(format_args!("probably stuck in the kernel; the next in rank is taken"));
             event
         }
+        // No victim's fields: an entry that names somebody is about what was done to him.
         CaseEvent::Spared(victim) => {
-            let mut event = of_stuck_victim(EventKind::Refused, victim, stall);
-            event.reason = Text::format(format_args!("its cgroup moves again while it was given time to exit"));
+            let mut event = about(EventKind::Recovered);
+            event.reason = Text::format(format_args!(
+                "{} (pid {}) got SIGTERM and lives, SIGKILL is not needed",
+                victim.comm, victim.id.pid
+            ));
             event
         }
         CaseEvent::Refused(refusal, spared) => {
@@ -192,7 +196,15 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
             let instead = Instead(spared, machine);
             event.reason = match refusal {
                 // The kills were of no use; what holds the machine's memory is not the question here.
-                Refusal::NoGain => Text::format(format_args!("{}, but {}", evidence(stall), Why(refusal))),
+                Refusal::NoGain => Text::format(format_args!(
+                    "{}, but three in a row did not free it; tried again in 60 s",
+                    evidence(stall)
+                )),
+                Refusal::NobodyEligible => Text::format(format_args!(
+                    "{}, but no process in it may be killed (`hogwatch explain --all --cgroup {}`)",
+                    evidence(stall),
+                    Escaped(path.as_bytes())
+                )),
                 _ if spared.is_some() => {
                     Text::format(format_args!("{}, but {}; {instead}", evidence(stall), Why(refusal)))
                 }
@@ -212,7 +224,8 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
 
 /// What people call a cgroup: its unit, or its path where it has none.
 fn name(path: &CgroupPath) -> impl std::fmt::Display {
-    Escaped(unit_of(path.as_bytes()).unwrap_or(path.as_bytes()))
+    let path = path.as_bytes();
+    Escaped(if path == b"/" { b"the machine" } else { unit_of(path).unwrap_or(path) })
 }
 
 fn of_stuck_victim(kind: EventKind, victim: &Victim, stall: &Stall) -> Event {

@@ -111,7 +111,10 @@ fn write_cgroups(out: &mut String, document: &Json) -> std::fmt::Result {
             limit(&cgroup["high"]),
             limit(&cgroup["max"]),
         );
-        let path = path(cgroup);
+        let path = match cgroup["doing"].as_str() {
+            Some(doing) => format!("{} ({doing})", path(cgroup)),
+            None => path(cgroup),
+        };
         let gap = if numbers.len() + 2 + path.chars().count() <= WIDTH { "  " } else { "\n      " };
         writeln!(out, "{numbers}{gap}{path}")?;
     }
@@ -137,7 +140,7 @@ mod tests {
         let stuck = |path: &str, state: &str, stall: f64| {
             json!({
                 "path": path, "current": 213 << 20, "high": 200 << 20, "max": 400 << 20, "stall_percent": stall,
-                "state": state,
+                "state": state, "doing": (stall > 99.0).then_some("killing"),
             })
         };
         let document = json!({
@@ -158,7 +161,7 @@ cgroups at their limit
   STATE        STALL   CURRENT      HIGH       MAX  PATH
   throttled     81 %   213 MiB   200 MiB   400 MiB  /system.slice/web.service
   swap_thrash  100 %   213 MiB   200 MiB   400 MiB
-      {long}
+      {long} (killing)
   -              0 %       5 B       max       6 B  /a
   … and 188 more
 "

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::config::LivelockAction;
 use crate::observe::cgroups::CgroupPath;
 
 use super::super::livelock::Stall;
 use super::super::victim::Victim;
 use super::super::{Act, Signal};
+use super::note::Plan;
 
 /// A case.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Case {
     /// Which cgroup; `None` for the machine, whose `path` is the root.
     pub(super) id: Option<u64>,
     pub(super) path: CgroupPath,
-    pub(super) action: LivelockAction,
+    pub(super) plan: Plan,
     pub(super) stall: Stall,
     /// `memory.current` by the last sample that showed it stuck.
     pub(super) current: u64,
@@ -25,20 +25,56 @@ pub(super) struct Case {
     pub(super) tried: u8,
     /// Victims in a row that changed nothing.
     pub(super) futile: u8,
+    /// Nobody is chosen before.
+    pub(super) not_before: Option<Duration>,
+    /// Since when the first in rank is one of whom it is not known whether he is protected.
+    pub(super) unread_since: Option<Duration>,
 }
 
 impl Case {
     pub(super) fn new(
         id: Option<u64>,
         path: &CgroupPath,
-        action: LivelockAction,
+        plan: Plan,
         stall: &Stall,
         current: u64,
         incident: u32,
     ) -> Self {
-        Self { id, path: *path, action, stall: *stall, current, incident, phase: Phase::Choosing, tried: 0, futile: 0 }
+        Self {
+            id,
+            path: *path,
+            plan,
+            stall: *stall,
+            current,
+            incident,
+            phase: Phase::Choosing,
+            tried: 0,
+            futile: 0,
+            not_before: None,
+            unread_since: None,
+        }
     }
 }
+
+impl Case {
+    /// Another configuration wants something else of it.
+    pub(super) fn replan(&mut self, plan: Plan) {
+        if plan != self.plan {
+            self.plan = plan;
+            if matches!(self.phase, Phase::Resting(_)) {
+                self.phase = Phase::Choosing;
+            }
+        }
+    }
+
+    /// Whether there is time yet to learn more of a victim that is perhaps protected.
+    pub(super) fn may_await_details(&self, now: Duration) -> bool {
+        self.unread_since.is_none_or(|since| now.saturating_sub(since) < DETAILS)
+    }
+}
+
+/// For reading a command line, beside the guard, of a process in trouble.
+const DETAILS: Duration = Duration::from_secs(1);
 
 /// Where a case stands.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +104,7 @@ impl Phase {
             Self::Asked(_) => Some("killing"),
             Self::Checking { .. } => Some("checking"),
             Self::Lifting => Some("lifting"),
-            Self::Resting(_) => Some("resting"),
+            Self::Resting(_) => Some("left alone"),
         }
     }
 }

@@ -6,11 +6,14 @@ use crate::config::LivelockAction;
 
 use super::super::livelock::{Kind, MachineDetector, MachineSample, MachineVerdict, Stall};
 use super::MOVING;
+use super::note::{Plan, WhyWarn};
+use super::watched::Outlook;
 
 /// The machine under watch.
 #[derive(Debug)]
 pub(super) struct Machine {
     detector: MachineDetector,
+    thrash_after: Duration,
     action: LivelockAction,
     /// In use when last sampled, in bytes.
     pub(super) used: u64,
@@ -22,7 +25,22 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(thrash_after: Duration, action: LivelockAction) -> Self {
-        Self { detector: MachineDetector::new(thrash_after), action, used: 0, sampled: None, short: false }
+        Self {
+            detector: MachineDetector::new(thrash_after),
+            thrash_after,
+            action,
+            used: 0,
+            sampled: None,
+            short: false,
+        }
+    }
+
+    /// Goes on by another configuration; what was seen stays, unless it is to be judged otherwise.
+    pub(super) fn reconfigure(&mut self, thrash_after: Duration, action: LivelockAction) {
+        if thrash_after != self.thrash_after {
+            *self = Self::new(thrash_after, action);
+        }
+        self.action = action;
     }
 
     /// `term` and `swap_term` are the memory guard's thresholds, in bytes.
@@ -43,18 +61,28 @@ impl Machine {
             seen: stall.seen,
             limit: None,
             window: stall.window,
-            stalled: stall.stalled.max(1.0 - stall.programs).min(1.0),
+            stalled: stall.stalled,
             fill: 0.0,
+            programs: Some(stall.programs),
         })
     }
 
     /// A machine that is only slow is warned of; there is no limit that could be lifted.
-    pub(super) fn action(&self) -> LivelockAction {
-        if self.short && self.action == LivelockAction::Kill { LivelockAction::Kill } else { LivelockAction::Warn }
+    pub(super) fn plan(&self) -> Plan {
+        match (self.action, self.short) {
+            (LivelockAction::Kill, true) => Plan::Kill,
+            (LivelockAction::Kill, false) => Plan::Warn(WhyWarn::NotShort),
+            (LivelockAction::Lift, _) => Plan::Warn(WhyWarn::NoHigh),
+            (LivelockAction::Warn, _) => Plan::Warn(WhyWarn::Configured),
+        }
     }
 
-    pub(super) fn moves(&self) -> bool {
-        self.detector.moves(MOVING).unwrap_or(true)
+    pub(super) fn outlook(&self) -> Outlook {
+        match self.detector.moves(MOVING) {
+            Some(true) => Outlook::Moves,
+            Some(false) => Outlook::Stuck,
+            None => Outlook::Unclear,
+        }
     }
 
     pub(super) fn restart(&mut self) {

@@ -19,14 +19,14 @@ use super::livelock::{Detector, Judged, Kind, MachineSample, Sample, Stall, Verd
 use super::measure::{Level, Reading, Resource, Whose};
 use super::pressure::{Child, LOOK, worst_child};
 use super::remembered::{REMEMBERED, Remembered};
-use super::victim::{Choice, Chooser, Held, Refusal, Stuck, Victim};
+use super::victim::{Choice, Chooser, Held, Refusal, Stuck, Tier, Victim};
 use super::{Act, Because, FUTILE_KILLS, Outcome, PATIENCE, PAUSE, Signal};
 
 use case::{Case, Phase};
 use machine::Machine;
-pub use note::{CaseEvent, CaseNote};
+pub use note::{CaseEvent, CaseNote, Plan, WhyWarn};
 pub use watched::Interest;
-use watched::Watched;
+use watched::{Outlook, Watched};
 
 /// Cgroups under watch at once. One costs some 5 KiB once it is used; more than a handful at their limit at the same
 /// time are already unusual, and what finds no place waits for one.
@@ -97,10 +97,7 @@ pub enum LiftOutcome {
 struct Seen {
     /// How it is stuck, if it is.
     stall: Option<Stall>,
-    /// Whether it moves, by the last second.
-    moves: bool,
-    /// The kernel puts nobody to sleep any more, though the last second was still stalled: soon it will be known to move.
-    relieved: bool,
+    outlook: Outlook,
     sampled: Option<Duration>,
     /// What it holds, in bytes.
     current: u64,
@@ -147,7 +144,7 @@ impl Cases {
     /// Goes on with another configuration; cases at work stay.
     pub fn reconfigure(&mut self, config: &Config) {
         self.grace = config.escalation.grace.min(LONGEST_GRACE);
-        self.machine = Machine::new(config.livelock.thrash_after, config.livelock.action);
+        self.machine.reconfigure(config.livelock.thrash_after, config.livelock.action);
     }
 
     /// Makes room for groups of so many members. Allocates, so only while the machine is healthy.
@@ -160,6 +157,9 @@ impl Cases {
     pub fn watch(&mut self, id: u64, path: &CgroupPath, interest: &Interest) -> bool {
         if let Some(known) = self.watched.iter_mut().find(|w| w.id == id) {
             known.reinterest(interest);
+            if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id == Some(id)) {
+                case.replan(plan(known.action, &case.stall));
+            }
             return true;
         }
         let room = self.watched.len() < self.watched.capacity();
@@ -187,6 +187,17 @@ impl Cases {
     /// the one and above the other nobody is killed for the sake of the machine as a whole.
     pub fn machine_sampled(&mut self, sample: &MachineSample, term: u64, swap_term: u64) {
         self.machine.sampled(sample, term, swap_term);
+    }
+
+    /// The machine is somebody else's from now on: a case of it ends here.
+    pub fn leave_machine(&mut self) {
+        self.machine.restart();
+        for place in 0..self.open.len() {
+            if self.open[place].is_some_and(|case| case.id.is_none()) {
+                self.open[place] = None;
+                self.crew_of = self.crew_of.filter(|of| *of != place);
+            }
+        }
     }
 
     /// The detector of a cgroup under watch.
@@ -298,7 +309,7 @@ impl Cases {
     #[must_use]
     pub fn still_holds(&self, place: usize) -> bool {
         let Some(case) = self.open.get(place).and_then(Option::as_ref) else { return false };
-        self.seen(case).is_some_and(|seen| case.tried > 0 && !seen.moves && !seen.relieved || seen.stall.is_some())
+        self.seen(case).is_some_and(|seen| holds(case, &seen))
     }
 
     /// What came of an act.
@@ -324,7 +335,10 @@ impl Cases {
             // SIGTERM stays sent, even if SIGKILL does not follow.
             Outcome::Recovered => match before {
                 Phase::Asked(_) => before,
-                _ => Phase::Choosing,
+                _ => {
+                    case.not_before = Some(now + SOON);
+                    Phase::Choosing
+                }
             },
             Outcome::Gone => Phase::Checking { since: now, victim: None },
             Outcome::Failed => {
@@ -372,30 +386,28 @@ impl Cases {
             let machine = &self.machine;
             return Some(Seen {
                 stall: machine.stall(),
-                moves: machine.moves(),
-                relieved: false,
+                outlook: machine.outlook(),
                 sampled: machine.sampled,
                 current: machine.used,
                 before: None,
             });
         };
         let watched = &self.watched[self.position(id)?];
-        let sample = watched.detector.last();
+        let sample = watched.last.as_ref();
         Some(Seen {
             stall: watched.stall(),
-            moves: watched.moves(case.stall.kind),
-            relieved: case.stall.kind == Kind::Throttled && !watched.detector.is_above(),
+            outlook: watched.outlook(case.stall.kind),
             sampled: sample.map(|sample| sample.t),
             current: sample.map_or(case.current, |sample| sample.current),
             before: watched.before,
         })
     }
 
-    /// What was seen before an act says nothing about the time after it: here, and up and down the tree.
+    /// What was seen before an act says nothing about the time after it, here and further in. Those further out are judged
+    /// on: else one child that dies every few seconds would hide their state for ever.
     fn restart(&mut self, case: &Case) {
         for watched in &mut self.watched {
-            let (here, there) = (case.path.as_bytes(), watched.path.as_bytes());
-            if is_within(here, there) || is_within(there, here) {
+            if is_within(watched.path.as_bytes(), case.path.as_bytes()) {
                 watched.restart();
             }
         }
@@ -435,41 +447,42 @@ impl Cases {
                 && watched.oom_told.is_none_or(|told| now.saturating_sub(told) >= AGAIN)
             {
                 watched.oom_told = Some(now);
-                *next_incident += 1;
-                self.notes.push(CaseNote::new(*next_incident, &watched.path, &stall, &CaseEvent::OomStuck));
+                let incident = *watched.oom_incident.get_or_insert_with(|| {
+                    *next_incident += 1;
+                    *next_incident
+                });
+                self.notes.push(CaseNote::new(incident, &watched.path, &stall, &CaseEvent::OomStuck));
             }
             let Some(stall) = watched.stall() else { continue };
-            let current = watched.detector.last().map_or(0, |sample| sample.current);
+            let current = watched.last.map_or(0, |sample| sample.current);
+            let plan = plan(watched.action, &stall);
             if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id == Some(watched.id)) {
                 (case.stall, case.current) = (stall, current);
+                case.replan(plan);
                 continue;
             }
-            let Some(place) = free_place(&mut self.open) else { continue };
+            let Some(place) = free_place(&mut self.open, plan) else { continue };
             *next_incident += 1;
-            let action = action(watched.action, &stall);
-            let note = CaseNote::new(*next_incident, &watched.path, &stall, &CaseEvent::Found(action));
+            let note = CaseNote::new(*next_incident, &watched.path, &stall, &CaseEvent::Found(plan));
             self.notes.push(note);
-            self.open[place] =
-                Some(Case::new(Some(watched.id), &watched.path, action, &stall, current, *next_incident));
+            self.open[place] = Some(Case::new(Some(watched.id), &watched.path, plan, &stall, current, *next_incident));
         }
     }
 
     /// The same for the machine; and one that was only slow may have become short of memory.
     fn open_machine(&mut self, next_incident: &mut u32) {
         let Some(stall) = self.machine.stall() else { return };
-        let action = self.machine.action();
+        let plan = self.machine.plan();
         if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id.is_none()) {
             (case.stall, case.current) = (stall, self.machine.used);
-            if case.action == LivelockAction::Warn && action == LivelockAction::Kill {
-                (case.action, case.phase) = (action, Phase::Choosing);
-            }
+            case.replan(plan);
             return;
         }
-        let Some(place) = free_place(&mut self.open) else { return };
+        let Some(place) = free_place(&mut self.open, plan) else { return };
         *next_incident += 1;
         let root = CgroupPath::root();
-        self.notes.push(CaseNote::new(*next_incident, &root, &stall, &CaseEvent::Found(action)));
-        self.open[place] = Some(Case::new(None, &root, action, &stall, self.machine.used, *next_incident));
+        self.notes.push(CaseNote::new(*next_incident, &root, &stall, &CaseEvent::Found(plan)));
+        self.open[place] = Some(Case::new(None, &root, plan, &stall, self.machine.used, *next_incident));
     }
 
     fn step_one(
@@ -502,23 +515,23 @@ impl Cases {
         now: Duration,
     ) -> CaseStep {
         let Some(seen) = self.seen(case) else { return self.close(place, None) };
-        if seen.stall.is_none() && (case.tried == 0 || seen.moves) {
-            return self.close(place, Some(now));
+        if !holds(case, &seen) {
+            return self.close(place, (seen.outlook == Outlook::Moves).then_some(now));
         }
-        if seen.stall.is_none() && seen.relieved {
-            return CaseStep::Wait(SOON);
+        if let Some(until) = case.not_before.filter(|until| now < *until) {
+            return CaseStep::Wait(until.saturating_sub(now));
         }
-        match case.action {
-            LivelockAction::Warn => {
+        match case.plan {
+            Plan::Warn(_) => {
                 self.put(place, &Phase::Resting(Some(now + AGAIN)));
                 return CaseStep::Wait(AGAIN);
             }
-            LivelockAction::Lift => {
+            Plan::Lift => {
                 let Some(id) = case.id else { return CaseStep::Wait(AGAIN) };
                 self.put(place, &Phase::Lifting);
                 return CaseStep::Lift(id);
             }
-            LivelockAction::Kill => {}
+            Plan::Kill => {}
         }
         if self.must_wait(place, case, elsewhere) {
             return CaseStep::Wait(SOON);
@@ -538,6 +551,13 @@ impl Cases {
         chooser.swap_members(&mut self.draft);
         match choice {
             Choice::Victim(victim) if victim.group.is_some() && self.crew_of.is_some() => CaseStep::Wait(SOON),
+            // Perhaps protected: what its pattern asks for is being read, since somebody looked.
+            Choice::Victim(victim) if victim.tier == Tier::Unread && case.may_await_details(now) => {
+                if let Some(case) = &mut self.open[place] {
+                    case.unread_since.get_or_insert(now);
+                }
+                CaseStep::Wait(SOON)
+            }
             Choice::Victim(victim) => {
                 if victim.group.is_some() {
                     std::mem::swap(&mut self.draft, &mut self.crew);
@@ -594,7 +614,7 @@ impl Cases {
                 let outer = is_within(path, other.path.as_bytes());
                 match other.phase {
                     Phase::Asked(_) | Phase::Checking { .. } => inner || outer,
-                    Phase::Choosing => inner && other.action == LivelockAction::Kill,
+                    Phase::Choosing => inner && other.plan == Plan::Kill,
                     Phase::Lifting | Phase::Resting(_) => false,
                 }
             })
@@ -628,15 +648,21 @@ impl Cases {
                 CaseStep::Wait(self.grace.saturating_sub(now.saturating_sub(asked.first)).max(SOON))
             }
             Signal::Term => {
-                let seen = self.seen(case);
-                if seen.as_ref().is_some_and(|seen| seen.relieved && !seen.moves) && waited < self.grace + MOVING {
+                let outlook = self
+                    .seen(case)
+                    .map_or(Outlook::Moves, |seen| if seen.stall.is_some() { Outlook::Stuck } else { seen.outlook });
+                let in_doubt = outlook == Outlook::Unclear && waited < self.grace + MOVING;
+                if in_doubt {
                     return CaseStep::Wait(SOON);
                 }
-                if seen.is_none_or(|seen| seen.moves) {
+                self.crew_of = self.crew_of.filter(|of| outlook == Outlook::Stuck || *of != place);
+                if case.plan != Plan::Kill {
+                    return self.close(place, None);
+                }
+                if outlook != Outlook::Stuck {
                     self.note(case, &CaseEvent::Spared(act.victim));
                     self.restart(case);
-                    self.crew_of = self.crew_of.filter(|of| *of != place);
-                    return self.close(place, Some(now));
+                    return self.close(place, None);
                 }
                 let mut next = Act { signal: Signal::Kill, because: Because::Stuck(case.stall, Some(waited)), ..*act };
                 next.seen_at = now;
@@ -686,7 +712,10 @@ impl Cases {
             }
             return self.close(place, Some(now));
         };
-        if seen.sampled.is_none_or(|sampled| sampled <= since + MOVING / 4) {
+        // What can't be sampled any more can't be judged either.
+        let waited = now.saturating_sub(since);
+        let sampled = seen.sampled.is_some_and(|sampled| sampled > since + MOVING / 4);
+        if !sampled && waited < MOVES_WITHIN {
             return CaseStep::Wait(SOON);
         }
         if let Some(gone) = gone {
@@ -695,16 +724,15 @@ impl Cases {
             self.note(case, &event);
             self.put(place, &Phase::Checking { since, victim: None });
         }
-        let waited = now.saturating_sub(since);
-        if waited >= MOVING && seen.moves {
+        if waited >= MOVING && seen.outlook == Outlook::Moves {
             return self.close(place, Some(now));
         }
         if waited < MOVES_WITHIN {
             return CaseStep::Wait(SOON);
         }
-        // Still slow, but not for this cause: should it be stuck in another way, it is found anew.
-        if seen.relieved {
-            return self.close(place, Some(now));
+        // Still slow, but not stuck in this way: should it be so again, or in another, that is found anew.
+        if seen.outlook == Outlook::Unclear {
+            return self.close(place, None);
         }
         self.futile(place, case, now)
     }
@@ -741,14 +769,14 @@ impl Cases {
     /// Nothing is done for now; the cgroup may come free by itself.
     fn rest(&mut self, place: usize, case: &Case, until: Option<Duration>, now: Duration) -> CaseStep {
         let Some(seen) = self.seen(case) else { return self.close(place, Some(now)) };
-        if seen.stall.is_none() && seen.moves {
+        if seen.stall.is_none() && seen.outlook == Outlook::Moves {
             return self.close(place, Some(now));
         }
         match until {
             Some(until) if now >= until => {
                 self.put(place, &Phase::Choosing);
-                if case.action == LivelockAction::Warn {
-                    self.note(case, &CaseEvent::Found(case.action));
+                if matches!(case.plan, Plan::Warn(_)) {
+                    self.note(case, &CaseEvent::Found(case.plan));
                 }
                 CaseStep::Wait(Duration::ZERO)
             }
@@ -779,24 +807,34 @@ impl Cases {
     }
 }
 
-/// What will be done: only `memory.high` can be lifted, at `memory.max` the kernel's own killer is next; and pressure is
+/// What is to be done: only `memory.high` can be lifted, at `memory.max` the kernel's own killer is next; and pressure is
 /// acted on, or not looked for.
-fn action(configured: Option<LivelockAction>, stall: &Stall) -> LivelockAction {
+fn plan(configured: Option<LivelockAction>, stall: &Stall) -> Plan {
     match (configured, stall.kind, stall.limit) {
-        (_, Kind::Pressure, _) | (None, ..) => LivelockAction::Kill,
-        (Some(LivelockAction::Lift), _, Some(Judged::Max(_)) | None) => LivelockAction::Warn,
-        (Some(action), ..) => action,
+        (_, Kind::Pressure, _) | (None | Some(LivelockAction::Kill), ..) => Plan::Kill,
+        (Some(LivelockAction::Warn), ..) => Plan::Warn(WhyWarn::Configured),
+        (Some(LivelockAction::Lift), _, Some(Judged::High(_))) => Plan::Lift,
+        (Some(LivelockAction::Lift), _, Some(Judged::Max(_)) | None) => Plan::Warn(WhyWarn::NoHigh),
     }
 }
 
-fn free_place(open: &mut Vec<Option<Case>>) -> Option<usize> {
+/// Whether there is still something to be done: it is found stuck, or after an act stalls on as it did.
+fn holds(case: &Case, seen: &Seen) -> bool {
+    let acted = case.tried > 0 || matches!(case.phase, Phase::Asked(_));
+    seen.stall.is_some() || acted && seen.outlook == Outlook::Stuck
+}
+
+/// A place for a new case. Where all are taken, one that is only warned of makes room for one to act on.
+fn free_place(open: &mut Vec<Option<Case>>, plan: Plan) -> Option<usize> {
     if let Some(place) = open.iter().position(Option::is_none) {
         return Some(place);
     }
-    (open.len() < OPEN.min(open.capacity())).then(|| {
+    if open.len() < OPEN.min(open.capacity()) {
         open.push(None);
-        open.len() - 1
-    })
+        return Some(open.len() - 1);
+    }
+    let is_warned = |case: &Option<Case>| case.is_some_and(|case| matches!(case.plan, Plan::Warn(_)));
+    if matches!(plan, Plan::Warn(_)) { None } else { open.iter().position(is_warned) }
 }
 
 /// What it takes to free a cgroup that is stuck in this way at its limit and holds `current` bytes: what a new case of it

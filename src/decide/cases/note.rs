@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::config::LivelockAction;
 use crate::observe::cgroups::CgroupPath;
 
 use super::super::Signal;
@@ -22,11 +21,33 @@ pub struct CaseNote {
     pub event: CaseEvent,
 }
 
+/// What is to be done about a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Its hog is to go.
+    Kill,
+    /// `memory.high` is to be raised.
+    Lift,
+    /// Nothing.
+    Warn(WhyWarn),
+}
+
+/// Why nothing is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyWarn {
+    /// The configuration says so.
+    Configured,
+    /// It says "lift", and there is no `memory.high` that could be lifted.
+    NoHigh,
+    /// The machine is slow, but there is memory or swap left.
+    NotShort,
+}
+
 /// What happened in a case.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CaseEvent {
-    /// It was found stuck, and this is what will be done; again each minute when that is nothing.
-    Found(LivelockAction),
+    /// It was found stuck, and this is what is to be done; again each minute when that is nothing.
+    Found(Plan),
     /// The kernel finds nobody to kill at `memory.max`.
     OomStuck,
     /// The victim exited.

@@ -285,6 +285,6 @@ impl State {
             }
         };
         let (stalled, fill) = (block.share(Of::Full).min(1.0), block.share(Of::Fill));
-        Verdict::Stalled(Stall { kind, since, seen, limit: Some(self.limit), window, stalled, fill })
+        Verdict::Stalled(Stall { kind, since, seen, limit: Some(self.limit), window, stalled, fill, programs: None })
     }
 }

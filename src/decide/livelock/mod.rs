@@ -19,6 +19,7 @@ pub use crate::observe::cgroup_files::{Events, Sample, Stat};
 pub use detector::Detector;
 pub use episode::Episodes;
 pub use machine::{MachineDetector, MachineEpisode, MachineSample, MachineStall, MachineVerdict};
+pub(super) use rules::least_stall;
 pub use rules::{Findings, Judgement, Rule, Sense, Unit};
 pub use scope::{Scope, glob_matches, scope};
 
@@ -141,4 +142,6 @@ pub struct Stall {
     pub stalled: f64,
     /// Mean use in the window, as a share of the limit; 0 without one.
     pub fill: f64,
+    /// Share of the processors' work that programs got, 0 to 1; of the machine as a whole only.
+    pub programs: Option<f64>,
 }

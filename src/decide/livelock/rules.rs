@@ -121,6 +121,17 @@ pub(super) fn is_above(limit: Judged, current: u64) -> bool {
     matches!(limit, Judged::High(_)) && fill(limit, current) >= 1.0 + ABOVE
 }
 
+/// The least share of time stalled that each kind takes: what stalls less is not stuck in this way any more.
+pub(in crate::decide) fn least_stall(kind: Kind) -> Option<f64> {
+    match kind {
+        Kind::Throttled => Some(THROTTLED_STALL),
+        Kind::Squeezed => Some(SQUEEZED_STALL),
+        Kind::Thrash => Some(THRASH_STALL),
+        Kind::SwapThrash => Some(SWAP_THRASH_STALL),
+        Kind::OomStuck | Kind::Pressure => None,
+    }
+}
+
 /// On which side of its threshold a value must lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sense {

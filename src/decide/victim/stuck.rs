@@ -3,7 +3,7 @@
 use crate::observe::{Depth, Task, Tasks};
 
 use super::super::measure::Reading;
-use super::{Choice, Chooser, Exclusion, Group, GroupWhy, Refusal, Spared, Verdict, Victim, eligible};
+use super::{Choice, Chooser, Exclusion, Group, GroupWhy, Refusal, Spared, Tier, Verdict, Victim, eligible};
 
 /// A cgroup that is stuck. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,11 +37,13 @@ impl Chooser {
         if tasks.depth != Depth::All {
             return Choice::NeedAll;
         }
-        let together =
-            eligible(tasks, &self.verdicts).fold(0, |sum: u64, (_, t, _)| sum.saturating_add(t.size_with_shared()));
         if eligible(tasks, &self.verdicts).next().is_none() {
             return Choice::Refused(Refusal::NobodyEligible);
         }
+        // Of memory that several share, as much as one of them has: all may be talking of the same.
+        let own = eligible(tasks, &self.verdicts).fold(0, |sum: u64, (_, t, _)| sum.saturating_add(t.size()));
+        let shared = eligible(tasks, &self.verdicts).map(|(_, t, _)| t.shmem.unwrap_or(0)).max().unwrap_or(0);
+        let together = own.saturating_add(shared);
         if together < stuck.excess {
             return Choice::Refused(Refusal::WouldNotSuffice { together, deficit: stuck.excess });
         }
@@ -49,11 +51,19 @@ impl Chooser {
             return Choice::Refused(Refusal::HogSpared);
         }
         // Where all of them together would not give back what is wished for, what is needed has to do.
-        let goal = if together >= stuck.target { stuck.target } else { stuck.excess };
-        let best = self.best(tasks, self.min_size(&stuck.reading), Task::size);
-        match best.filter(|index| tasks.list[*index].size() >= goal) {
-            Some(index) => self.alone_or_with_its_group(tasks, index, tasks.list[index].size()),
-            None => self.several(tasks, goal),
+        let goal = if own >= stuck.target { stuck.target } else { stuck.excess };
+        let min_size = self.min_size(&stuck.reading);
+        let best = self.best(tasks, min_size, Task::size).filter(|index| tasks.list[*index].size() >= goal);
+        if let Some(index) = best {
+            return self.alone_or_with_its_group(tasks, index, tasks.list[index].size());
+        }
+        if own >= stuck.excess {
+            return self.several(tasks, goal, stuck.excess);
+        }
+        // It takes the shared memory too, which goes with the last who maps it, if at all: one is tried.
+        match self.best(tasks, min_size, Task::size_with_shared) {
+            Some(index) => self.alone_or_with_its_group(tasks, index, tasks.list[index].size_with_shared()),
+            None => Choice::Refused(Refusal::WouldNotSuffice { together: own, deficit: stuck.excess }),
         }
     }
 
@@ -82,29 +92,40 @@ impl Chooser {
     }
 
     /// Whether it is those who may not be killed that made the cgroup stuck: they have grown more since it went above
-    /// its limit. Where nobody looked then, or nobody has grown since, one that outweighs all the others is taken for the
-    /// hog: who can't be told guilty is not killed.
+    /// its limit. One that outweighs all the others is taken for the hog too, unless the others grew by about what is too
+    /// much (a look comes up to a sample late, so half of that): who can't be told guilty is not killed.
     fn hog_is_spared(&self, tasks: &Tasks, stuck: &Stuck) -> bool {
         let now = self.held(tasks);
         if let Some(before) = stuck.before {
             let eligible = now.eligible.saturating_sub(before.eligible);
             let spared = now.spared.saturating_sub(before.spared);
-            if eligible.max(spared) >= GROWTH {
-                return spared > eligible;
+            if spared > eligible && spared >= GROWTH {
+                return true;
+            }
+            if eligible >= (stuck.excess / 2).max(GROWTH) {
+                return false;
             }
         }
         self.spared_hog(tasks).is_some_and(|spared| spared.size > now.eligible)
     }
 
-    /// So many of the first in rank that together they give back `goal`.
-    fn several(&mut self, tasks: &Tasks, goal: u64) -> Choice {
+    /// So many of the first in rank that together they give back `goal`. Those who are to be avoided die for `needed` only,
+    /// and who is perhaps protected dies with nobody.
+    fn several(&mut self, tasks: &Tasks, goal: u64, needed: u64) -> Choice {
         self.members.clear();
         let mut victim: Option<Victim> = None;
         let mut last = None;
-        while victim.is_none_or(|v| v.size < goal)
-            && let Some((key, index)) = self.next_in_rank(tasks, last)
-        {
+        while let Some((key, index)) = self.next_in_rank(tasks, last) {
             last = Some(key);
+            let so_far = victim.map_or(0, |v| v.size);
+            let wanted = match key.0 {
+                Tier::Prefer | Tier::Ordinary => so_far < goal,
+                Tier::Avoid => so_far < needed,
+                Tier::Unread => victim.is_none(),
+            };
+            if victim.is_some() && !wanted {
+                break;
+            }
             let task = &tasks.list[index];
             self.members.push(task.id);
             match &mut victim {
@@ -135,4 +156,4 @@ impl Chooser {
     }
 }
 
-type RankKey = (super::Tier, std::cmp::Reverse<(u32, u64, u64)>, i32);
+type RankKey = (Tier, std::cmp::Reverse<(u32, u64, u64)>, i32);

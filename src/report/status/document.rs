@@ -82,6 +82,7 @@ fn cgroup(cgroup: &CgroupState) -> Json {
         "max": cgroup.max,
         "stall_percent": cgroup.stall_percent.map(hundredths),
         "state": cgroup.state,
+        "doing": cgroup.doing,
     })
 }
 
@@ -170,6 +171,7 @@ mod tests {
                 max: None,
                 stall_percent: Some(81.234),
                 state: Some("throttled"),
+                doing: Some("killing"),
             }],
             more_cgroups: 3,
         };
@@ -202,7 +204,8 @@ mod tests {
             json["cgroups"],
             json!([{
                 "path": "/user.slice/a\\nb", "current": 10, "high": 20, "max": null, "stall_percent": 81.23,
-                "state": "throttled"
+                "state": "throttled",
+                "doing": "killing"
             }])
         );
         assert_eq!(json["more_cgroups"], 3);

@@ -45,6 +45,8 @@ pub struct CgroupState {
     pub stall_percent: Option<f64>,
     /// What the livelock detector makes of it, or what is being done about it; `None` when it is not sampled.
     pub state: Option<&'static str>,
+    /// What is being done about it.
+    pub doing: Option<&'static str>,
 }
 
 /// The thresholds in force, in bytes.

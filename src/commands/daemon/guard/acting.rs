@@ -27,11 +27,7 @@ impl Guard {
     }
 
     fn attempt(&mut self, act: &Act) -> Outcome {
-        // The clerk looks every few seconds; a system's guard that started since would take a second victim for one
-        // shortage. Three opens, which a guard that may be throttled leaves to the clerk.
-        let machines = !self.parts.own.may_signal_others && act.reading.whose == Whose::Machine;
-        if machines && !self.throttleable && others::system_guard_runs(&self.parts.host) {
-            self.parts.engine.set_machine_is_ours(false);
+        if act.reading.whose == Whose::Machine && !self.machine_is_ours_still() {
             return Outcome::Recovered;
         }
         let opened = self.opened(act);
@@ -51,6 +47,18 @@ impl Guard {
             let _ = self.wait_set.add(fd, Source::Victim);
         }
         self.tell_sent(act, sent, None)
+    }
+
+    /// Whether the machine's memory is still this guard's business. The clerk looks every few seconds; a system's guard that
+    /// started since would take a second victim for one shortage. Three opens, which a guard that may be throttled leaves
+    /// to the clerk.
+    pub(super) fn machine_is_ours_still(&mut self) -> bool {
+        let looks = !self.parts.own.may_signal_others && !self.throttleable;
+        if looks && others::system_guard_runs(&self.parts.host) {
+            self.parts.engine.set_machine_is_ours(false);
+            return false;
+        }
+        true
     }
 
     /// The pidfd that the scout opened beforehand, where the guard itself may be throttled.

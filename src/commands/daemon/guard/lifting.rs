@@ -115,7 +115,9 @@ impl Guard {
             Answer::Lifted { id, old, remark } => {
                 let case = self.parts.engine.cases().case_of(id).map(|(path, incident, _)| (*path, incident));
                 if let Some((path, incident)) = case {
-                    self.lifting.lifts.push(id, &path, old, now);
+                    if !self.lifting.lifts.push(id, &path, old, now) {
+                        self.ask_to_restore(id);
+                    }
                     let event = lift_event(EventKind::Lift, Some(&path));
                     self.send(&Event { limit_bytes: Some(old), reason: remark, incident: Some(incident), ..event });
                 } else {

@@ -9,8 +9,10 @@ use std::time::Duration;
 use crate::act::{Actor, Aim};
 use crate::decide::cases::{CaseStep, Cases, Interest, OPEN};
 use crate::decide::livelock::{self, Verdict};
+use crate::decide::measure::Whose;
 use crate::decide::{Act, Outcome};
 use crate::host::clock;
+use crate::host::dir::SmallPath;
 use crate::host::wait::Source;
 use crate::observe::cgroup_files::{CgroupFiles, Unreadable};
 use crate::observe::cgroups::{CgroupPath, is_within};
@@ -274,11 +276,7 @@ impl Guard {
                 continue;
             }
             sampled = true;
-            let Some(keep) = self.sample_one(at, now, crowd) else {
-                self.breaker.stirring.swap_remove(at);
-                continue;
-            };
-            if keep {
+            if self.sample_one(at, now, crowd) {
                 at += 1;
             } else {
                 self.hand_back(at);
@@ -287,31 +285,31 @@ impl Guard {
         sampled
     }
 
-    /// Samples one cgroup. `None` when it is gone, `false` when it has been quiet for a window.
-    fn sample_one(&mut self, at: usize, now: Duration, crowd: u32) -> Option<bool> {
+    /// Samples one cgroup; `false` when it is gone, or has been quiet for a window.
+    fn sample_one(&mut self, at: usize, now: Duration, crowd: u32) -> bool {
         let cases = self.parts.engine.cases_mut();
         let stirring = &mut self.breaker.stirring[at];
         let id = stirring.key.0;
         let lifted = self.lifting.is_lifted(id);
         if stirring.interest.is_none() && !lifted {
             stirring.due = now + SELDOM;
-            return Some(stirring.always);
+            return stirring.always;
         }
         if let Some(interest) = stirring.interest.filter(|_| !stirring.watched) {
             stirring.watched = cases.watch(id, &stirring.path, &interest);
             stirring.due = now + SELDOM;
             if !stirring.watched {
-                return Some(true);
+                return true;
             }
         }
         let stat = cases.detector(id).is_none_or(livelock::Detector::wants_stat);
         let sample = match stirring.files.sample(stat, &mut self.faults) {
             Ok(sample) => sample,
+            // Given back: if only its memory controller was switched off and on, the surveyor knows it still.
             Err(Unreadable::Gone) => {
-                self.parts.engine.cases_mut().unwatch(id);
                 self.parts.enclosing.release(id);
                 self.forget_lift(id);
-                return None;
+                return false;
             }
             Err(why) => {
                 stirring.due = now + SELDOM;
@@ -321,7 +319,7 @@ impl Guard {
                          or write 1 to the cgroup's cgroup.pressure)"
                     ));
                 }
-                return Some(true);
+                return true;
             }
         };
         let verdict = cases.sampled(id, &sample).unwrap_or(Verdict::Quiet);
@@ -335,7 +333,7 @@ impl Guard {
         if lifted {
             self.follow_lift(id, &sample);
         }
-        Some(keep || lifted)
+        keep || lifted
     }
 
     /// Lets the surveyor watch a quiet cgroup again.
@@ -381,9 +379,13 @@ impl Guard {
         if self.breaker.actors[place].aim(&self.parts.host, &act.victim, opened) == Aim::Gone {
             return Outcome::Gone;
         }
+        if !self.still_lives_there(act) {
+            return Outcome::Recovered;
+        }
         // The cause once more, right before the signal.
         let again = match self.parts.engine.cases().cgroup_of(place) {
             Some(id) => self.sample_again(id),
+            None if !self.machine_is_ours_still() => return Outcome::Recovered,
             None => self.sample_machine_now(),
         };
         let cases = self.parts.engine.cases();
@@ -398,6 +400,21 @@ impl Guard {
         }
         let incident = engine.cases().incident(place);
         self.tell_sent(act, sent, incident)
+    }
+
+    /// Whether the one victim still lives in the stuck cgroup: somebody may have moved it out, to save it. A guard that may be
+    /// throttled opens nothing now.
+    fn still_lives_there(&self, act: &Act) -> bool {
+        let Whose::Cgroup(limited) = &act.reading.whose else { return true };
+        if self.throttleable || act.victim.group.is_some() {
+            return true;
+        }
+        let mut buf = [0; 4096];
+        let path = SmallPath::under(act.victim.id.pid, "cgroup");
+        let text = self.parts.host.proc.read(path.as_c_str(), &mut buf).ok();
+        let home = text.and_then(|text| self.parts.hierarchy.path(text));
+        // Gone, or not to be read: the pidfd knows better.
+        home.is_none_or(|home| is_within(home, limited.as_bytes()))
     }
 
     /// Samples a cgroup once more; whether it could be.

@@ -51,6 +51,8 @@ impl Guard {
         if self.throttleable || !calm {
             return self.look(need);
         }
+        // Processes move, most of all young ones: where they live is read anew.
+        self.scanner.forget_cgroups();
         self.scan_with_room(need);
         true
     }
