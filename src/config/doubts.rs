@@ -2,6 +2,7 @@
 
 use regex_automata::util::syntax;
 
+use super::Config;
 use super::pattern::{Pattern, Subject, compile, syntax_config};
 use super::problem::quoted;
 
@@ -37,6 +38,47 @@ pub(super) fn doubt(pattern: &Pattern) -> Option<String> {
     (shortest > MAX_COMM).then(|| {
         format!(
             "{shown} never matches: process names are cut at {MAX_COMM} bytes; shorten it, or begin it with exe: or cmdline:"
+        )
+    })
+}
+
+/// A section, a key in it, and what is odd about its value.
+pub(super) type Doubt = (&'static str, &'static str, String);
+
+/// What was set without any effect, because another key of the section is missing. `is_set` says whether a key was set.
+pub(super) fn sections(config: &Config, is_set: impl Fn(&'static str, &'static str) -> bool) -> Vec<Doubt> {
+    let mut doubts: Vec<Doubt> = Vec::new();
+    let Config { cgroup_limits, pressure, .. } = config;
+    let off = "has no effect: the section's \"enabled\" is false";
+    let nowhere = "has no effect: no cgroup is named in the section's \"cgroups\"";
+    match cgroup_limits.enabled {
+        false if is_set("cgroup_limits", "cgroups") => doubts.push(("cgroup_limits", "cgroups", off.to_owned())),
+        true if cgroup_limits.cgroups.is_empty() => doubts.push(("cgroup_limits", "enabled", nowhere.to_owned())),
+        _ => {}
+    }
+    match pressure.enabled {
+        false if pressure.managed_oom => doubts.push(("pressure", "managed_oom", off.to_owned())),
+        false if is_set("pressure", "cgroups") => doubts.push(("pressure", "cgroups", off.to_owned())),
+        true if pressure.cgroups.is_empty() && !pressure.managed_oom => {
+            doubts.push(("pressure", "enabled", format!("{nowhere}, and managed_oom is false")));
+        }
+        _ => {}
+    }
+    doubts
+}
+
+/// Why a glob of cgroups probably matches nothing.
+pub(super) fn glob(glob: &str) -> Option<String> {
+    let shown = quoted(glob);
+    let bare = glob.trim_start_matches('/');
+    if let Some(rest) = bare.strip_prefix("sys/fs/cgroup/") {
+        return Some(format!("{shown} never matches: paths begin below the cgroup root; write {}", quoted(rest)));
+    }
+    let is_unit = UNIT_SUFFIXES.iter().any(|suffix| bare.ends_with(suffix));
+    (is_unit && !bare.contains('/') && !bare.contains('*') && !bare.ends_with(".slice")).then(|| {
+        format!(
+            "{shown} matches at the topmost level only, where no unit but slices lives; write {}",
+            quoted(&format!("**/{bare}"))
         )
     })
 }

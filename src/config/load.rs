@@ -46,7 +46,25 @@ impl Loaded {
             let doubt = doubts::doubt(pattern)?;
             Some(escape(&format!("{}: victim.{key}: {doubt}", self.place(place))))
         });
-        doubts.collect()
+        doubts.chain(self.section_doubts()).collect()
+    }
+
+    /// The same about sections that were filled in and do nothing.
+    fn section_doubts(&self) -> impl Iterator<Item = String> {
+        let of = |section, key| self.origins.of(section, key);
+        let said = doubts::sections(&self.config, |section, key| of(section, key).is_some());
+        let globs = [
+            ("livelock", &self.config.livelock.cgroups),
+            ("cgroup_limits", &self.config.cgroup_limits.cgroups),
+            ("pressure", &self.config.pressure.cgroups),
+        ];
+        let globs = globs.into_iter().filter(move |(section, _)| of(section, "cgroups").is_some());
+        let globs = globs.flat_map(|(section, list)| {
+            list.iter().filter_map(move |glob| Some((section, "cgroups", doubts::glob(glob)?)))
+        });
+        said.into_iter().chain(globs).filter_map(move |(section, key, doubt)| {
+            Some(escape(&format!("{}: {section}.{key}: {doubt}", self.place(of(section, key)?))))
+        })
     }
 
     /// `FILE:LINE` of where a value was set.

@@ -64,6 +64,30 @@ fn what_can_match_is_not_doubted() {
 }
 
 #[test]
+fn sections_and_globs_without_effect_are_doubted() {
+    let doubts = |text: &str| load_text(Path::new("x.toml"), text).unwrap().doubts();
+    for (text, expected) in [
+        ("[cgroup_limits]\nenabled = true", "x.toml:2: cgroup_limits.enabled: has no effect: no cgroup is named"),
+        ("[cgroup_limits]\ncgroups = [\"**\"]", "x.toml:2: cgroup_limits.cgroups: has no effect: the section's"),
+        ("[pressure]\nenabled = true", "x.toml:2: pressure.enabled: has no effect"),
+        ("[pressure]\nmanaged_oom = true", "x.toml:2: pressure.managed_oom: has no effect"),
+        ("[livelock]\ncgroups = [\"/sys/fs/cgroup/a/*\"]", "write \"a/*\""),
+        ("[livelock]\ncgroups = [\"web.service\"]", "write \"**/web.service\""),
+    ] {
+        let said = doubts(text);
+        assert!(said.len() == 1 && said[0].contains(expected), "{text}: {said:?}");
+    }
+    for text in [
+        "[cgroup_limits]\nenabled = true\ncgroups = [\"**\"]",
+        "[pressure]\nenabled = true\nmanaged_oom = true",
+        "[livelock]\ncgroups = [\"system.slice\", \"**/web.service\", \"*.service\", \"a/b.scope\"]",
+        "",
+    ] {
+        assert_eq!(doubts(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
 fn prefixes_choose_what_is_searched() {
     let rows = [
         ("sshd", Subject::Comm, "sshd"),

@@ -10,6 +10,7 @@ use crate::decide::livelock::{
     Detector, Findings, Judged, Judgement, Kind, Rule, Sample, Scope, Stall, Terms, Unit, Verdict, scope,
 };
 use crate::host::Host;
+use crate::host::dir::Dir;
 use crate::observe::cgroup_files::{CgroupFiles, Unreadable};
 use crate::observe::cgroups::{self, CgroupPath};
 use crate::observe::limits::Hierarchy;
@@ -155,6 +156,15 @@ fn weakest<'a>(rules: impl Iterator<Item = &'a Rule>) -> Option<&'a Rule> {
     rules.min_by(|a, b| a.margin().total_cmp(&b.margin()))
 }
 
+/// The nearest cgroup further out that has a limit.
+fn limited_ancestor<'p>(root: &Dir, path: &'p [u8]) -> Option<&'p [u8]> {
+    cgroups::ancestors(path).skip(1).find(|outer| {
+        let files = cgroups::open(root, outer).and_then(|dir| CgroupFiles::open(&dir));
+        let limits = files.ok().and_then(|files| files.read_limits(&mut Faults::default()).ok());
+        limits.is_some_and(|limits| limits != (Limit::Max, Limit::Max))
+    })
+}
+
 /// Watches the cgroup for `span` and judges it.
 pub fn look(host: &Host, config: &Livelock, path: &CgroupPath, span: Duration) -> Look {
     let not = |why: String| Look::Not { why, sample: None };
@@ -192,7 +202,12 @@ pub fn look(host: &Host, config: &Livelock, path: &CgroupPath, span: Duration) -
             }
         };
         if let (Limit::Max, Limit::Max) = (sample.high, sample.max) {
-            return Look::Not { why: "it has no memory.high and no memory.max".to_owned(), sample: Some(sample) };
+            let mut why = "it has no memory.high and no memory.max".to_owned();
+            if let Some(outer) = limited_ancestor(root, path.as_bytes()) {
+                let outer = Escaped(outer);
+                why += &format!(" of its own, but {outer} has: hogwatch explain --cgroup {outer}");
+            }
+            return Look::Not { why, sample: Some(sample) };
         }
         detector.push(&sample);
         let begin = *first.get_or_insert_with(|| {

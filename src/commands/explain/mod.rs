@@ -272,15 +272,19 @@ struct MemoryRule {
     met: bool,
 }
 
+/// A cgroup as people write it: with a slash too many, or as a path of the mounted tree.
 fn cgroup_path(path: &OsStr) -> Result<CgroupPath, String> {
     let path = path.as_bytes();
     let shown = Escaped(path);
-    if !path.starts_with(b"/") {
+    let path = path.strip_prefix(b"/sys/fs/cgroup").unwrap_or(path);
+    if !path.is_empty() && !path.starts_with(b"/") {
         return Err(format!(
-            "--cgroup {shown}: expected a path from the cgroup root, as in /proc/PID/cgroup: /user.slice/…"
+            "--cgroup {shown}: expected a path from the cgroup root, as /system.slice/web.service; a unit's is told by \
+             systemctl show -P ControlGroup {shown}"
         ));
     }
-    let bare = path.strip_suffix(b"/").filter(|p| !p.is_empty()).unwrap_or(path);
+    let bare = path.strip_suffix(b"/").unwrap_or(path);
+    let bare = if bare.is_empty() { b"/" } else { bare };
     CgroupPath::new(bare).ok_or_else(|| format!("--cgroup {shown}: longer than any path hogwatch follows"))
 }
 

@@ -127,8 +127,12 @@ impl Guard {
                 self.parts.engine.cases_mut().lifted(id, LiftOutcome::Done, now);
             }
             Answer::NotLifted { id, why } => {
-                let path = self.parts.engine.cases().case_of(id).map(|(path, ..)| *path);
-                self.say_not(path.as_ref(), "memory.high could not be lifted", &why);
+                let case = self.parts.engine.cases().case_of(id).map(|(path, incident, _)| (*path, incident));
+                if let Some((path, incident)) = case {
+                    let reason = Text::format(format_args!("memory.high could not be lifted: {why}"));
+                    let event = lift_event(EventKind::Refused, Some(&path));
+                    self.send(&Event { reason, incident: Some(incident), ..event });
+                }
                 self.parts.engine.cases_mut().lifted(id, LiftOutcome::Failed, now);
             }
             Answer::Restored { id, path, old, remark } => {

@@ -171,8 +171,9 @@ impl Guard {
         let Parts { host, hierarchy, own, .. } = &self.parts;
         if *hierarchy != Hierarchy::V2 {
             return self.degraded(format_args!(
-                "stuck cgroups are not looked for: that needs cgroup v2 with its memory controller, which is not mounted \
-                 here (boot with systemd.unified_cgroup_hierarchy=1, or set livelock.enabled = false)"
+                "[livelock], [cgroup_limits] and [pressure] look at no cgroup: that needs cgroup v2 with its memory \
+                 controller, which is not mounted here (boot with systemd.unified_cgroup_hierarchy=1, or set \
+                 \"enabled\" to false in each)"
             ));
         }
         let mut buf = [0; 4096];
