@@ -107,6 +107,12 @@ impl EventSender {
         self.errands.push(now, event);
     }
 
+    /// How many events the journal's queue takes now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.journal.room()
+    }
+
     /// Leaves what the guard just saw for whoever asks for the status. Never blocks, never allocates.
     pub fn publish(&self, write: impl FnOnce(&mut Snapshot)) {
         self.shared.publish(write);

@@ -74,6 +74,12 @@ impl Queue {
         true
     }
 
+    /// How many more find room now; the reader may only make it more.
+    pub fn room(&self) -> usize {
+        let waiting = self.written.load(Ordering::Relaxed).wrapping_sub(self.read.load(Ordering::Acquire));
+        self.slots.len().saturating_sub(waiting)
+    }
+
     /// Reader's side: the oldest event, if there is one.
     pub fn pop(&self) -> Option<Sent> {
         if self.is_empty() {

@@ -167,6 +167,7 @@ impl World {
             let step = self.engine.step_cases(&obs, self.exited, self.now);
             self.notes.extend(self.engine.cases().notes().map(|note| (self.now, *note)));
             match step {
+                CaseStep::Wait(pause) if pause.is_zero() => {}
                 CaseStep::Wait(_) => return,
                 CaseStep::Look(need) => {
                     assert_eq!(need.depth, Depth::All);

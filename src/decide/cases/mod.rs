@@ -66,8 +66,9 @@ const BELOW_PERCENT: u64 = 2;
 /// few seconds, and each look walks the whole process table.
 const BEFORE_EVERY: Duration = Duration::from_secs(5);
 
-/// Notes of one step; a step that has no room for more leaves the rest for the next.
-const NOTES: usize = 2 * OPEN;
+/// Notes of one step; a step that has no room for more leaves the rest for the next. Few enough for the journal's queue to
+/// take them at once when it is half empty.
+pub const NOTES: usize = 16;
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::act::{Actor, Aim};
-use crate::decide::cases::{CaseStep, Cases, Interest, OPEN};
+use crate::decide::cases::{CaseStep, Cases, Interest, NOTES, OPEN};
 use crate::decide::livelock::{self, Verdict};
 use crate::decide::measure::Whose;
 use crate::decide::{Act, Outcome};
@@ -36,6 +36,8 @@ pub(super) struct Breaker {
     actors: Vec<Actor>,
     /// When the cases are to be looked at again, if no sample comes before.
     next_step: Option<Duration>,
+    /// Since when the journal's queue has been too full to tell it more.
+    crowded_since: Option<Duration>,
     /// When the machine as a whole is sampled next, while that is worth it.
     pub(super) machine_due: Option<Duration>,
     /// It was said that there is no PSI.
@@ -75,6 +77,12 @@ const AT_FULL_RATE: usize = 32;
 /// ... down to this rate, below which a window would hold too few samples.
 const RAREST: Duration = Duration::from_millis(1500);
 
+/// Between two looks whether the journal has taken what it was told.
+const JOURNAL_PAUSE: Duration = Duration::from_millis(5);
+
+/// Longer than this no act waits for the journal.
+const JOURNAL_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Acts and looks in a row without letting anything else happen: enough for all cases at once.
 const STEPS: usize = 2 * OPEN;
 
@@ -88,6 +96,7 @@ impl Breaker {
             stirring: Vec::with_capacity(STIRRING),
             actors: Vec::with_capacity(OPEN),
             next_step: None,
+            crowded_since: None,
             machine_due: None,
             psi_missed: false,
             oomd_told: false,
@@ -211,6 +220,10 @@ impl Guard {
         self.breaker.next_step = None;
         let mut looked = None;
         for _ in 0..STEPS {
+            if !self.may_tell() {
+                self.breaker.next_step = Some(clock::now() + JOURNAL_PAUSE);
+                return self.until_next();
+            }
             let exited = self.exited();
             let step = self.show(looked, |engine, obs, now| engine.step_cases(obs, exited, now));
             self.tell_cases();
@@ -232,6 +245,18 @@ impl Guard {
             }
         }
         Duration::ZERO
+    }
+
+    /// Whether what a step has to say will find room in the journal's queue: hundreds of cgroups that are freed at once have
+    /// more to tell than it holds, and it empties within milliseconds. A journal that does not is not waited for.
+    fn may_tell(&mut self) -> bool {
+        let room = self.link.as_ref().is_none_or(|link| link.sender.room() >= NOTES);
+        if room {
+            self.breaker.crowded_since = None;
+            return true;
+        }
+        let now = clock::now();
+        now.saturating_sub(*self.breaker.crowded_since.get_or_insert(now)) >= JOURNAL_PATIENCE
     }
 
     /// Takes what the surveyor has to say.
