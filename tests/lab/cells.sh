@@ -147,7 +147,8 @@ expect_throttled() {
 }
 where() { local dir; for dir; do echo -n "${dir##*/} $(<"$dir/memory.current") of $(<"$dir/memory.high"); "; done; }
 
-# expect_thrashing SECONDS DIR...: within that time each stalls for 20 % of 3 s, and what is reclaimed there is needed again.
+# expect_thrashing SECONDS DIR...: within that time each stalls for 20 % of 3 s, and what is reclaimed there is needed again;
+# RESTORED percents of that are of the working set.
 expect_thrashing() {
   local until=$(( $(now_ms) + $1 * 1000 )) dir; shift
   for dir; do
@@ -164,6 +165,7 @@ thrashes() {
   read -ra to < <(circle "$1")
   local steal=$((to[0] - from[0])) refaults=$((to[1] - from[1])) restored=$((to[2] - from[2]))
   thrashing="stalled $stall %, $steal pages reclaimed, $refaults needed again, $restored of them of the working set"
+  RESTORED=$(( refaults > 0 ? restored * 100 / refaults : 0 ))
   (( stall >= 20 && steal > 0 && refaults * 2 >= steal ))
 }
 # circle DIR: pages reclaimed, pages needed again, and those of them that the kernel takes for the working set.

@@ -7,8 +7,7 @@
 //                               ticks in a row that were at most 20 ms late, and the time of the last in ms
 //   compute THREADS             computes and asks for nothing
 //   stream DISK AT SIZE REST    read()s a file from start to end, over and over, resting REST ms after each 64 KiB
-//   mapped DISK AT SIZE         the same through a mapping, without a rest
-//   random DISK AT SIZE         touches the pages of a mapped file in random order: a working set
+//   mapped DISK AT SIZE         the same through a mapping, without a rest: a working set where nearly all of SIZE fits
 //   touch SIZE                  touches its own memory in random order: more than fits means swapping in circles
 //   database DISK AT SIZE       memory in heavy use (SIZE), as much that is hardly ever used, reads and flushed writes
 //   burst SIZE UP REST          takes SIZE in a child that is killed UP seconds later, rests REST seconds, again and again
@@ -118,30 +117,15 @@ static void compute(char **a) {
   computing(0);
 }
 
-static char *map_disk(char **a, size_t *bytes) {
-  *bytes = atol(a[2]) * MIB;
-  char *p = mmap(0, *bytes, PROT_READ, MAP_SHARED, open_or_die(a[0], O_RDONLY), atol(a[1]) * MIB);
-  if (p == MAP_FAILED) die(a[0]);
-  return p;
-}
-
 static void mapped(char **a) {
-  size_t bytes;
-  char *p = map_disk(a, &bytes);
+  size_t bytes = atol(a[2]) * MIB;
+  char *p = mmap(0, bytes, PROT_READ, MAP_SHARED, open_or_die(a[0], O_RDONLY), atol(a[1]) * MIB);
+  if (p == MAP_FAILED) die(a[0]);
   for (;;)
     for (size_t i = 0; i < bytes; i += PAGE) {
       (void)*(volatile char *)(p + i);
       if (i % MIB == 0) progress();
     }
-}
-
-static void touch_at_random(char **a) {
-  size_t bytes;
-  char *p = map_disk(a, &bytes);
-  // No reading ahead, which would fetch pages that nobody asked for.
-  if (madvise(p, bytes, MADV_RANDOM)) die("madvise");
-  for (;; progress())
-    for (int n = 256; n > 0; n--) (void)*(volatile char *)(p + noise() % bytes);
 }
 
 static void stream(char **a) {
@@ -269,7 +253,7 @@ static void reads(char **a) {
 int main(int argc, char **argv) {
   static const struct { const char *name; int arguments; void (*run)(char **); } kinds[] = {
     {"ticker", 1, ticker}, {"compute", 1, compute}, {"stream", 4, stream},
-    {"mapped", 3, mapped}, {"random", 3, touch_at_random}, {"touch", 1, touch}, {"database", 3, database}, {"burst", 3, burst},
+    {"mapped", 3, mapped}, {"touch", 1, touch}, {"database", 3, database}, {"burst", 3, burst},
     {"build", 3, build}, {"reborn", 1, reborn}, {"churn", 2, churn}, {"reads", 2, reads}};
   int adj = open("/proc/self/oom_score_adj", O_WRONLY);
   // A user's manager may have set a higher one, and lowering is not a user's right.

@@ -19,4 +19,5 @@ ONSET[machine]=$(now_ms)
 foretell "$victim"
 note "some 10 s after the start: $(head -n 1 /proc/pressure/memory); MemAvailable $(memory MemAvailable) MiB"
 expect_gone machine 50 "$victim" "the runaway"
+same "kind of the livelock" swap_thrash "$(field livelock KIND)"
 expect_only_victim "$victim" runaway SIGTERM
