@@ -89,6 +89,7 @@ impl World {
             ticks: 0,
         };
         world.engine.reserve(&world.bench.tasks);
+        world.engine.cases_mut().make_room();
         for (id, (path, because_of)) in (1..).zip(groups) {
             let path = CgroupPath::new(path.as_bytes()).unwrap();
             let group =

@@ -85,6 +85,7 @@ fn nothing_is_allocated_from_the_first_sample_to_the_signal() {
     let cgroup = tasks.cgroups.intern(b"/band");
     tasks.keep(Task { cgroup, ..hog() });
     engine.reserve(&tasks);
+    engine.cases_mut().make_room();
     let scope = Scope { terms: TERMS, action: LivelockAction::Kill };
     let interest = Interest { livelock: Some(scope), pressure: None, terms: TERMS };
     let machine = Machine::default();

@@ -124,22 +124,30 @@ pub struct Cases {
 }
 
 impl Cases {
-    /// No case. All memory is set aside now and used only when there is one.
+    /// No case, and no room for any yet: see [`Cases::make_room`].
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
             grace: config.escalation.grace.min(LONGEST_GRACE),
-            watched: Vec::with_capacity(WATCHED),
+            watched: Vec::new(),
             machine: Machine::new(config.livelock.thrash_after, config.livelock.action),
-            open: Vec::with_capacity(OPEN),
+            open: Vec::new(),
             crew: Vec::new(),
             crew_of: None,
             draft: Vec::new(),
             set_aside: Remembered::default(),
             asked: Remembered::default(),
             looked_before: None,
-            notes: Vec::with_capacity(NOTES),
+            notes: Vec::new(),
         }
+    }
+
+    /// Sets aside all memory that cases will ever need; it is used only when there are some. Once, when start-up has given
+    /// back what it used: in memory that was used before, room costs as much as what is in it.
+    pub fn make_room(&mut self) {
+        self.watched.reserve_exact(WATCHED);
+        self.open.reserve_exact(OPEN);
+        self.notes.reserve_exact(NOTES);
     }
 
     /// Goes on with another configuration; cases at work stay.

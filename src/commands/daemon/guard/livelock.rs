@@ -93,8 +93,8 @@ impl Breaker {
     pub(super) fn new() -> Self {
         Self {
             surveyor: None,
-            stirring: Vec::with_capacity(STIRRING),
-            actors: Vec::with_capacity(OPEN),
+            stirring: Vec::new(),
+            actors: Vec::new(),
             next_step: None,
             crowded_since: None,
             machine_due: None,
@@ -102,6 +102,12 @@ impl Breaker {
             oomd_told: false,
             managed_missed: false,
         }
+    }
+
+    /// As [`Cases::make_room`].
+    pub(super) fn make_room(&mut self) {
+        self.stirring.reserve_exact(STIRRING);
+        self.actors.reserve_exact(OPEN);
     }
 
     /// The cgroups that are sampled, as they stand.

@@ -180,6 +180,8 @@ impl Guard {
         last_good: Option<String>,
     ) {
         self.parts.actor.set_reaper(reaper);
+        self.parts.engine.cases_mut().make_room();
+        self.breaker.make_room();
         let clerk = Clerk::start(explicit, places, last_good);
         let degraded = |what: &str, e: &io::Error| {
             sender
