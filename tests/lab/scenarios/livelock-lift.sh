@@ -41,6 +41,8 @@ for shape in eased byhand; do
 done
 (( $(now_ms) - eased > 29000 )) || fail "memory.high is back after $(( $(now_ms) - eased )) ms already"
 expect "the lift to hold where the pressure holds" high_is kept max
+# The file comes first, then systemd, then the entry: what is killed in between has told nothing.
+wait_for 15 eval '(( $(count lift_restored) == 2 ))' || fail "$(count lift_restored) lift_restored entries for 2 that were put back"
 killed=$(guard_pid)
 kill -KILL "$killed"
 wait_for 10 high_is kept $((60 << 20)) || fail "memory.high of kept is not back 10 s after hogwatch was killed"
