@@ -27,7 +27,7 @@ pub enum Note {
         /// The state after it.
         reading: Reading,
     },
-    /// The victim did not exit within [`PATIENCE`] of SIGKILL.
+    /// The victim did not exit within [`super::PATIENCE`] of SIGKILL.
     SetAside {
         /// Who.
         victim: Victim,

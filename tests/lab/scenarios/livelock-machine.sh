@@ -1,6 +1,6 @@
 # The machine itself thrashes its swap disk: one process touches more memory than there is, over and over. The memory guard
 # is told to wait until swap is low too, so it does not come first.
-# suites: trixie
+# suites: bookworm trixie
 config <<TOML
 [swap]
 mode = "and"

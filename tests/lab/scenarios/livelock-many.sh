@@ -5,6 +5,8 @@ readonly MANY=200
 cells many "$MANY" high=3M max=8M swap.max=0
 many=$CGROUPS/lab-many
 for (( i = 0; i < MANY; i++ )); do in_cell "$many/$i" load ticker /dev/null; done
+# Each begins as a copy of this shell and has its own name only later.
+wait_for 30 eval '(( $(ps -C load --no-headers | wc -l) >= MANY ))' || fail "$(ps -C load --no-headers | wc -l) of $MANY tickers run"
 bystanders
 declare -A hog
 for (( i = 0; i < MANY; i++ )); do
