@@ -252,12 +252,7 @@ impl Engine {
 
     /// Decides what to do about stuck cgroups, at `now`. `exited` has a bit for each place whose victim has exited.
     pub fn step_cases(&mut self, obs: &Observation<'_>, exited: u64, now: Duration) -> CaseStep {
-        let elsewhere = match &self.phase {
-            Phase::Waiting(waiting) => Some(&waiting.act.victim),
-            Phase::Watching | Phase::Settling(_) | Phase::Pretended => None,
-        };
-        // One list of members serves both guards.
-        let elsewhere = elsewhere.copied();
+        let elsewhere = self.victim().copied();
         self.cases.step(&mut self.chooser, obs, exited, elsewhere.as_ref(), &mut self.episodes, now)
     }
 

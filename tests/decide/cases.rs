@@ -792,3 +792,23 @@ fn one_who_is_perhaps_protected_is_waited_for_a_second() {
     let (when, ..) = world.done[0];
     assert!(when >= Duration::from_millis(1_011_250), "{when:?}");
 }
+
+#[test]
+fn a_group_that_is_left_alone_after_a_reload_keeps_no_other_waiting() {
+    let mut bench = Bench::new();
+    for pid in 100..120 {
+        bench.add_in("/band", sized(pid, "worker", 10));
+        bench.add_in("/other", sized(pid + 100, "worker", 10));
+    }
+    let mut world = World::new(bench, LivelockAction::Kill, &[("/band", &[100]), ("/other", &[200])]);
+    for group in &mut world.groups {
+        group.excess = 35 * MIB;
+    }
+    // One group at a time: the other's case waits.
+    world.deaf = (100..120).collect();
+    world.run(12);
+    assert_eq!(world.members, [(100..106).collect::<Vec<_>>()]);
+    again_with(&mut world, LivelockAction::Warn);
+    world.run(30);
+    assert_eq!(world.members, [(100..106).collect::<Vec<_>>(), (200..206).collect()]);
+}

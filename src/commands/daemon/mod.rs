@@ -16,9 +16,11 @@ mod tell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use clap::Args;
+use nix::sys::eventfd::EventFd;
 
 use crate::act::Actor;
 use crate::act::reaper::Reaper;
@@ -197,6 +199,15 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     };
     let (problem, last_good) = (started.problem, started.last_good);
     Ok(Prepared { guard, lock, missing, options, places, adjusted, problem, last_good })
+}
+
+/// What another thread has to say, if anything; once there is nothing, its bell is silent until there is more.
+fn take<T>(inbox: &Receiver<T>, bell: &EventFd) -> Option<T> {
+    inbox.try_recv().ok().or_else(|| {
+        // What is said after this look at the bell rings it again.
+        let _ = bell.read();
+        inbox.try_recv().ok()
+    })
 }
 
 fn cannot(what: &'static str) -> impl Fn(std::io::Error) -> Failure {

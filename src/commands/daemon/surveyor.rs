@@ -65,11 +65,7 @@ impl Surveyor {
     /// What the surveyor has to say, if anything. Ask until there is nothing more.
     #[must_use]
     pub fn news(&self) -> Option<News> {
-        self.news.try_recv().ok().or_else(|| {
-            // What is sent after this look at the bell rings it again.
-            let _ = self.bell.read();
-            self.news.try_recv().ok()
-        })
+        super::take(&self.news, &self.bell)
     }
 
     /// Becomes readable when there is news.

@@ -204,7 +204,7 @@ impl Cases {
         for place in 0..self.open.len() {
             if self.open[place].is_some_and(|case| case.id.is_none()) {
                 self.open[place] = None;
-                self.crew_of = self.crew_of.filter(|of| *of != place);
+                self.release_crew(place);
             }
         }
     }
@@ -307,11 +307,7 @@ impl Cases {
                 CaseStep::Act(..) | CaseStep::Lift(_) => return step,
             }
         }
-        if look {
-            CaseStep::Look(Need { depth: Depth::All, oom_score: chooser.wants_score() })
-        } else {
-            CaseStep::Wait(wait)
-        }
+        if look { look_at_all(chooser) } else { CaseStep::Wait(wait) }
     }
 
     /// Whether the cause of an act still holds, by a sample made after the choice (see [`Cases::sampled`]).
@@ -356,9 +352,8 @@ impl Cases {
                 if case.futile >= FUTILE_KILLS { Phase::Resting(Some(now + PAUSE)) } else { Phase::Choosing }
             }
         };
-        let flying = matches!(case.phase, Phase::Asked(_));
-        if !flying && self.crew_of == Some(place) {
-            self.crew_of = None;
+        if !matches!(case.phase, Phase::Asked(_)) {
+            self.release_crew(place);
         }
     }
 
@@ -546,7 +541,7 @@ impl Cases {
             return CaseStep::Wait(SOON);
         }
         let Some(tasks) = obs.tasks.filter(|tasks| tasks.depth == Depth::All) else {
-            return CaseStep::Look(Need { depth: Depth::All, oom_score: chooser.wants_score() });
+            return look_at_all(chooser);
         };
         let stuck = stuck_of(case, seen.current, seen.before, obs.machine.meminfo.mem_total);
         let set_aside = &self.set_aside;
@@ -591,7 +586,7 @@ impl Cases {
                 };
                 self.refuse(place, case, refusal, spared, now)
             }
-            Choice::NeedAll => CaseStep::Look(Need { depth: Depth::All, oom_score: chooser.wants_score() }),
+            Choice::NeedAll => look_at_all(chooser),
         }
     }
 
@@ -644,7 +639,7 @@ impl Cases {
         let waited = now.saturating_sub(asked.sent_at);
         if exited {
             self.restart(case);
-            self.crew_of = self.crew_of.filter(|of| *of != place);
+            self.release_crew(place);
             let victim = case::Gone { victim: act.victim, signal: act.signal, after: waited, current: asked.current };
             self.put(place, &Phase::Checking { since: now, victim: Some(victim) });
             if let Some(case) = &mut self.open[place] {
@@ -664,7 +659,6 @@ impl Cases {
                 if in_doubt {
                     return CaseStep::Wait(SOON);
                 }
-                self.crew_of = self.crew_of.filter(|of| outlook == Outlook::Stuck || *of != place);
                 if case.plan != Plan::Kill {
                     return self.close(place, None);
                 }
@@ -678,7 +672,7 @@ impl Cases {
                 // A group as it is now; several of the largest stay who they are.
                 if act.victim.group.is_some_and(|group| group.why != super::victim::GroupWhy::Several) {
                     let Some(tasks) = obs.tasks.filter(|tasks| tasks.depth == Depth::All) else {
-                        return CaseStep::Look(Need { depth: Depth::All, oom_score: chooser.wants_score() });
+                        return look_at_all(chooser);
                     };
                     let set_aside = &self.set_aside;
                     chooser.judge(tasks, obs, &act.reading, |id| set_aside.since(id).is_some());
@@ -695,7 +689,7 @@ impl Cases {
             Signal::Kill if waited < PATIENCE => CaseStep::Wait(SOON),
             Signal::Kill => {
                 self.set_aside.insert(act.victim.id, now);
-                self.crew_of = self.crew_of.filter(|of| *of != place);
+                self.release_crew(place);
                 self.note(case, &CaseEvent::SetAside(act.victim));
                 self.futile(place, case, now)
             }
@@ -794,7 +788,13 @@ impl Cases {
         }
     }
 
+    /// The group that the case in this place went for is done with, if it did: another case may have one.
+    fn release_crew(&mut self, place: usize) {
+        self.crew_of = self.crew_of.filter(|of| *of != place);
+    }
+
     fn close(&mut self, place: usize, moving_at: Option<Duration>) -> CaseStep {
+        self.release_crew(place);
         if let Some(case) = self.open[place].take()
             && let Some(now) = moving_at
         {
@@ -827,6 +827,11 @@ fn plan(configured: Option<LivelockAction>, stall: &Stall) -> Plan {
     }
 }
 
+/// Whom to take is chosen from everybody.
+fn look_at_all(chooser: &Chooser) -> CaseStep {
+    CaseStep::Look(Need { depth: Depth::All, oom_score: chooser.wants_score() })
+}
+
 /// Whether there is still something to be done: it is found stuck, or after an act stalls on as it did.
 fn holds(case: &Case, seen: &Seen) -> bool {
     let acted = case.tried > 0 || matches!(case.phase, Phase::Asked(_));
@@ -842,7 +847,9 @@ fn free_place(open: &mut Vec<Option<Case>>, plan: Plan) -> Option<usize> {
         open.push(None);
         return Some(open.len() - 1);
     }
-    let is_warned = |case: &Option<Case>| case.is_some_and(|case| matches!(case.plan, Plan::Warn(_)));
+    let is_warned = |case: &Option<Case>| {
+        case.is_some_and(|case| matches!((case.plan, case.phase), (Plan::Warn(_), Phase::Resting(_))))
+    };
     if matches!(plan, Plan::Warn(_)) { None } else { open.iter().position(is_warned) }
 }
 

@@ -176,11 +176,7 @@ impl Lifter {
     /// What there is to say, if anything.
     #[must_use]
     pub fn answer(&self) -> Option<Answer> {
-        self.answers.try_recv().ok().or_else(|| {
-            // What is answered after this look at the bell rings it again.
-            let _ = self.bell.read();
-            self.answers.try_recv().ok()
-        })
+        super::take(&self.answers, &self.bell)
     }
 
     /// Becomes readable when there is an answer.
