@@ -110,7 +110,7 @@ declare -A ONSET
 onset() {
   local dir
   for dir; do ONSET[$dir]=; done
-  wait_for 30 all_hit "$@" || fail "did not reach memory.high in 30 s: $(where "$@")"
+  wait_for 60 all_hit "$@" || fail "did not reach memory.high in 60 s: $(where "$@")"
 }
 all_hit() {
   local dir all=0

@@ -39,9 +39,10 @@ use super::{EXIT_CONFIG, own_self, users};
 pub use lock::runtime_dir;
 pub use snapshot::{AT_LIMIT, AtLimit, snapshot};
 
-use guard::plan::Plan;
+pub use guard::plan::Plan;
 use guard::{Guard, Parts};
 use lock::{Lock, LockError};
+pub use managed::Sources;
 
 /// Options of `hogwatch daemon`.
 #[derive(Args, Debug)]

@@ -35,10 +35,17 @@ impl Explained {
                 "reason": e.reason,
             })
         });
-        let memory = self.memory_rules().into_iter().map(
+        let memory = self.memory_rules().into_iter().chain(self.limit_rules()).map(
             |r| json!({"name": r.name, "value": r.value, "threshold": r.threshold, "met": r.met, "unit": "bytes"}),
         );
-        let rules: Vec<Json> = memory.chain(self.case().into_iter().flat_map(livelock_rules)).collect();
+        let pressure = self.pressure.map(|pressed| {
+            let percent = pressed.percent.map(|percent| (percent * 100.0).round() / 100.0);
+            json!({
+                "name": "pressure.full", "value": percent, "threshold": pressed.terms.full,
+                "met": pressed.is_over(), "unit": "percent", "sense": "at_least",
+            })
+        });
+        let rules: Vec<Json> = memory.chain(pressure).chain(self.case().into_iter().flat_map(livelock_rules)).collect();
         json!({
             "schema": 1,
             "victim": self.victim().map(|v| v.id.pid),
@@ -57,6 +64,7 @@ impl Explained {
     fn level(&self) -> Level {
         match self.case() {
             Some(case) if case.is_acted_on() => Level::Term,
+            _ if let Some(limits) = self.limits.filter(|limits| limits.level >= Level::Term) => limits.level,
             Some(case) if matches!(case.outlook(), Some(Outlook::Stuck(_))) => Level::Warn,
             Some(_) => Level::Calm,
             None => self.memory.level,

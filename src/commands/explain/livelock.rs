@@ -9,6 +9,7 @@ use crate::config::{Livelock, LivelockAction};
 use crate::decide::livelock::{
     Detector, Findings, Judged, Judgement, Kind, Rule, Sample, Scope, Stall, Terms, Unit, Verdict, scope,
 };
+use crate::decide::pressure::PressureRule;
 use crate::host::Host;
 use crate::host::dir::Dir;
 use crate::observe::cgroup_files::{CgroupFiles, Unreadable};
@@ -165,8 +166,14 @@ fn limited_ancestor<'p>(root: &Dir, path: &'p [u8]) -> Option<&'p [u8]> {
     })
 }
 
-/// Watches the cgroup for `span` and judges it.
-pub fn look(host: &Host, config: &Livelock, path: &CgroupPath, span: Duration) -> Look {
+/// Watches the cgroup for `span` and judges it; shows what it sees to the `pressure` rule too, if there is one for it.
+pub fn look(
+    host: &Host,
+    config: &Livelock,
+    path: &CgroupPath,
+    span: Duration,
+    mut pressure: Option<&mut PressureRule>,
+) -> Look {
     let not = |why: String| Look::Not { why, sample: None };
     if Hierarchy::of(host) != Hierarchy::V2 {
         return not("that needs cgroup v2 with its memory controller, which is not mounted here".to_owned());
@@ -201,7 +208,16 @@ pub fn look(host: &Host, config: &Livelock, path: &CgroupPath, span: Duration) -
                 return not(format!("one of its memory files can't be read or makes no sense{last}"));
             }
         };
-        if let (Limit::Max, Limit::Max) = (sample.high, sample.max) {
+        if let Some(rule) = &mut pressure {
+            rule.push(sample.t, sample.full_total_us);
+        }
+        let begin = *first.get_or_insert_with(|| {
+            announce(path, span);
+            sample.t
+        });
+        let left = span.saturating_sub(sample.t.saturating_sub(begin));
+        let has_limit = sample.high != Limit::Max || sample.max != Limit::Max;
+        if !has_limit && (pressure.is_none() || left.is_zero()) {
             let mut why = "it has no memory.high and no memory.max".to_owned();
             if let Some(outer) = limited_ancestor(root, path.as_bytes()) {
                 let outer = Escaped(outer);
@@ -209,12 +225,9 @@ pub fn look(host: &Host, config: &Livelock, path: &CgroupPath, span: Duration) -
             }
             return Look::Not { why, sample: Some(sample) };
         }
-        detector.push(&sample);
-        let begin = *first.get_or_insert_with(|| {
-            announce(path, span);
-            sample.t
-        });
-        let left = span.saturating_sub(sample.t.saturating_sub(begin));
+        if has_limit {
+            detector.push(&sample);
+        }
         if left.is_zero() {
             break;
         }

@@ -19,7 +19,8 @@ use clap::Args;
 use crate::config::{self, Config, Places, units};
 use crate::decide::cases;
 use crate::decide::livelock::Kind;
-use crate::decide::measure::{Gauge, Reading, Whose};
+use crate::decide::measure::{Gauge, Level, Reading, Whose};
+use crate::decide::pressure::{LOOK, PressureRule, PressureTerms};
 use crate::decide::rules::Rules;
 use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Tier, Verdict, Victim};
 use crate::host::{Host, Roots, clock};
@@ -32,6 +33,7 @@ use crate::observe::{Depth, Faults, Need, Observation, Task, Tasks};
 
 use crate::report::Escaped;
 
+use super::daemon::{Plan, Sources};
 use super::{EXIT_CONFIG, own_self, users};
 use livelock::Look;
 
@@ -116,10 +118,29 @@ struct Explained {
     memory: Reading,
     /// The livelock guard's view, of the cgroup that was asked for.
     cgroup: Option<(CgroupPath, Look)>,
+    /// Its memory by `[cgroup_limits]`, where that section chooses it and it has a `memory.max`.
+    limits: Option<Reading>,
+    /// Its pressure by `[pressure]`, where that section chooses it.
+    pressure: Option<Pressed>,
     choice: Choice,
     candidates: Vec<Candidate>,
     excluded: Vec<Excluded>,
     min_size: u64,
+}
+
+/// A cgroup's pressure.
+#[derive(Clone, Copy)]
+struct Pressed {
+    terms: PressureTerms,
+    /// Share of the time watched, of its last ten seconds at most, that was fully stalled, in percent; none when it could not
+    /// be watched.
+    percent: Option<f64>,
+}
+
+impl Pressed {
+    fn is_over(&self) -> bool {
+        self.percent.is_some_and(|percent| percent >= self.terms.full)
+    }
 }
 
 struct Candidate {
@@ -145,16 +166,27 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
         eprintln!("note: {change}");
     }
     let config = &config;
+    let plan = plan(config, host.page_size);
+    let mut enclosing = EnclosingReader::open(host, hierarchy, false);
+    let mut pressure = None;
     let cgroup = match &args.cgroup {
         Some(path) => {
             let path = cgroup_path(path)?;
-            Some((path, livelock::look(host, &config.livelock, &path, args.span)))
+            let mut rule = plan.pressure_terms(path.as_bytes()).map(PressureRule::new);
+            let look = livelock::look(host, &config.livelock, &path, args.span, rule.as_mut());
+            pressure = rule.map(|rule| Pressed {
+                terms: *rule.terms(),
+                percent: rule.share(args.span.min(LOOK)).map(|share| share * 100.0),
+            });
+            if plan.is_chosen(path.as_bytes()) {
+                adopt(&mut enclosing, host, &path);
+            }
+            Some((path, look))
         }
         None => None,
     };
     // After the look, which takes its time.
     let machine = machine.read(&mut faults).map_err(|e| e.to_string())?;
-    let mut enclosing = EnclosingReader::open(host, hierarchy, false);
     let rules = Rules::new(&config.victim, users()).map_err(|e| e.to_string())?;
     let mut scanner = Scanner::new(hierarchy);
     scanner.scan_with_room(host, Need { depth: Depth::All, oom_score: true }, u64::MAX, &mut faults);
@@ -172,10 +204,20 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
     };
     let mut gauge = Gauge::new(config);
     gauge.note(&machine, clock::now());
-    let memory = gauge.worst(&obs);
+    let limits = obs.enclosing.iter().find(|e| e.chosen).and_then(|e| gauge.again(&Whose::Cgroup(e.path), &obs));
+    // Those of `[cgroup_limits]` come last.
+    let enclosing = &obs.enclosing[..obs.enclosing.iter().take_while(|e| !e.chosen).count()];
+    let memory = gauge.worst(&Observation { enclosing, ..obs });
     let mut chooser = Chooser::new(own_self(host), &config.victim, rules);
     chooser.reserve(tasks);
     let (reading, choice) = match &cgroup {
+        // Its own memory.max comes first when it is that near.
+        Some((_, look))
+            if let (false, Some(reading)) = (is_acted_on(look), limits.filter(|r| r.level >= Level::Term)) =>
+        {
+            chooser.judge(tasks, &obs, &reading, |_| false);
+            (reading, chooser.choose(tasks, &reading))
+        }
         // As a case of the daemon's would choose.
         Some((path, Look::Judged(case))) => {
             let kind = case.kind().unwrap_or(Kind::Throttled);
@@ -210,7 +252,7 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
             Verdict::Eligible(..) => None,
         })
         .collect();
-    Ok(Explained { memory, cgroup, choice, candidates, excluded, min_size })
+    Ok(Explained { memory, cgroup, limits, pressure, choice, candidates, excluded, min_size })
 }
 
 /// Positions of all candidates: first those that were chosen, then the others by rank.
@@ -262,6 +304,13 @@ impl Explained {
         }
         rules
     }
+
+    /// The cgroup's by `[cgroup_limits]`.
+    fn limit_rules(&self) -> Vec<MemoryRule> {
+        let Some(Reading { available, term, kill, .. }) = self.limits else { return Vec::new() };
+        let rule = |name, threshold| MemoryRule { name, value: available, threshold, met: available <= threshold };
+        vec![rule("cgroup_limits.term", term), rule("cgroup_limits.kill", kill)]
+    }
 }
 
 /// A rule of the memory guard's with its input and threshold, in bytes.
@@ -270,6 +319,33 @@ struct MemoryRule {
     value: u64,
     threshold: u64,
     met: bool,
+}
+
+/// What the daemon is asked of cgroups; by systemd too, where it may be asked.
+fn plan(config: &Config, page_size: u64) -> Plan {
+    let plan = Plan::new(config, None, page_size);
+    if !plan.asks_systemd() {
+        return plan;
+    }
+    match Sources::of_this_process().ask() {
+        Ok(managed) => plan.with_managed(managed.units),
+        Err(why) => {
+            eprintln!("note: what systemd wants relieved of pressure (pressure.managed_oom) is not known: {why}");
+            plan
+        }
+    }
+}
+
+fn is_acted_on(look: &Look) -> bool {
+    matches!(look, Look::Judged(case) if case.is_acted_on())
+}
+
+/// Has the limit of the cgroup read as `[cgroup_limits]` has it. One that can't be is one without.
+fn adopt(enclosing: &mut EnclosingReader, host: &Host, path: &CgroupPath) {
+    let dir = host.cgroup2.as_ref().and_then(|root| open(root, path.as_bytes()).ok());
+    if let Some(inode) = dir.and_then(|dir| dir.inode().ok()) {
+        let _ = enclosing.adopt(host, inode, path);
+    }
 }
 
 /// A cgroup as people write it: with a slash too many, or as a path of the mounted tree.

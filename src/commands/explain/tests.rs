@@ -186,10 +186,14 @@ impl Machine {
         self.write(&format!("proc/{pid}/cgroup"), &format!("0::{cgroup}\n"));
     }
 
+    /// By one sample: nothing moves here.
     fn explain(&self, cgroup: &str, config: &Config) -> Result<Explained, String> {
+        self.watch(cgroup, config, Duration::ZERO)
+    }
+
+    fn watch(&self, cgroup: &str, config: &Config, span: Duration) -> Result<Explained, String> {
         let roots = Roots { proc: self.0.path().join("proc"), sys: self.0.path().join("sys") };
-        // One sample: nothing moves here.
-        let args = ExplainArgs { span: Duration::ZERO, ..args(&["--cgroup", cgroup]) };
+        let args = ExplainArgs { span, ..args(&["--cgroup", cgroup]) };
         explain(&args, config, &Host::open(&roots).unwrap())
     }
 }
@@ -289,6 +293,54 @@ fn what_the_configuration_leaves_out_is_said() {
     let (action, text) = with(|livelock| livelock.action = LivelockAction::Warn);
     assert_eq!(action, "warn");
     assert!(text.contains("livelock.action is \"warn\": the journal says so, and nobody is killed"), "{text}");
+}
+
+#[test]
+fn what_other_sections_ask_of_the_cgroup_is_shown_and_obeyed() {
+    // 12 MiB below its memory.max, which is 3 % of it; nowhere near stuck at memory.high, of which there is none.
+    let machine = service(&[("small", 40), ("hog", 300)]);
+    machine.cgroup("/system.slice/web.service", 388 * MIB, "max\n", "419430400\n");
+    let mut config = Config::default();
+    config.cgroup_limits.enabled = true;
+    config.cgroup_limits.cgroups = vec!["system.slice/*".to_owned()];
+    config.pressure.enabled = true;
+    config.pressure.cgroups = vec!["system.slice/web.service".to_owned()];
+    let explained = machine.watch("/system.slice/web.service", &config, SHORTEST).unwrap();
+    let json = explained.json();
+    let rule = |name: &str| json["rules"].as_array().unwrap().iter().find(|r| r["name"] == name).unwrap().clone();
+    // With the two bytes of files that it has.
+    assert_eq!(
+        rule("cgroup_limits.term"),
+        serde_json::json!({
+            "name": "cgroup_limits.term", "value": 12 * MIB + 2, "threshold": 20 * MIB, "met": true, "unit": "bytes",
+        })
+    );
+    assert_eq!(rule("cgroup_limits.kill")["threshold"], 12 * MIB);
+    assert_eq!(rule("cgroup_limits.kill")["met"], false);
+    assert_eq!(
+        rule("pressure.full"),
+        serde_json::json!({
+            "name": "pressure.full", "value": 0.0, "threshold": 60.0, "met": false, "unit": "percent",
+            "sense": "at_least",
+        })
+    );
+    assert_eq!(json["level"], "SIGTERM is due");
+    assert_eq!(json["victim"], FIRST_PID + 2);
+    let text = explained.text(false);
+    assert!(
+        text.contains("\n[cgroup_limits]: 3.00 % available below memory.max (12.0 MiB of 400 MiB): SIGTERM is due\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n[pressure]: all tasks stalled 0.0 % of the time watched <  60 %: not met; it acts after 30s"),
+        "{text}"
+    );
+
+    // A pressure rule needs no limit; and what no section chooses shows none.
+    config.pressure.cgroups = vec!["system.slice".to_owned()];
+    let explained = machine.explain("/system.slice", &config).unwrap();
+    assert!(explained.text(false).contains("[pressure]: "), "{}", explained.text(false));
+    assert!(!explained.text(false).contains("[cgroup_limits]"), "{}", explained.text(false));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::report::{Escaped, Size};
 
 use super::super::stall::evidence;
 use super::livelock::{Case, Look, Outlook, Reach};
-use super::{Explained, reasons};
+use super::{Explained, MemoryRule, reasons};
 
 /// Candidates a person is shown unless all are asked for.
 const SHOWN: usize = 10;
@@ -38,6 +38,7 @@ impl Explained {
             }
             None => self.write_memory(out)?,
         }
+        self.write_other_sections(out)?;
         writeln!(out)?;
         self.write_choice(out)?;
         self.write_candidates(out, all)?;
@@ -58,15 +59,30 @@ impl Explained {
             Size(r.total),
             reasons::level_name(r.level)
         )?;
-        for rule in self.memory_rules() {
-            let sign = if rule.met { "<=" } else { "> " };
-            let met = if rule.met { "met" } else { "not met" };
+        write_memory_rules(out, &self.memory_rules())
+    }
+
+    /// What else the configuration asks of the cgroup.
+    fn write_other_sections(&self, out: &mut String) -> Result {
+        if let Some(limits) = &self.limits {
             writeln!(
                 out,
-                "  {:<12} {:>9} {sign} {:<9} {met}",
-                rule.name,
-                Size(rule.value).to_string(),
-                Size(rule.threshold).to_string()
+                "\n[cgroup_limits]: {:.2} % available below memory.max ({} of {}): {}",
+                limits.available_percent(),
+                Size(limits.available),
+                Size(limits.total),
+                reasons::level_name(limits.level)
+            )?;
+            write_memory_rules(out, &self.limit_rules())?;
+        }
+        if let Some(pressed) = &self.pressure {
+            let percent = pressed.percent.map_or("unknown".to_owned(), |percent| format!("{percent:.1} %"));
+            let (sign, met) = if pressed.is_over() { (">=", "met") } else { ("< ", "not met") };
+            writeln!(
+                out,
+                "\n[pressure]: all tasks stalled {percent} of the time watched {sign} {} %: {met}; it acts after {} of that",
+                pressed.terms.full,
+                write_duration(pressed.terms.after)
             )?;
         }
         Ok(())
@@ -158,6 +174,16 @@ impl Explained {
         }
         Ok(())
     }
+}
+
+fn write_memory_rules(out: &mut String, rules: &[MemoryRule]) -> Result {
+    for MemoryRule { name, value, threshold, met } in rules {
+        let sign = if *met { "<=" } else { "> " };
+        let says = if *met { "met" } else { "not met" };
+        let (value, threshold) = (Size(*value).to_string(), Size(*threshold).to_string());
+        writeln!(out, "  {name:<18} {value:>9} {sign} {threshold:<9} {says}")?;
+    }
+    Ok(())
 }
 
 fn whom(victim: &Victim) -> String {

@@ -108,8 +108,10 @@ impl Plan {
         self.own_unit.is_some_and(|own| own.as_bytes() == path)
     }
 
-    /// The section's own globs come first; what systemd says of a unit is its own matter.
-    fn pressure_terms(&self, path: &[u8]) -> Option<PressureTerms> {
+    /// When pressure in the cgroup is too much, if `[pressure]` cares for it. The section's own globs come first; what systemd
+    /// says of a unit is its own matter.
+    #[must_use]
+    pub fn pressure_terms(&self, path: &[u8]) -> Option<PressureTerms> {
         if !self.pressure.enabled {
             return None;
         }
