@@ -34,8 +34,14 @@ in_cell "${dir[evil]}" hog --size 65; victim[evil]=$!
 in_cell "${dir[long]}" hog --size 65; victim[long]=$!
 onset "${dir[@]}"
 note "the last was at its memory.high $(( $(now_ms) - begin )) ms after the first hog began"
-for shape in parent stubborn evil; do foretell "${victim[$shape]}" --cgroup "${dir[$shape]#"$CGROUPS"}"; done
 expect_throttled "${dir[@]}"
+# Each looks for 2 s: side by side, or the first would be dead before the last is asked.
+told=()
+for shape in parent stubborn evil; do
+  foretell "${victim[$shape]}" --cgroup "${dir[$shape]#"$CGROUPS"}" &
+  told+=($!)
+done
+for asked in "${told[@]}"; do wait "$asked" || exit; done
 expect_late "${!dir[@]}"
 for shape in parent swapless evil long; do expect_gone "${dir[$shape]}" 15 "${victim[$shape]}" "the hog of shape $shape"; done
 expect_gone "${dir[stubborn]}" 22 "${victim[stubborn]}" "the hog that ignores SIGTERM"
