@@ -30,15 +30,6 @@ pub struct Lifting {
     pub changed: usize,
 }
 
-/// A limit that was lifted.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Lifted {
-    /// What it was, in bytes.
-    pub old: u64,
-    /// What somebody should know about it.
-    pub remark: Option<String>,
-}
-
 /// What became of a limit that was to be put back.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Restored {
@@ -49,18 +40,19 @@ pub enum Restored {
 }
 
 impl Lifting {
-    /// Lifts the `memory.high` of the cgroup at `path` whose inode is `id`.
+    /// Raises the `memory.high` of the cgroup at `path` whose inode is `id`, and gives back what it was, in bytes. systemd is
+    /// to be [told](Self::tell) afterwards.
     ///
     /// # Errors
     /// Why nothing was lifted.
-    pub fn lift(&mut self, id: u64, path: &[u8], deadline: Instant) -> Result<Lifted, String> {
+    pub fn raise(&mut self, id: u64, path: &[u8]) -> Result<u64, String> {
         let dir = self.open(id, path)?.ok_or("it is gone")?;
         let Limit::Bytes(old) = read_high(&dir)? else { return Err("it has no memory.high to lift".to_owned()) };
         let cgroup = Path::new(std::ffi::OsStr::from_bytes(path)).to_owned();
         // One that stands here was restored but for systemd's part: what that lift left is still to be cleared away.
         let earlier = self.lifted.iter().position(|note| note.inode == id).map(|at| self.lifted.swap_remove(at));
         let unit = earlier.and_then(|note| note.unit);
-        let mut note = Note { boot: self.boot.clone(), cgroup, inode: id, high: old, unit };
+        let note = Note { boot: self.boot.clone(), cgroup, inode: id, high: old, unit };
         let noted = self.notes.keep(&note).map_err(|e| format!("it can't be noted for the next start: {e}"));
         let write = |()| dir.write(c"memory.high", b"max\n").map_err(|e| format!("memory.high can't be written: {e}"));
         if let Err(why) = noted.and_then(write) {
@@ -70,17 +62,20 @@ impl Lifting {
             }
             return Err(why);
         }
-        let remark = self.tell(&mut note, path, deadline).err().map(|why| {
-            format!("systemd was not told ({why}), and may put the limit back whenever it touches the unit")
-        });
         self.lifted.push(note);
-        Ok(Lifted { old, remark })
+        Ok(old)
     }
 
-    fn tell(&self, note: &mut Note, path: &[u8], deadline: Instant) -> Result<(), String> {
+    /// Tells systemd of a limit that was raised, if it is a unit's.
+    ///
+    /// # Errors
+    /// Why it does not know: it may put the limit back whenever it touches the unit.
+    pub fn tell(&mut self, id: u64, deadline: Instant) -> Result<(), String> {
+        // Restored meanwhile.
+        let Some(note) = self.lifted.iter_mut().find(|note| note.inode == id) else { return Ok(()) };
         let found = match &note.unit {
             Some(unit) => Some(unit.clone()),
-            None => self.manager.owner(path, note.high, deadline)?,
+            None => self.manager.owner(note.cgroup.as_os_str().as_bytes(), note.high, deadline)?,
         };
         let Some(unit) = found else { return Ok(()) };
         note.unit = Some(unit.clone());

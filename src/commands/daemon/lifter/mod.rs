@@ -10,6 +10,7 @@ mod notes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -35,8 +36,8 @@ use notes::Notes;
 /// The frames of JSON and of starting a child.
 const STACK_BYTES: usize = 160 * 1024;
 
-/// Requests that wait, and answers: a lift takes milliseconds, and the guard asks again for what found no room.
-const QUEUE: usize = 8;
+/// Requests that wait while systemd is asked, and answers: 20 KiB. The guard asks again for what found no room.
+const QUEUE: usize = 32;
 
 /// What the guard asks.
 #[derive(Debug)]
@@ -150,6 +151,7 @@ impl Lifter {
         let (ending, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let thread = Thread {
             lifting,
+            untold: VecDeque::new(),
             inbox,
             outbox,
             bell: Arc::clone(&bell),
@@ -216,6 +218,8 @@ impl Lifter {
 /// The thread's end.
 struct Thread {
     lifting: Lifting,
+    /// What was raised, and was: systemd is yet to be told, and the guard.
+    untold: VecDeque<(u64, u64)>,
     inbox: Receiver<Request>,
     outbox: SyncSender<Answer>,
     bell: Arc<EventFd>,
@@ -235,6 +239,9 @@ impl Thread {
         while let Some(request) = self.next() {
             match request {
                 Request::End { by } => {
+                    while let Some((id, old)) = self.untold.pop_front() {
+                        self.say(Answer::Lifted { id, old, remark: Text::new() });
+                    }
                     self.restore_all(by);
                     self.ended.store(true, Ordering::Relaxed);
                     return self.lifting.settle(by);
@@ -246,23 +253,34 @@ impl Thread {
         }
     }
 
+    /// The next request. What waits for systemd comes after it: the files of all that are stuck are written before a busy
+    /// manager is asked about the first of them.
     fn next(&mut self) -> Option<Request> {
-        match self.inbox.try_recv() {
-            Ok(request) => Some(request),
-            Err(TryRecvError::Empty) => {
-                self.lifting.settle(Instant::now() + DEADLINE);
-                self.inbox.recv().ok()
+        loop {
+            match self.inbox.try_recv() {
+                Ok(request) => return Some(request),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return None,
             }
-            Err(TryRecvError::Disconnected) => None,
+            let Some((id, old)) = self.untold.pop_front() else {
+                self.lifting.settle(Instant::now() + DEADLINE);
+                return self.inbox.recv().ok();
+            };
+            let remark = match self.lifting.tell(id, Instant::now() + DEADLINE) {
+                Ok(()) => Text::new(),
+                Err(why) => Text::format(format_args!(
+                    "systemd was not told ({why}), and may put the limit back whenever it touches the unit"
+                )),
+            };
+            self.say(Answer::Lifted { id, old, remark });
         }
     }
 
     fn lift(&mut self, id: u64, path: &CgroupPath) {
-        let answer = match self.lifting.lift(id, path.as_bytes(), Instant::now() + DEADLINE) {
-            Ok(lifted) => Answer::Lifted { id, old: lifted.old, remark: text(&lifted.remark.unwrap_or_default()) },
-            Err(why) => Answer::NotLifted { id, why: text(&why) },
-        };
-        self.say(answer);
+        match self.lifting.raise(id, path.as_bytes()) {
+            Ok(old) => self.untold.push_back((id, old)),
+            Err(why) => self.say(Answer::NotLifted { id, why: text(&why) }),
+        }
     }
 
     fn restore_all(&mut self, by: Instant) {

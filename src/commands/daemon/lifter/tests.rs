@@ -97,6 +97,12 @@ impl World {
     }
 }
 
+/// A lift as the thread does it: what the limit was, and why systemd was not told if it was not.
+fn lift(daemon: &mut Lifting, id: u64, path: &str, deadline: Instant) -> Result<(u64, Option<String>), String> {
+    let old = daemon.raise(id, path.as_bytes())?;
+    Ok((old, daemon.tell(id, deadline).err()))
+}
+
 fn soon() -> Instant {
     Instant::now() + DEADLINE
 }
@@ -106,10 +112,9 @@ fn a_cgroup_that_is_no_unit_is_lifted_and_restored_by_its_file() {
     let world = World::new(SYSTEMD);
     let mut daemon = world.daemon("b");
     let id = world.id(POD);
-    let lifted = daemon.lift(id, POD.as_bytes(), soon()).unwrap();
-    assert_eq!(lifted, lifting::Lifted { old: OLD, remark: None });
+    assert_eq!(lift(&mut daemon, id, POD, soon()), Ok((OLD, None)));
     assert_eq!((world.high(POD).as_str(), world.notes()), ("max", 1));
-    assert!(daemon.lift(id, POD.as_bytes(), soon()).is_err(), "it is lifted already");
+    assert!(lift(&mut daemon, id, POD, soon()).is_err(), "it is lifted already");
     assert_eq!(daemon.restore(id, soon()), Ok(Restored::Back(None)));
     assert_eq!((world.high(POD), world.notes()), (OLD.to_string(), 0));
     assert!(matches!(daemon.restore(id, soon()), Ok(Restored::Left(_))));
@@ -121,7 +126,7 @@ fn a_unit_is_lifted_through_systemd_and_left_as_it_was() {
     let world = World::new(SYSTEMD);
     let mut daemon = world.daemon("b");
     let id = world.id(UNIT);
-    assert_eq!(daemon.lift(id, UNIT.as_bytes(), soon()).unwrap().remark, None);
+    assert_eq!(lift(&mut daemon, id, UNIT, soon()).unwrap().1, None);
     assert_eq!(fs::read_to_string(world.at("high")).unwrap(), "infinity\n");
     assert!(world.drop_in().exists());
     assert_eq!(daemon.restore(id, soon()), Ok(Restored::Back(None)));
@@ -141,7 +146,7 @@ fn edits_that_nobody_loaded_yet_are_not_loaded_by_a_restore() {
     fs::write(world.at("changed"), "NeedDaemonReload=yes\nNeedDaemonReload=yes\n").unwrap();
     let mut daemon = world.daemon("b");
     let id = world.id(UNIT);
-    daemon.lift(id, UNIT.as_bytes(), soon()).unwrap();
+    lift(&mut daemon, id, UNIT, soon()).unwrap();
     assert_eq!(daemon.restore(id, soon()), Ok(Restored::Back(None)));
     daemon.settle(soon());
     assert!(!world.drop_in().exists());
@@ -155,7 +160,7 @@ fn a_value_that_was_set_at_run_time_before_is_the_one_after() {
     fs::write(world.drop_in(), format!("[Service]\nMemoryHigh={OLD}\n")).unwrap();
     let mut daemon = world.daemon("b");
     let id = world.id(UNIT);
-    daemon.lift(id, UNIT.as_bytes(), soon()).unwrap();
+    lift(&mut daemon, id, UNIT, soon()).unwrap();
     assert!(fs::read_to_string(world.drop_in()).unwrap().ends_with("MemoryHigh=infinity\n"));
     assert_eq!(daemon.restore(id, soon()), Ok(Restored::Back(None)));
     assert!(fs::read_to_string(world.drop_in()).unwrap().ends_with(&format!("MemoryHigh={OLD}\n")));
@@ -170,7 +175,7 @@ fn what_systemd_does_not_know_of_is_none_of_its_business() {
         world.make(path);
         fs::write(world.at("high"), unit_has).unwrap();
         let mut daemon = world.daemon("b");
-        daemon.lift(world.id(path), path.as_bytes(), soon()).unwrap();
+        lift(&mut daemon, world.id(path), path, soon()).unwrap();
         assert_eq!(world.high(path), "max");
         assert_eq!(daemon.restore(world.id(path), soon()), Ok(Restored::Back(None)));
         assert!(!world.calls().contains("set-property"), "{path} with {unit_has}: {}", world.calls());
@@ -184,8 +189,8 @@ fn without_systemd_the_file_does_it_and_somebody_is_told() {
         let world = World::new(script);
         let mut daemon = world.daemon("b");
         let id = world.id(UNIT);
-        let lifted = daemon.lift(id, UNIT.as_bytes(), Instant::now() + Duration::from_millis(300)).unwrap();
-        assert!(lifted.remark.as_ref().is_some_and(|remark| remark.contains(complaint)), "{lifted:?}");
+        let lifted = lift(&mut daemon, id, UNIT, Instant::now() + Duration::from_millis(300)).unwrap();
+        assert!(lifted.1.as_ref().is_some_and(|remark| remark.contains(complaint)), "{lifted:?}");
         assert_eq!(world.high(UNIT), "max");
         assert_eq!(daemon.restore(id, soon()), Ok(Restored::Back(None)), "systemd never had a part in it");
         assert_eq!((world.high(UNIT), world.notes()), (OLD.to_string(), 0));
@@ -197,7 +202,7 @@ fn a_systemd_that_fails_at_the_restore_is_told_later() {
     let world = World::new(SYSTEMD);
     let mut daemon = world.daemon("b");
     let id = world.id(UNIT);
-    daemon.lift(id, UNIT.as_bytes(), soon()).unwrap();
+    lift(&mut daemon, id, UNIT, soon()).unwrap();
     fs::write(world.at("script"), "exit 1").unwrap();
     let restored = daemon.restore(id, soon()).unwrap();
     assert!(matches!(&restored, Restored::Back(Some(remark)) if remark.contains("yet to be done")), "{restored:?}");
@@ -205,7 +210,7 @@ fn a_systemd_that_fails_at_the_restore_is_told_later() {
     assert!(daemon.restore(id, soon()).is_err());
     // It is stuck again meanwhile.
     fs::write(world.at("script"), world.script).unwrap();
-    assert_eq!(daemon.lift(id, UNIT.as_bytes(), soon()).unwrap().remark, None);
+    assert_eq!(lift(&mut daemon, id, UNIT, soon()).unwrap().1, None);
     fs::write(world.at("script"), "exit 1").unwrap();
     assert!(matches!(daemon.restore(id, soon()), Ok(Restored::Back(Some(_)))));
     assert!(world.drop_in().exists());
@@ -225,7 +230,7 @@ fn what_somebody_else_sets_stands() {
         let world = World::new(SYSTEMD);
         let mut daemon = world.daemon("b");
         let id = world.id(path);
-        daemon.lift(id, path.as_bytes(), soon()).unwrap();
+        lift(&mut daemon, id, path, soon()).unwrap();
         fs::write(world.high_of(path), "314572800\n").unwrap();
         let restored = daemon.restore(id, soon()).unwrap();
         assert!(matches!(&restored, Restored::Left(why) if why.ends_with("300 MiB")), "{restored:?}");
@@ -239,7 +244,7 @@ fn what_somebody_else_sets_stands() {
     let world = World::new(SYSTEMD);
     let mut daemon = world.daemon("b");
     let id = world.id(UNIT);
-    daemon.lift(id, UNIT.as_bytes(), soon()).unwrap();
+    lift(&mut daemon, id, UNIT, soon()).unwrap();
     daemon.manager.systemctl.run(&["set-property", "a.service", "MemoryHigh=314572800"], soon()).unwrap();
     assert!(matches!(daemon.restore(id, soon()), Ok(Restored::Left(_))));
     assert_eq!(fs::read_to_string(world.at("high")).unwrap(), "314572800\n");
@@ -251,7 +256,7 @@ fn the_next_daemon_restores_what_a_killed_one_left() {
     for path in [UNIT, POD] {
         let world = World::new(SYSTEMD);
         let id = world.id(path);
-        world.daemon("b").lift(id, path.as_bytes(), soon()).unwrap();
+        lift(&mut world.daemon("b"), id, path, soon()).unwrap();
         let mut next = world.daemon("b");
         assert_eq!(next.take_over(), [""; 0]);
         assert_eq!(next.path(id).map(|path| path.as_bytes().to_vec()), Some(path.as_bytes().to_vec()));
@@ -263,7 +268,7 @@ fn the_next_daemon_restores_what_a_killed_one_left() {
 #[test]
 fn a_note_of_an_earlier_boot_is_dropped_and_said() {
     let world = World::new(SYSTEMD);
-    world.daemon("b").lift(world.id(POD), POD.as_bytes(), soon()).unwrap();
+    lift(&mut world.daemon("b"), world.id(POD), POD, soon()).unwrap();
     let mut next = world.daemon("c");
     let said = next.take_over();
     assert!(said.len() == 1 && said[0].contains(POD) && said[0].contains("earlier boot"), "{said:?}");
@@ -277,7 +282,7 @@ fn a_cgroup_made_anew_is_another_one_but_a_unit_stays_the_same() {
     let mut daemon = world.daemon("b");
     let ids = [world.id(POD), world.id(UNIT)];
     for (id, path) in ids.iter().zip([POD, UNIT]) {
-        daemon.lift(*id, path.as_bytes(), soon()).unwrap();
+        lift(&mut daemon, *id, path, soon()).unwrap();
         // The new one has an inode of its own only while the old one is still there.
         let old = world.high_of(path).parent().unwrap().to_owned();
         fs::rename(&old, old.with_extension("old")).unwrap();
@@ -299,13 +304,13 @@ fn nothing_is_lifted_that_could_not_be_restored() {
     let mut daemon = world.daemon("b");
     let id = world.id(POD);
     fs::write(world.at("run"), "a file where the folder should be").unwrap();
-    assert!(daemon.lift(id, POD.as_bytes(), soon()).unwrap_err().contains("can't be noted"));
+    assert!(lift(&mut daemon, id, POD, soon()).unwrap_err().contains("can't be noted"));
     fs::remove_file(world.at("run")).unwrap();
-    assert_eq!(daemon.lift(id + 1_000_000, POD.as_bytes(), soon()).unwrap_err(), "it is gone");
-    assert_eq!(daemon.lift(id, b"/pods/p2", soon()).unwrap_err(), "it is gone");
+    assert_eq!(lift(&mut daemon, id + 1_000_000, POD, soon()).unwrap_err(), "it is gone");
+    assert_eq!(lift(&mut daemon, id, "/pods/p2", soon()).unwrap_err(), "it is gone");
     assert_eq!(world.high(POD), OLD.to_string());
     fs::write(world.high_of(POD), "max\n").unwrap();
-    assert_eq!(daemon.lift(id, POD.as_bytes(), soon()).unwrap_err(), "it has no memory.high to lift");
+    assert_eq!(lift(&mut daemon, id, POD, soon()).unwrap_err(), "it has no memory.high to lift");
     assert_eq!(world.notes(), 0);
 }
 
@@ -318,7 +323,7 @@ fn heard(lifter: &Lifter) -> Answer {
 fn the_thread_answers_and_puts_everything_back_at_its_end() {
     let world = World::new(SYSTEMD);
     let (unit, pod) = (world.id(UNIT), world.id(POD));
-    world.daemon("b").lift(pod, POD.as_bytes(), soon()).unwrap();
+    lift(&mut world.daemon("b"), pod, POD, soon()).unwrap();
     let lifter = Lifter::with(world.daemon("b")).unwrap();
     assert!(matches!(heard(&lifter), Answer::Restored { id, old: OLD, path: Some(_), .. } if id == pod));
     assert!(lifter.lift(7, &CgroupPath::new(b"/nowhere").unwrap()));
@@ -338,6 +343,28 @@ fn the_thread_answers_and_puts_everything_back_at_its_end() {
     assert!(told.iter().all(|answer| matches!(answer, Answer::Restored { old: OLD, .. })), "{told:?}");
     assert_eq!((world.high(UNIT), world.high(POD), world.notes()), (OLD.to_string(), OLD.to_string(), 0));
     assert!(world.calls().ends_with("daemon-reload\n"), "{}", world.calls());
+}
+
+#[test]
+fn a_systemd_that_hangs_keeps_nobody_stuck() {
+    let world = World::new("exec sleep 12");
+    let mut pods = Vec::new();
+    for n in 0..6 {
+        let path = format!("/system.slice/s{n}.service");
+        world.make(&path);
+        pods.push(path);
+    }
+    let lifter = Lifter::with(world.daemon("b")).unwrap();
+    let began = Instant::now();
+    for path in &pods {
+        assert!(lifter.lift(world.id(path), &CgroupPath::new(path.as_bytes()).unwrap()));
+    }
+    // The first was written before anybody was asked; the others wait for one question at most, not for one each.
+    while pods.iter().any(|path| world.high(path) != "max") {
+        assert!(began.elapsed() < DEADLINE * 2, "{:?}", pods.iter().map(|path| world.high(path)).collect::<Vec<_>>());
+        thread::sleep(Duration::from_millis(10));
+    }
+    lifter.stop(Duration::ZERO, |_| ());
 }
 
 #[test]
