@@ -4,6 +4,7 @@
 //   --to PERCENT       take memory until MemAvailable is at or below PERCENT of MemTotal, and stay there: what reclaim
 //                      gives back is taken again, but never more than TOPUP_MAX MiB without a SIGUSR1
 //   --pause PERCENT    with --to: stop at PERCENT first, and go on at SIGUSR1
+//   --after FILE       begin when FILE is there: several hogs begin at once
 //   --random           fill with noise: zram cannot make it small
 //   --name NAME        call itself NAME (what /proc/PID/comm shows; 15 bytes)
 //   --ignore-term      ignore SIGTERM
@@ -101,9 +102,11 @@ static void stay_at(double percent) {
 int main(int argc, char **argv) {
   static const struct option options[] = {
     {"size", 1, 0, 's'}, {"to", 1, 0, 't'}, {"pause", 1, 0, 'p'}, {"random", 0, 0, 'r'},
-    {"name", 1, 0, 'n'}, {"ignore-term", 0, 0, 'i'}, {"progress", 1, 0, 'f'}, {0, 0, 0, 0}};
+    {"name", 1, 0, 'n'}, {"ignore-term", 0, 0, 'i'}, {"progress", 1, 0, 'f'},
+    {"after", 1, 0, 'a'}, {0, 0, 0, 0}};
   double to = 0, pause_at = 0;
   long size = 0;
+  const char *after = 0;
   for (int o; (o = getopt_long(argc, argv, "", options, 0)) != -1;) switch (o) {
     case 's': size = atol(optarg); break;
     case 't': to = atof(optarg); break;
@@ -112,6 +115,7 @@ int main(int argc, char **argv) {
     case 'n': prctl(PR_SET_NAME, optarg); break;
     case 'i': signal(SIGTERM, SIG_IGN); break;
     case 'f': progress_file = optarg; break;
+    case 'a': after = optarg; break;
     default: return 2;
   }
   if ((size > 0) == (to > 0)) { fprintf(stderr, "hog: give --size or --to\n"); return 2; }
@@ -122,6 +126,7 @@ int main(int argc, char **argv) {
   }
   close(adj);
   signal(SIGUSR1, on_usr1);
+  while (after && access(after, F_OK)) sleep_ms(10);
 
   if (size > 0) {
     for (long left = size; left > 0; left--) take(1 << 20);

@@ -24,14 +24,18 @@ for shape in stubborn protected swapless evil long; do in_cell "${dir[$shape]}" 
 declare -A victim
 wait_for 10 calm parent || fail "the ticker in a scope did not start"
 bystanders
-begin=$(now_ms)
-hog parent -p Slice=band.slice --size 108
+# All begin at once: the first is to live still when the last is stuck.
+go=(--after "$LAB/progress/go")
+hog parent -p Slice=band.slice --size 108 "${go[@]}"
 victim[parent]=$(hog_pid parent)
-in_cell "${dir[stubborn]}" hog --size 65 --ignore-term; victim[stubborn]=$!
-in_cell "${dir[protected]}" hog --size 65 --name sacred; protected=$!
-in_cell "${dir[swapless]}" hog --size 82 --random; victim[swapless]=$!
-in_cell "${dir[evil]}" hog --size 65; victim[evil]=$!
-in_cell "${dir[long]}" hog --size 65; victim[long]=$!
+in_cell "${dir[stubborn]}" hog --size 65 --ignore-term "${go[@]}"; victim[stubborn]=$!
+in_cell "${dir[protected]}" hog --size 65 --name sacred "${go[@]}"; protected=$!
+in_cell "${dir[swapless]}" hog --size 82 --random "${go[@]}"; victim[swapless]=$!
+in_cell "${dir[evil]}" hog --size 65 "${go[@]}"; victim[evil]=$!
+in_cell "${dir[long]}" hog --size 65 "${go[@]}"; victim[long]=$!
+wait_for 10 eval '(( $(pgrep -c "^(hog|sacred)$") == 6 ))' || fail "$(pgrep -c '^(hog|sacred)$') of 6 hogs run"
+begin=$(now_ms)
+touch "$LAB/progress/go"
 onset "${dir[@]}"
 note "the last was at its memory.high $(( $(now_ms) - begin )) ms after the first hog began"
 expect_throttled "${dir[@]}"
