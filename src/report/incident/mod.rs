@@ -1,0 +1,3 @@
+//! Incidents: what is kept of an episode for whoever comes later.
+
+pub mod schema;
