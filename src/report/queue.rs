@@ -97,6 +97,11 @@ impl Queue {
         self.read.load(Ordering::Relaxed) == self.written.load(Ordering::Acquire)
     }
 
+    /// Counts one as lost that never came this far.
+    pub fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many events were lost since the last call.
     pub fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::Relaxed)
