@@ -101,7 +101,9 @@ impl ErrandsThread {
     fn say(&mut self, event: &Event) {
         let at = SystemTime::now();
         self.counts.count(at, event);
-        self.remarks.say(at, event);
+        if !self.remarks.say(at, event) {
+            self.counts.count_lost(1);
+        }
         self.remember(&Sent { at, event: *event });
     }
 

@@ -37,7 +37,8 @@ impl JournalThread {
                 if let Some(held_back) = self.repeats.admit(&sent.event, Instant::now())
                     && !self.write(&sent, held_back)
                 {
-                    self.lose(1);
+                    self.lost += 1;
+                    self.counts.count_lost(1);
                 }
                 if self.stop.is_overdue() {
                     return self.lost == 0 && self.queue.is_empty() && self.queue.take_dropped() == 0;
@@ -54,7 +55,7 @@ impl JournalThread {
     }
 
     fn report_losses(&mut self) {
-        self.lose(self.queue.take_dropped());
+        self.lost += self.queue.take_dropped();
         if self.lost == 0 {
             return;
         }
@@ -63,11 +64,6 @@ impl JournalThread {
         if self.write(&sent, 0) {
             self.lost = 0;
         }
-    }
-
-    fn lose(&mut self, entries: u64) {
-        self.lost += entries;
-        self.counts.count_lost(entries);
     }
 
     fn write(&mut self, sent: &Sent, held_back: u64) -> bool {

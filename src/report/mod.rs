@@ -115,7 +115,9 @@ impl EventSender {
     pub fn send(&self, event: &Event) {
         let now = SystemTime::now();
         self.counts.count(now, event);
-        self.journal.push(now, event);
+        if !self.journal.push(now, event) {
+            self.counts.count_lost(1);
+        }
         self.errands.push(now, event);
     }
 

@@ -50,8 +50,8 @@ impl Queue {
         })
     }
 
-    /// Writer's side: never waits, never allocates. What finds no room is counted and gone.
-    pub fn push(&self, at: SystemTime, event: &Event) {
+    /// Writer's side: never waits, never allocates. What finds no room is counted and gone: then it is false.
+    pub fn push(&self, at: SystemTime, event: &Event) -> bool {
         let written = self.written.load(Ordering::Relaxed);
         let waiting = written.wrapping_sub(self.read.load(Ordering::Acquire));
         let stored = waiting < self.slots.len() && self.store(written, at, event);
@@ -61,6 +61,7 @@ impl Queue {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         self.wake();
+        stored
     }
 
     fn store(&self, index: usize, at: SystemTime, event: &Event) -> bool {

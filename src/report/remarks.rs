@@ -24,16 +24,18 @@ impl Remarks {
         Self { waiting: Mutex::default(), journal }
     }
 
-    /// Hands over an event; what finds no room is counted among the lost entries.
-    pub fn say(&self, at: SystemTime, event: &Event) {
+    /// Hands over an event; what finds no room is counted and gone: then it is false.
+    pub fn say(&self, at: SystemTime, event: &Event) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < REMARKS {
+        let fits = waiting.len() < REMARKS;
+        if fits {
             waiting.push_back(Sent { at, event: *event });
         } else {
             self.journal.drop_one();
         }
         drop(waiting);
         self.journal.wake();
+        fits
     }
 
     /// The oldest, if there is one.
