@@ -108,6 +108,8 @@ fn failed(file: &Textfile, error: &io::Error) -> Event {
         ErrorKind::NotFound => "make its directory",
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => "the service needs ReadWritePaths= for it",
         ErrorKind::AlreadyExists | ErrorKind::IsADirectory => "remove it, or write another path",
+        ErrorKind::ResourceBusy => "give one of them another path",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room",
         _ => "nothing else is lost",
     };
     let path = file.path().display();
