@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags};
 use super::diagnostics::{self, Diagnostics};
 use super::event::Event;
 use super::field::Origin;
-use super::metrics::{Counts, Metrics};
+use super::metrics::Metrics;
 use super::queue::{Queue, Sent, poll_ready};
 use super::remarks::Remarks;
 use super::repeats::Repeats;
@@ -37,7 +37,6 @@ pub(super) struct ErrandsThread {
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub remarks: Arc<Remarks>,
-    pub counts: Arc<Counts>,
 }
 
 impl ErrandsThread {
@@ -100,10 +99,7 @@ impl ErrandsThread {
     /// Puts something into the journal that the errands themselves have to say.
     fn say(&mut self, event: &Event) {
         let at = SystemTime::now();
-        self.counts.count(at, event);
-        if !self.remarks.say(at, event) {
-            self.counts.count_lost(1);
-        }
+        self.remarks.say(at, event);
         self.remember(&Sent { at, event: *event });
     }
 

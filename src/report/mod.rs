@@ -165,8 +165,8 @@ impl Reporter {
         };
         let writers = options.output.open()?;
         let server = options.status.and_then(|status| open_status(&status, &sender));
-        let remarks = Arc::new(Remarks::new(Arc::clone(&sender.journal)));
         let (counts, wanted) = (Arc::clone(&sender.counts), Arc::clone(&sender.textfile));
+        let remarks = Arc::new(Remarks::new(Arc::clone(&sender.journal), Arc::clone(&counts)));
         let journal = JournalThread {
             queue: Arc::clone(&sender.journal),
             remarks: Arc::clone(&remarks),
@@ -187,9 +187,8 @@ impl Reporter {
             latest: VecDeque::with_capacity(LATEST_EVENTS),
             repeats: Repeats::default(),
             diagnostics: Diagnostics { level: options.diagnostics, journald: options.output.journald },
-            metrics: Metrics::new(options.textfile, Arc::clone(&counts), wanted, origin),
+            metrics: Metrics::new(options.textfile, counts, wanted, origin),
             remarks,
-            counts,
         };
         let reporter = Self {
             stop,

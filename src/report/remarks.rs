@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::event::Event;
+use super::metrics::Counts;
 use super::queue::{Queue, Sent};
 
 /// So many wait while journald is stuck: they are rare, and their memory is taken only then.
@@ -17,25 +18,26 @@ pub(super) struct Remarks {
     waiting: Mutex<VecDeque<Sent>>,
     /// The journal thread waits on this one.
     journal: Arc<Queue>,
+    counts: Arc<Counts>,
 }
 
 impl Remarks {
-    pub fn new(journal: Arc<Queue>) -> Self {
-        Self { waiting: Mutex::default(), journal }
+    pub fn new(journal: Arc<Queue>, counts: Arc<Counts>) -> Self {
+        Self { waiting: Mutex::default(), journal, counts }
     }
 
-    /// Hands over an event; what finds no room is counted and gone: then it is false.
-    pub fn say(&self, at: SystemTime, event: &Event) -> bool {
+    /// Hands over an event; what finds no room is counted and gone.
+    pub fn say(&self, at: SystemTime, event: &Event) {
+        self.counts.count(at, event);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = waiting.len() < REMARKS;
-        if fits {
+        if waiting.len() < REMARKS {
             waiting.push_back(Sent { at, event: *event });
         } else {
             self.journal.drop_one();
+            self.counts.count_lost(1);
         }
         drop(waiting);
         self.journal.wake();
-        fits
     }
 
     /// The oldest, if there is one.
@@ -52,7 +54,7 @@ mod tests {
     #[test]
     fn first_in_first_out_and_the_surplus_is_counted() {
         let queue = Arc::new(Queue::new(4).unwrap());
-        let remarks = Remarks::new(Arc::clone(&queue));
+        let remarks = Remarks::new(Arc::clone(&queue), Arc::default());
         for pid in 0..10 {
             remarks.say(SystemTime::now(), &Event { pid: Some(pid), ..Event::new(EventKind::Degraded) });
         }

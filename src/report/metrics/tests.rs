@@ -112,3 +112,21 @@ fn without_psi_there_is_no_pressure() {
     let seen = Snapshot { psi_some_avg10: None, psi_full_avg10: None, ..snapshot() };
     assert!(!text(Counts::default(), ORIGIN, Some(seen)).contains("pressure_"));
 }
+
+#[test]
+fn a_failure_says_what_to_do() {
+    let file = Textfile::new("/var/lib/x.prom".into());
+    for (errno, hint) in [
+        (libc::ENOENT, "make its directory"),
+        (libc::EROFS, "the service needs ReadWritePaths= for it"),
+        (libc::EACCES, "the service needs ReadWritePaths= for it"),
+        (libc::EISDIR, "remove it, or write another path"),
+        (libc::ENOSPC, "make room"),
+        (libc::EIO, "nothing else is lost"),
+    ] {
+        let error = io::Error::from_raw_os_error(errno);
+        let event = failed(&file, &error);
+        let expected = format!("no metrics, /var/lib/x.prom: {error}; {hint}; tried again every 15 s");
+        assert_eq!(event.reason.to_string(), expected);
+    }
+}
