@@ -16,6 +16,7 @@ userdir    := $(PREFIX)/lib/systemd/user
 sysusers   := $(PREFIX)/lib/sysusers.d
 catalog    := $(PREFIX)/lib/systemd/catalog
 docdir     := $(PREFIX)/share/doc/hogwatch
+sharedir   := $(PREFIX)/share/hogwatch
 units      := hogwatch.service hogwatch-dryrun.service hogwatch.slice
 
 .PHONY: all build test lab lab-deps soak demo run bench install uninstall fmt clippy doc clean help
@@ -39,6 +40,7 @@ run: build ## The guard on this machine, armed, in the foreground (DRY=1: it onl
 	$(BIN) daemon $(if $(DRY),--dry-run)
 
 test: build ## All tests; as root on Debian or Ubuntu it installs what they need (LAB=required: fail where the lab can't run)
+	tests/prometheus/deps
 	HOGWATCH_BIN=$(abspath $(BIN)) cargo test --locked
 	@if tests/lab/deps; then tests/lab/run; \
 	elif [ "$(LAB)" = required ]; then exit 1; \
@@ -66,7 +68,7 @@ doc: ## The API's documentation, warnings denied
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 # With a BIN of the caller's own, nothing is built.
-install: $(if $(filter command,$(origin BIN)),,build) ## Installs binary, units, configuration, documentation
+install: $(if $(filter command,$(origin BIN)),,build) ## Installs binary, units, configuration, documentation, alert rules, dashboard
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/hogwatch
 	set -e; for unit in $(units); do \
 	  sed 's|/usr/bin/hogwatch|$(PREFIX)/bin/hogwatch|g' systemd/$$unit | install -D -m 644 /dev/stdin $(DESTDIR)$(unitdir)/$$unit; done
@@ -74,6 +76,8 @@ install: $(if $(filter command,$(origin BIN)),,build) ## Installs binary, units,
 	  | install -D -m 644 /dev/stdin $(DESTDIR)$(userdir)/hogwatch.service
 	install -D -m 644 packaging/hogwatch.sysusers $(DESTDIR)$(sysusers)/hogwatch.conf
 	install -D -m 644 packaging/catalog/hogwatch.catalog $(DESTDIR)$(catalog)/hogwatch.catalog
+	install -D -m 644 -t $(DESTDIR)$(sharedir)/prometheus packaging/prometheus/hogwatch.rules.yml
+	install -D -m 644 -t $(DESTDIR)$(sharedir)/grafana packaging/grafana/hogwatch.json
 	install -D -m 644 -t $(DESTDIR)$(docdir) README.md ARCHITECTURE.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT docs/*.md
 	install -D -m 644 config/hogwatch.toml $(DESTDIR)$(docdir)/hogwatch.toml
 	@if [ -e $(DESTDIR)$(SYSCONFDIR)/hogwatch/hogwatch.toml ]; then \
@@ -87,7 +91,7 @@ uninstall: ## Removes what install put there; configuration and state stay
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl disable --now hogwatch.service hogwatch-dryrun.service; fi
 	rm -f $(DESTDIR)$(PREFIX)/bin/hogwatch $(addprefix $(DESTDIR)$(unitdir)/,$(units)) $(DESTDIR)$(userdir)/hogwatch.service \
 	  $(DESTDIR)$(sysusers)/hogwatch.conf $(DESTDIR)$(catalog)/hogwatch.catalog
-	rm -rf $(DESTDIR)$(docdir)
+	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(sharedir)
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 clean: ## Removes what was built, the lab's images too

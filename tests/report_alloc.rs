@@ -44,6 +44,7 @@ fn sending_allocates_nothing() {
         output: Output { journald: Some(path), stderr: None },
         dry_run: false,
         status: None,
+        textfile: None,
         diagnostics: LevelFilter::OFF,
     })
     .unwrap();

@@ -48,7 +48,7 @@ pub(super) type Doubt = (&'static str, &'static str, String);
 /// What was set without any effect, because another key of the section is missing. `is_set` says whether a key was set.
 pub(super) fn sections(config: &Config, is_set: impl Fn(&'static str, &'static str) -> bool) -> Vec<Doubt> {
     let mut doubts: Vec<Doubt> = Vec::new();
-    let Config { cgroup_limits, pressure, .. } = config;
+    let Config { cgroup_limits, pressure, metrics, .. } = config;
     let off = "has no effect: the section's \"enabled\" is false";
     let nowhere = "has no effect: no cgroup is named in the section's \"cgroups\"";
     match cgroup_limits.enabled {
@@ -63,6 +63,12 @@ pub(super) fn sections(config: &Config, is_set: impl Fn(&'static str, &'static s
             doubts.push(("pressure", "enabled", format!("{nowhere}, and managed_oom is false")));
         }
         _ => {}
+    }
+    if let Some(path) = &metrics.textfile
+        && path.extension().is_none_or(|extension| extension != "prom")
+    {
+        let unread = "node_exporter reads only files whose name ends in .prom";
+        doubts.push(("metrics", "textfile", format!("{}: {unread}", quoted(&path.to_string_lossy()))));
     }
     doubts
 }

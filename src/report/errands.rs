@@ -1,14 +1,18 @@
-//! The errands thread: all that may take its time and is not the journal. Today that is the status socket.
+//! The errands thread: all that may take its time and is not the journal. Today that is the status socket and
+//! the metrics file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::poll::{PollFd, PollFlags};
 
 use super::diagnostics::{self, Diagnostics};
+use super::event::Event;
 use super::field::Origin;
+use super::metrics::Metrics;
 use super::queue::{Queue, Sent, poll_ready};
+use super::remarks::Remarks;
 use super::repeats::Repeats;
 use super::status::Shared;
 use super::status::server::{self, Server};
@@ -31,20 +35,26 @@ pub(super) struct ErrandsThread {
     pub latest: VecDeque<Sent>,
     pub repeats: Repeats,
     pub diagnostics: Diagnostics,
+    pub metrics: Metrics,
+    pub remarks: Arc<Remarks>,
 }
 
 impl ErrandsThread {
-    /// Until stopped; then the socket's file is removed.
+    /// Until stopped; then the socket's file is removed, and that of the metrics.
     pub fn run(mut self) {
         let _diagnostics = diagnostics::on_this_thread(&self.diagnostics);
         let mut accept_again = None;
         while !self.stop.is_requested() {
             let accepting = accept_again.is_none();
-            self.wait(accepting, accept_again.map(|_| ACCEPT_PAUSE));
+            let pauses = [accept_again.map(|_| ACCEPT_PAUSE), self.metrics.pause()];
+            self.wait(accepting, pauses.into_iter().flatten().min());
             self.queue.clear_wake();
             self.catch_up();
             if accept_again.is_none_or(|at| Instant::now() >= at) {
                 accept_again = self.serve();
+            }
+            if let Some(complaint) = self.metrics.turn(&self.shared) {
+                self.say(&complaint);
             }
         }
     }
@@ -86,7 +96,15 @@ impl ErrandsThread {
         }
     }
 
+    /// Puts something into the journal that the errands themselves have to say.
+    fn say(&mut self, event: &Event) {
+        let at = SystemTime::now();
+        self.remarks.say(at, event);
+        self.remember(&Sent { at, event: *event });
+    }
+
     fn remember(&mut self, sent: &Sent) {
+        self.metrics.saw(&sent.event);
         if self.repeats.admit(&sent.event, Instant::now()).is_none() {
             return;
         }

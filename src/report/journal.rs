@@ -5,9 +5,11 @@ use std::time::{Instant, SystemTime};
 
 use super::event::{Event, EventKind};
 use super::field::Origin;
+use super::metrics::Counts;
 use super::output::Writers;
 use super::queue::{Queue, Sent};
 use super::record::{self, Record};
+use super::remarks::Remarks;
 use super::repeats::Repeats;
 use super::stop::Stop;
 
@@ -15,6 +17,9 @@ use super::stop::Stop;
 #[derive(Debug)]
 pub(super) struct JournalThread {
     pub queue: Arc<Queue>,
+    /// What the reporter itself has to say.
+    pub remarks: Arc<Remarks>,
+    pub counts: Arc<Counts>,
     pub stop: Arc<Stop>,
     pub writers: Writers,
     pub origin: Origin,
@@ -28,11 +33,12 @@ impl JournalThread {
     /// Until stopped, and then until all is written or the deadline is over; whether all was written.
     pub fn run(mut self) -> bool {
         loop {
-            while let Some(sent) = self.queue.pop() {
+            while let Some(sent) = self.queue.pop().or_else(|| self.remarks.take()) {
                 if let Some(held_back) = self.repeats.admit(&sent.event, Instant::now())
                     && !self.write(&sent, held_back)
                 {
                     self.lost += 1;
+                    self.counts.count_lost(1);
                 }
                 if self.stop.is_overdue() {
                     return self.lost == 0 && self.queue.is_empty() && self.queue.take_dropped() == 0;

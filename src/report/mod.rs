@@ -4,7 +4,8 @@
 //! never allocates. Two threads read:
 //! - `hogwatch-journal` writes the journal and nothing else ([`Output`] says where), and may wait for a stuck journald
 //!   as long as it takes;
-//! - `hogwatch-errand` does all the rest that may take time: the status socket, and remarks by `tracing`.
+//! - `hogwatch-errand` does all the rest that may take time: the status socket, the metrics file, and remarks by
+//!   `tracing`.
 //!
 //! The contract with readers of the journal is [`EVENTS`]; `docs/journal.md` shows it.
 
@@ -17,9 +18,11 @@ pub mod incident;
 mod journal;
 mod journald;
 mod lines;
+pub mod metrics;
 mod output;
 mod queue;
 mod record;
+mod remarks;
 mod repeats;
 mod sentence;
 mod size;
@@ -35,6 +38,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{Builder, JoinHandle};
@@ -55,7 +59,9 @@ use diagnostics::Diagnostics;
 use errands::{ErrandsThread, LATEST_EVENTS};
 use field::Origin;
 use journal::JournalThread;
+use metrics::{Counts, Metrics, Wanted};
 use queue::Queue;
+use remarks::Remarks;
 use repeats::Repeats;
 use status::server::Server;
 use status::{Shared, Snapshot, StatusOptions};
@@ -85,6 +91,8 @@ pub struct ReporterOptions {
     pub dry_run: bool,
     /// The status socket, if there is to be one. A socket that cannot be had is a `degraded` event, not an error.
     pub status: Option<StatusOptions>,
+    /// The metrics file, if there is to be one.
+    pub textfile: Option<PathBuf>,
     /// Which remarks on hogwatch's own workings are wanted.
     pub diagnostics: LevelFilter,
 }
@@ -95,6 +103,8 @@ pub struct EventSender {
     journal: Arc<Queue>,
     errands: Arc<Queue>,
     shared: Arc<Shared>,
+    counts: Arc<Counts>,
+    textfile: Arc<Wanted>,
     /// The queues are for one writer: not `Sync`.
     one_writer: PhantomData<Cell<()>>,
 }
@@ -104,7 +114,10 @@ impl EventSender {
     /// and a `dropped` entry says so as soon as the journal takes entries again.
     pub fn send(&self, event: &Event) {
         let now = SystemTime::now();
-        self.journal.push(now, event);
+        self.counts.count(now, event);
+        if !self.journal.push(now, event) {
+            self.counts.count_lost(1);
+        }
         self.errands.push(now, event);
     }
 
@@ -112,6 +125,12 @@ impl EventSender {
     #[must_use]
     pub fn room(&self) -> usize {
         self.journal.room()
+    }
+
+    /// The metrics file is to be here from now on, or nowhere; for a reload.
+    pub fn set_textfile(&self, textfile: Option<PathBuf>) {
+        self.textfile.set(textfile);
+        self.errands.wake();
     }
 
     /// Leaves what the guard just saw for whoever asks for the status. Never blocks, never allocates.
@@ -140,12 +159,18 @@ impl Reporter {
             journal: Arc::new(Queue::new(JOURNAL_SLOTS)?),
             errands: Arc::new(Queue::new(ERRANDS_SLOTS)?),
             shared: Arc::new(Shared::default()),
+            counts: Arc::new(Counts::default()),
+            textfile: Arc::new(Wanted::default()),
             one_writer: PhantomData,
         };
         let writers = options.output.open()?;
         let server = options.status.and_then(|status| open_status(&status, &sender));
+        let (counts, wanted) = (Arc::clone(&sender.counts), Arc::clone(&sender.textfile));
+        let remarks = Arc::new(Remarks::new(Arc::clone(&sender.journal), Arc::clone(&counts)));
         let journal = JournalThread {
             queue: Arc::clone(&sender.journal),
+            remarks: Arc::clone(&remarks),
+            counts: Arc::clone(&counts),
             stop: Arc::clone(&stop),
             writers,
             origin,
@@ -162,6 +187,8 @@ impl Reporter {
             latest: VecDeque::with_capacity(LATEST_EVENTS),
             repeats: Repeats::default(),
             diagnostics: Diagnostics { level: options.diagnostics, journald: options.output.journald },
+            metrics: Metrics::new(options.textfile, counts, wanted, origin),
+            remarks,
         };
         let reporter = Self {
             stop,

@@ -50,8 +50,8 @@ impl Queue {
         })
     }
 
-    /// Writer's side: never waits, never allocates. What finds no room is counted and gone.
-    pub fn push(&self, at: SystemTime, event: &Event) {
+    /// Writer's side: never waits, never allocates. What finds no room is counted and gone: then it is false.
+    pub fn push(&self, at: SystemTime, event: &Event) -> bool {
         let written = self.written.load(Ordering::Relaxed);
         let waiting = written.wrapping_sub(self.read.load(Ordering::Acquire));
         let stored = waiting < self.slots.len() && self.store(written, at, event);
@@ -61,6 +61,7 @@ impl Queue {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         self.wake();
+        stored
     }
 
     fn store(&self, index: usize, at: SystemTime, event: &Event) -> bool {
@@ -95,6 +96,11 @@ impl Queue {
     /// Reader's side: whether nothing waits to be read.
     pub fn is_empty(&self) -> bool {
         self.read.load(Ordering::Relaxed) == self.written.load(Ordering::Acquire)
+    }
+
+    /// Counts one as lost that never came this far.
+    pub fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many events were lost since the last call.

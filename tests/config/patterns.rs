@@ -71,6 +71,7 @@ fn sections_and_globs_without_effect_are_doubted() {
         ("[cgroup_limits]\ncgroups = [\"**\"]", "x.toml:2: cgroup_limits.cgroups: has no effect: the section's"),
         ("[pressure]\nenabled = true", "x.toml:2: pressure.enabled: has no effect"),
         ("[pressure]\nmanaged_oom = true", "x.toml:2: pressure.managed_oom: has no effect"),
+        ("[metrics]\ntextfile = \"/run/x\"", "x.toml:2: metrics.textfile: \"/run/x\": node_exporter reads only files"),
         ("[livelock]\ncgroups = [\"/sys/fs/cgroup/a/*\"]", "write \"a/*\""),
         ("[livelock]\ncgroups = [\"web.service\"]", "write \"**/web.service\""),
     ] {
@@ -80,6 +81,7 @@ fn sections_and_globs_without_effect_are_doubted() {
     for text in [
         "[cgroup_limits]\nenabled = true\ncgroups = [\"**\"]",
         "[pressure]\nenabled = true\nmanaged_oom = true",
+        "[metrics]\ntextfile = \"/run/hogwatch/hogwatch.prom\"",
         "[livelock]\ncgroups = [\"system.slice\", \"**/web.service\", \"*.service\", \"a/b.scope\"]",
         "",
     ] {

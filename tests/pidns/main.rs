@@ -22,6 +22,7 @@ mod choosing;
 mod killing;
 mod lifecycle;
 mod limits;
+mod metrics;
 mod races;
 mod refusing;
 

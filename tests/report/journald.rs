@@ -53,7 +53,7 @@ impl FakeJournald {
 }
 
 pub fn options(output: Output, dry_run: bool) -> ReporterOptions {
-    ReporterOptions { output, dry_run, status: None, diagnostics: LevelFilter::OFF }
+    ReporterOptions { output, dry_run, status: None, textfile: None, diagnostics: LevelFilter::OFF }
 }
 
 /// Nowhere at all.

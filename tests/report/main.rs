@@ -3,5 +3,6 @@
 mod docs;
 mod journal;
 mod journald;
+mod metrics;
 mod sentences;
 mod status;

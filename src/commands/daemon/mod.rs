@@ -192,6 +192,7 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
         output: Output::choose(Some(clock::utc_offset)),
         dry_run: args.dry_run,
         status,
+        textfile: started.config.metrics.textfile.take(),
         // Remarks on hogwatch's own workings, for whoever debugs it: 32 KiB of locked memory that nobody else should pay.
         diagnostics: std::env::var("HOGWATCH_LOG")
             .ok()

@@ -133,7 +133,8 @@ impl Shared {
         write(&mut latest.1);
     }
 
-    fn latest(&self) -> Option<(SystemTime, Snapshot)> {
+    /// Reader's side: a copy of it.
+    pub fn latest(&self) -> Option<(SystemTime, Snapshot)> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         latest.0.map(|at| (at, latest.1.clone()))
     }

@@ -271,11 +271,14 @@ impl Guard {
         while let Some(answer) = self.link.as_ref().and_then(|link| link.clerk.as_ref()?.answer()) {
             let event = match answer {
                 Answer::New(new, reason) => {
-                    let (config, rules) = *new;
+                    let (mut config, rules) = *new;
                     let old = self.parts.engine.reconfigure(&config, rules);
                     self.parts.journal_every = config.journal.every;
                     self.parts.plan = Arc::new(self.parts.plan.again(&config));
                     self.follow_cgroups();
+                    if let Some(link) = &self.link {
+                        link.sender.set_textfile(config.metrics.textfile.take());
+                    }
                     self.timers.state = config.journal.every.map(|every| clock::now() + every);
                     if let Some(clerk) = self.link.as_ref().and_then(|link| link.clerk.as_ref()) {
                         clerk.applied(old);
