@@ -13,6 +13,7 @@ mod errands;
 mod escape;
 mod event;
 mod field;
+pub mod html;
 pub mod incident;
 mod journal;
 mod journald;

@@ -1,0 +1,109 @@
+//! Bands on top of one another over time.
+
+use std::fmt::{self, Write};
+
+use super::series::{column, runs};
+use super::{Canvas, HEAD};
+
+/// A snapshot that stands alone is drawn this wide, in thousandths of the plot.
+const ALONE: f64 = 8.0;
+
+/// A letter fits into a band this high.
+const LETTER_HEIGHT: f64 = 15.0;
+
+/// A band; its place in the list is its place in the stack, the first at the bottom.
+pub(in crate::report::html) struct Band {
+    /// Gives the colour.
+    pub class: String,
+    /// Stands in the band where there is room.
+    pub letter: char,
+    /// A value for each time of the chart.
+    pub values: Vec<f64>,
+}
+
+pub(in crate::report::html) struct StackChart<'a> {
+    pub canvas: Canvas<'a>,
+    /// Milliseconds since 1970, in order.
+    pub times: Vec<u64>,
+    pub bands: Vec<Band>,
+}
+
+/// One band's edges at one time.
+#[derive(Clone, Copy)]
+struct Slice {
+    t_ms: u64,
+    low: f64,
+    high: f64,
+}
+
+impl StackChart<'_> {
+    pub fn draw(&self, out: &mut String) -> fmt::Result {
+        let kept = self.kept();
+        let bands: Vec<(&Band, Vec<Slice>)> =
+            self.bands.iter().enumerate().map(|(n, band)| (band, self.slices(n, &kept))).collect();
+        self.canvas.draw(
+            out,
+            |out| bands.iter().try_for_each(|(band, slices)| self.draw_band(out, band, slices)),
+            |out| bands.iter().try_for_each(|(band, slices)| self.draw_letter(out, band, slices)),
+        )
+    }
+
+    /// Which times are drawn: of each column the one with the highest stack.
+    fn kept(&self) -> Vec<usize> {
+        let total = |&n: &usize| self.bands.iter().map(|band| band.values[n]).sum::<f64>();
+        let all: Vec<usize> = (0..self.times.len()).collect();
+        let frame = self.canvas.frame;
+        all.chunk_by(|&a, &b| column(frame, self.times[a]) == column(frame, self.times[b]))
+            .filter_map(|column| column.iter().max_by(|a, b| total(a).total_cmp(&total(b))).copied())
+            .collect()
+    }
+
+    fn slices(&self, band: usize, kept: &[usize]) -> Vec<Slice> {
+        kept.iter()
+            .map(|&n| {
+                let low = self.bands[..band].iter().map(|below| below.values[n]).sum();
+                Slice { t_ms: self.times[n], low, high: low + self.bands[band].values[n] }
+            })
+            .collect()
+    }
+
+    fn draw_band(&self, out: &mut String, band: &Band, slices: &[Slice]) -> fmt::Result {
+        write!(out, "<path class=\"band {}\" d=\"", band.class)?;
+        for run in runs(slices, |slice| slice.t_ms) {
+            let x = |slice: &Slice| self.canvas.frame.x(slice.t_ms);
+            if let [alone] = run {
+                let (top, bottom) = (self.canvas.down(alone.high), self.canvas.down(alone.low));
+                let left = x(alone) - ALONE / 2.0;
+                write!(out, "M{left:.1} {bottom:.1}V{top:.1}h{ALONE}V{bottom:.1}Z")?;
+                continue;
+            }
+            for (n, slice) in run.iter().enumerate() {
+                let step = if n == 0 { 'M' } else { 'L' };
+                write!(out, "{step}{:.1} {:.1}", x(slice), self.canvas.down(slice.high))?;
+            }
+            for slice in run.iter().rev() {
+                write!(out, "L{:.1} {:.1}", x(slice), self.canvas.down(slice.low))?;
+            }
+            write!(out, "Z")?;
+        }
+        write!(out, "\"/>")
+    }
+
+    /// The letter stands between the two neighbours where the band is highest, if it fits there.
+    fn draw_letter(&self, out: &mut String, band: &Band, slices: &[Slice]) -> fmt::Result {
+        let height = |slice: &Slice| self.canvas.down(slice.low) - self.canvas.down(slice.high);
+        let lower = |pair: &[Slice]| height(&pair[0]).min(height(&pair[1]));
+        let Some([before, after]) = slices.array_windows().max_by(|a, b| lower(*a).total_cmp(&lower(*b))) else {
+            return Ok(());
+        };
+        if lower(&[*before, *after]) < LETTER_HEIGHT {
+            return Ok(());
+        }
+        let middle = |slice: &Slice| self.canvas.down(f64::midpoint(slice.low, slice.high));
+        let x = f64::midpoint(self.canvas.frame.x(before.t_ms), self.canvas.frame.x(after.t_ms)) / 10.0;
+        // Not over the edge of the plot.
+        let x = x.clamp(2.0, 98.0);
+        let y = HEAD + f64::midpoint(middle(before), middle(after)) + 4.0;
+        write!(out, "<text class=\"letter\" x=\"{x:.2}%\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>", band.letter)
+    }
+}
