@@ -50,7 +50,10 @@ pub struct Browser {
 /// Where the browser is.
 pub fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    NAMES.iter().flat_map(|name| std::env::split_paths(&path).map(move |dir| dir.join(name))).find(|file| file.is_file())
+    NAMES
+        .iter()
+        .flat_map(|name| std::env::split_paths(&path).map(move |dir| dir.join(name)))
+        .find(|file| file.is_file())
 }
 
 impl Browser {

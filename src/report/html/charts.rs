@@ -7,7 +7,7 @@ use crate::report::incident::schema::{Incident, Sample};
 
 use super::chart::{Canvas, Frame, Line, LineChart, Scale, Threshold};
 use super::clock::Clock;
-use super::marks::{self, Mark};
+use super::marks::{self, Class, Mark};
 use super::tops;
 
 /// Heights of the plots in CSS pixels: the memory is what it is about.
@@ -92,12 +92,13 @@ fn write_memory(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
 
 /// The acts at a scale at which they can be told apart.
 fn write_close_up(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
-    let Some(acts) = Frame::around(scene.marks.iter().map(|mark| mark.t_ms)) else {
+    let acts = scene.marks.iter().filter(|mark| mark.class != Class::Seen);
+    let Some(acts) = Frame::around(acts.map(|mark| mark.t_ms)) else {
         return Ok(());
     };
     let frame = acts.widened(AROUND_ACTS_MS, scene.frame);
     let samples = scene.samples.iter().filter(|sample| frame.contains(sample.t_ms)).count();
-    if samples < 2 || scene.frame.length_ms() < ENLARGES * frame.length_ms() {
+    if samples < 2 || scene.frame.length_ms() / ENLARGES < frame.length_ms() {
         return Ok(());
     }
     let words = format!("{} to {}", scene.clock.time(frame.from), scene.clock.time(frame.to));

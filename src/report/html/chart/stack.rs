@@ -11,6 +11,9 @@ const ALONE: f64 = 8.0;
 /// A letter fits into a band this high.
 const LETTER_HEIGHT: f64 = 15.0;
 
+/// Of a band's greatest height.
+const NEARLY: f64 = 0.7;
+
 /// A band; its place in the list is its place in the stack, the first at the bottom.
 pub(in crate::report::html) struct Band {
     /// Gives the colour.
@@ -89,16 +92,16 @@ impl StackChart<'_> {
         write!(out, "\"/>")
     }
 
-    /// The letter stands between the two neighbours where the band is highest, if it fits there.
+    /// The letter stands between two neighbours, the first where the band is nearly as high as it gets: where it ends there
+    /// are marks of acts already. A band that is nowhere high enough has none.
     fn draw_letter(&self, out: &mut String, band: &Band, slices: &[Slice]) -> fmt::Result {
         let height = |slice: &Slice| self.canvas.down(slice.low) - self.canvas.down(slice.high);
-        let lower = |pair: &[Slice]| height(&pair[0]).min(height(&pair[1]));
-        let Some([before, after]) = slices.array_windows().max_by(|a, b| lower(*a).total_cmp(&lower(*b))) else {
+        let lower = |pair: &[Slice; 2]| height(&pair[0]).min(height(&pair[1]));
+        let highest = slices.array_windows().map(lower).fold(0.0, f64::max);
+        let enough = LETTER_HEIGHT.max(highest * NEARLY);
+        let Some([before, after]) = slices.array_windows().find(|&pair| lower(pair) >= enough) else {
             return Ok(());
         };
-        if lower(&[*before, *after]) < LETTER_HEIGHT {
-            return Ok(());
-        }
         let middle = |slice: &Slice| self.canvas.down(f64::midpoint(slice.low, slice.high));
         let x = f64::midpoint(self.canvas.frame.x(before.t_ms), self.canvas.frame.x(after.t_ms)) / 10.0;
         // Not over the edge of the plot.
