@@ -33,6 +33,12 @@ impl Utc {
         })
     }
 
+    /// `2026-07-28`.
+    pub fn day(self) -> impl fmt::Display {
+        let (year, month, day) = self.date();
+        fmt::from_fn(move |f| write!(f, "{year:04}-{month:02}-{day:02}"))
+    }
+
     /// `03:15:02`.
     pub fn clock(self) -> impl fmt::Display {
         let (hour, minute, second) = self.time_of_day();
