@@ -36,7 +36,7 @@ fn every_page_fits_every_window_and_the_browser_has_nothing_to_complain_of() {
     let mut browser = Browser::start(&program);
     for (name, _) in INCIDENTS {
         let file = directory.join(format!("{name}.html"));
-        fs::write(&file, html::page(&incident(name), 7200)).unwrap();
+        fs::write(&file, html::page(&incident(name))).unwrap();
         for width in WIDTHS {
             for scheme in ["light", "dark"] {
                 let what = format!("{name} at {width} px, {scheme}");

@@ -2,11 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use crate::report::Size;
 use crate::report::incident::schema::{Incident, Sample};
+use crate::report::{Local, Size};
 
 use super::chart::{Canvas, Frame, Line, LineChart, Scale, Threshold};
-use super::clock::Clock;
 use super::marks::{self, Class, Mark};
 use super::tops;
 
@@ -27,23 +26,26 @@ pub(super) struct Scene<'a> {
     pub samples: Vec<Sample>,
     pub marks: Vec<Mark>,
     pub frame: Frame,
-    pub clock: Clock,
 }
 
 impl Scene<'_> {
     pub fn canvas<'a>(&'a self, id: &'a str, title: &'a str, description: &'a str, scale: Scale) -> Canvas<'a> {
-        let Self { frame, clock, ref marks, .. } = *self;
-        Canvas { id, title, description, frame, scale, height: LOW, marks, clock }
+        Canvas { id, title, description, frame: self.frame, scale, height: LOW, marks: &self.marks }
+    }
+
+    /// Whether a chart of this frame shows more than one of the whole time.
+    pub fn is_enlarged_by(&self, frame: Frame) -> bool {
+        self.frame.length_ms() / ENLARGES >= frame.length_ms()
     }
 
     fn line(&self, class: &'static str, filled: bool, value: impl Fn(&Sample) -> Option<f64>) -> Line {
-        let points = self.samples.iter().filter_map(|s| Some((s.t_ms, value(s).filter(|v| v.is_finite())?)));
+        let points = self.samples.iter().filter_map(|s| Some((s.t_ms, value(s)?)));
         Line { class, filled, points: points.collect() }
     }
 }
 
 /// The section of the charts.
-pub(super) fn write(out: &mut String, incident: &Incident, clock: Clock) -> fmt::Result {
+pub(super) fn write(out: &mut String, incident: &Incident) -> fmt::Result {
     writeln!(out, "<section><h2>What led up to it</h2>")?;
     let (marks, left_out) = marks::marks(incident);
     let mut samples = incident.before.clone();
@@ -54,12 +56,12 @@ pub(super) fn write(out: &mut String, incident: &Incident, clock: Clock) -> fmt:
     let frame = seen.and_then(|_| Frame::around(times.chain(marks.iter().map(|mark| mark.t_ms))));
     let Some(frame) = frame else {
         writeln!(out, "<p class=\"note\">The flight recorder has nothing of this time.</p>")?;
-        marks::write_list(out, &marks, left_out, clock)?;
+        marks::write_list(out, &marks, left_out)?;
         return writeln!(out, "</section>");
     };
-    let scene = Scene { incident, samples, marks, frame, clock };
+    let scene = Scene { incident, samples, marks, frame };
     write_memory(out, &scene)?;
-    marks::write_list(out, &scene.marks, left_out, clock)?;
+    marks::write_list(out, &scene.marks, left_out)?;
     write_close_up(out, &scene)?;
     write_pressure(out, &scene)?;
     write_swap(out, &scene)?;
@@ -71,19 +73,19 @@ fn write_memory(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
     let (Some(first), Some(last)) = (scene.samples.first(), scene.samples.last()) else {
         return Ok(());
     };
-    let clock = scene.clock;
+    let clock = |t_ms| Local::at_ms(t_ms).clock();
     let lowest = scene.samples.iter().min_by_key(|sample| sample.available_bytes).unwrap_or(first);
-    let mut words = format!("{} at {}", Size(first.available_bytes), clock.time(first.t_ms));
+    let mut words = format!("{} at {}", Size(first.available_bytes), clock(first.t_ms));
     if lowest.available_bytes < first.available_bytes {
-        write!(words, "; lowest {} at {}", Size(lowest.available_bytes), clock.time(lowest.t_ms))?;
+        write!(words, "; lowest {} at {}", Size(lowest.available_bytes), clock(lowest.t_ms))?;
     }
     if last.t_ms > lowest.t_ms {
-        write!(words, "; {} at {}", Size(last.available_bytes), clock.time(last.t_ms))?;
+        write!(words, "; {} at {}", Size(last.available_bytes), clock(last.t_ms))?;
     }
     figure(out, "Available memory", &words)?;
     draw_memory(out, scene, scene.frame, "memory", &format!("Available memory over time: {words}."))?;
     let mut legend = vec![("l-available", "available".to_owned())];
-    for threshold in thresholds(scene).iter().rev() {
+    for threshold in thresholds(scene) {
         let level = Size(round(threshold.value));
         legend.push((threshold.class, format!("{} at {level}", threshold.name)));
     }
@@ -98,10 +100,10 @@ fn write_close_up(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
     };
     let frame = acts.widened(AROUND_ACTS_MS, scene.frame);
     let samples = scene.samples.iter().filter(|sample| frame.contains(sample.t_ms)).count();
-    if samples < 2 || scene.frame.length_ms() / ENLARGES < frame.length_ms() {
+    if samples < 2 || !scene.is_enlarged_by(frame) {
         return Ok(());
     }
-    let words = format!("{} to {}", scene.clock.time(frame.from), scene.clock.time(frame.to));
+    let words = format!("{} to {}", Local::at_ms(frame.from).clock(), Local::at_ms(frame.to).clock());
     figure(out, "Available memory around the acts", &words)?;
     draw_memory(out, scene, frame, "closeup", &format!("Available memory around the acts, {words}."))
 }
@@ -133,8 +135,8 @@ fn thresholds(scene: &Scene<'_>) -> Vec<Threshold> {
 
 fn write_pressure(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
     let lines = vec![
-        scene.line("l-some", false, |sample| sample.psi_some_percent),
-        scene.line("l-full", true, |sample| sample.psi_full_percent),
+        scene.line("l-some", false, |sample| percent(sample.psi_some_percent)),
+        scene.line("l-full", true, |sample| percent(sample.psi_full_percent)),
     ];
     let Some(most) = most(&lines) else {
         return Ok(());
@@ -179,6 +181,11 @@ fn write_swap(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
     let canvas = scene.canvas("swap", "Swap", &description, scale);
     LineChart { canvas, lines, thresholds: Vec::new() }.draw(out)?;
     write_legend(out, &legend)
+}
+
+/// A file may say anything.
+fn percent(value: Option<f64>) -> Option<f64> {
+    value.filter(|value| value.is_finite()).map(|value| value.clamp(0.0, 100.0))
 }
 
 fn most(lines: &[Line]) -> Option<f64> {

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use crate::report::Size;
+use crate::report::incident::answer::span;
 use crate::report::incident::schema::{Entry, Incident};
+use crate::report::{Local, Size};
 
-use super::answer::Who;
-use super::clock::{Clock, Lasting};
+use super::headline::Who;
 use super::markup::Safe;
 
 /// A fork bomb has hundreds of acts: what is left out here is in the journal below.
@@ -109,13 +109,13 @@ fn words(entry: &Entry, dry_run: bool) -> String {
         },
         "kernel_oom" => format!("the kernel's OOM killer killed {who}"),
         "oomd_kill" => format!("systemd-oomd killed {who}"),
-        "recovered" => "over".to_owned(),
+        "recovered" => "recovered".to_owned(),
         other => other.to_owned(),
     }
 }
 
 /// The numbers of the charts in words, each with its time and how long after the first it was.
-pub(super) fn write_list(out: &mut String, marks: &[Mark], left_out: usize, clock: Clock) -> fmt::Result {
+pub(super) fn write_list(out: &mut String, marks: &[Mark], left_out: usize) -> fmt::Result {
     let Some(first) = marks.first() else {
         return Ok(());
     };
@@ -125,11 +125,11 @@ pub(super) fn write_list(out: &mut String, marks: &[Mark], left_out: usize, cloc
             out,
             "<li><span class=\"{}\">{}</span> <span>{}",
             mark.class.css(),
-            clock.precise(mark.t_ms),
+            Local::at_ms(mark.t_ms).precise(),
             Safe(&mark.words)
         )?;
         if mark.t_ms > first.t_ms {
-            write!(out, " <small>+{}</small>", Lasting(mark.t_ms - first.t_ms))?;
+            write!(out, " <small>+{}</small>", span(mark.t_ms - first.t_ms))?;
         }
         writeln!(out, "</span></li>")?;
     }

@@ -16,6 +16,27 @@ impl<T: fmt::Display> fmt::Display for Safe<T> {
     }
 }
 
+/// The same for sentences: what stands in backquotes is a command or a name to be pasted, and looks so.
+pub(super) struct Prose<'a>(pub &'a str);
+
+impl fmt::Display for Prose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some((before, code, after)) = quoted(rest) {
+            write!(f, "{}<code>{}</code>", Safe(before), Safe(code))?;
+            rest = after;
+        }
+        Safe(rest).fmt(f)
+    }
+}
+
+/// The first text in backquotes, with what is before and after it.
+fn quoted(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('`')?;
+    let (code, after) = rest.split_once('`')?;
+    Some((before, code, after))
+}
+
 /// Takes out what does not show as itself.
 struct Lines<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
@@ -49,6 +70,18 @@ impl Write for Entities<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_in_a_sentence() {
+        let cases = [
+            ("run `a <b>`, then `c`.", "run <code>a &lt;b&gt;</code>, then <code>c</code>."),
+            ("half a `quote", "half a `quote"),
+            ("", ""),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Prose(text).to_string(), expected);
+        }
+    }
 
     #[test]
     fn nothing_leaves_its_place() {

@@ -2,11 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use crate::report::Size;
 use crate::report::incident::schema::{Candidate, Entry, Incident, KernelReport};
+use crate::report::{Local, Size};
 
-use super::answer::Who;
-use super::clock::Clock;
+use super::headline::Who;
 use super::markup::Safe;
 
 /// A column: its heading, and whether its cells are numbers.
@@ -87,12 +86,12 @@ fn write_candidate(out: &mut String, candidate: &Candidate, victim: Option<i32>)
 }
 
 /// What the kernel's OOM killer said.
-pub(super) fn write_kernel(out: &mut String, incident: &Incident, clock: Clock) -> fmt::Result {
+pub(super) fn write_kernel(out: &mut String, incident: &Incident) -> fmt::Result {
     let Some(report) = &incident.kernel else {
         return Ok(());
     };
     writeln!(out, "<section><h2>The kernel's report</h2><dl class=\"facts\">")?;
-    write_kernel_facts(out, report, clock)?;
+    write_kernel_facts(out, report)?;
     writeln!(out, "</dl>")?;
     if !report.processes.is_empty() {
         let shown = report.processes.len();
@@ -131,8 +130,8 @@ pub(super) fn write_kernel(out: &mut String, incident: &Incident, clock: Clock) 
     writeln!(out, "</section>")
 }
 
-fn write_kernel_facts(out: &mut String, report: &KernelReport, clock: Clock) -> fmt::Result {
-    write_fact(out, "When", &clock.precise(report.t_ms))?;
+fn write_kernel_facts(out: &mut String, report: &KernelReport) -> fmt::Result {
+    write_fact(out, "When", &Local::at_ms(report.t_ms).precise())?;
     let constraint = match report.constraint.as_deref() {
         Some("machine") => Some("the whole machine's memory"),
         Some("memory_cgroup") => Some("a cgroup's limit"),
@@ -164,11 +163,11 @@ pub(super) fn write_known(out: &mut String, name: &str, value: Option<impl fmt::
 }
 
 /// The journal's entries, and the kernel's lines that belong to it.
-pub(super) fn write_journal(out: &mut String, incident: &Incident, clock: Clock) -> fmt::Result {
+pub(super) fn write_journal(out: &mut String, incident: &Incident) -> fmt::Result {
     if !incident.events.is_empty() {
         writeln!(out, "<section><h2>The journal</h2>")?;
         write_table(out, "Journal entries", &[("time", false), ("priority", false), ("entry", false)], |out| {
-            incident.events.iter().try_for_each(|entry| write_entry(out, entry, clock))
+            incident.events.iter().try_for_each(|entry| write_entry(out, entry))
         })?;
         writeln!(out, "</section>")?;
     }
@@ -179,7 +178,7 @@ pub(super) fn write_journal(out: &mut String, incident: &Incident, clock: Clock)
                 writeln!(
                     out,
                     "<tr><td class=\"time\">{}</td><td class=\"entry\"><code>{}</code></td></tr>",
-                    clock.precise(line.t_ms),
+                    Local::at_ms(line.t_ms).precise(),
                     Safe(&line.text)
                 )
             })
@@ -189,7 +188,7 @@ pub(super) fn write_journal(out: &mut String, incident: &Incident, clock: Clock)
     Ok(())
 }
 
-fn write_entry(out: &mut String, entry: &Entry, clock: Clock) -> fmt::Result {
+fn write_entry(out: &mut String, entry: &Entry) -> fmt::Result {
     let class = match entry.priority.as_str() {
         "crit" => "p-crit",
         "err" => "p-err",
@@ -199,7 +198,7 @@ fn write_entry(out: &mut String, entry: &Entry, clock: Clock) -> fmt::Result {
     writeln!(
         out,
         "<tr><td class=\"time\">{}</td><td class=\"{class}\">{}</td><td class=\"entry\">{}</td></tr>",
-        clock.precise(entry.t_ms),
+        Local::at_ms(entry.t_ms).precise(),
         Safe(&entry.priority),
         Safe(if entry.message.is_empty() { &entry.event } else { &entry.message })
     )

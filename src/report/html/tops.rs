@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use crate::report::Size;
 use crate::report::incident::schema::Tops;
 
-use super::chart::{Band, Canvas, Scale, StackChart};
+use super::chart::{Band, Canvas, Frame, Scale, StackChart};
 use super::charts::{Scene, figure};
 use super::markup::Safe;
 
@@ -67,8 +67,11 @@ pub(super) fn write(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
         }
     }
     let times: Vec<u64> = tops.iter().map(|top| top.t_ms).collect();
-    write_stack(out, scene, "tasks", "Largest tasks", &times, tasks.into_values().collect())?;
-    write_stack(out, scene, "cgroups", "Largest cgroups", &times, cgroups.into_values().collect())
+    // They are recorded only while memory is short: that may be moments out of ten minutes.
+    let frame = Frame::around(times.iter().copied()).filter(|frame| scene.is_enlarged_by(*frame));
+    let frame = frame.unwrap_or(scene.frame);
+    write_stack(out, scene, "tasks", "Largest tasks", (frame, &times), tasks.into_values().collect())?;
+    write_stack(out, scene, "cgroups", "Largest cgroups", (frame, &times), cgroups.into_values().collect())
 }
 
 fn write_stack(
@@ -76,7 +79,7 @@ fn write_stack(
     scene: &Scene<'_>,
     id: &str,
     name: &str,
-    times: &[u64],
+    (frame, times): (Frame, &[u64]),
     mut rows: Vec<Row>,
 ) -> fmt::Result {
     if rows.is_empty() {
@@ -104,7 +107,7 @@ fn write_stack(
     figure(out, name, "anonymous memory and swap; A, the largest, is at the bottom")?;
     let largest: Vec<&str> = rows.iter().take(3).map(|row| row.name.as_str()).collect();
     let description = format!("Sizes over time, stacked. The largest: {}.", largest.join(", "));
-    let canvas = Canvas { height: HEIGHT, ..scene.canvas(id, name, &description, Scale::bytes(most)) };
+    let canvas = Canvas { frame, height: HEIGHT, ..scene.canvas(id, name, &description, Scale::bytes(most)) };
     StackChart { canvas, times: times.to_vec(), bands }.draw(out)?;
     write_table(out, name, &rows, others.len())
 }

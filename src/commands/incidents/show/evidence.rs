@@ -1,7 +1,7 @@
 //! The evidence behind the answer: who was large, who ranked how, what the kernel and the journal said.
 
 use super::super::page::{Page, table};
-use super::answer::short;
+use crate::report::incident::answer::short;
 use crate::report::incident::schema::{Entry, Incident, Tops};
 use crate::report::{Local, Size};
 

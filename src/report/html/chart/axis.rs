@@ -1,6 +1,6 @@
 //! Axes: what part of time and of values a chart shows, and where the ticks are.
 
-use crate::report::html::clock::Clock;
+use crate::report::Local;
 
 /// A shorter time is shown as this much: a single sample too has a place.
 const SHORTEST_MS: u64 = 10_000;
@@ -70,30 +70,30 @@ impl Frame {
         1000.0 * after / (self.length_ms().max(1)) as f64
     }
 
-    /// Round times on the reader's clock within the frame, with their labels.
-    pub fn ticks(self, clock: Clock) -> Vec<(u64, String)> {
+    /// Times within the frame that are round on a clock `offset` seconds east of UTC, with their labels.
+    pub fn ticks(self, offset: i32) -> Vec<(u64, String)> {
         let fits = |step: u64| self.length_ms() / step < MOST_TICKS;
         let days = (0..u64::BITS - DAY.ilog2()).map(|n| DAY << n);
         let Some(step) = STEPS.into_iter().chain(days).find(|&step| fits(step)) else {
             return Vec::new();
         };
         // Round on the clock that is shown, not on UTC: some zones are half an hour away.
-        let east = i128::from(clock.offset) * i128::from(SECOND);
+        let east = i128::from(offset) * i128::from(SECOND);
         let length = i128::from(step);
         let first = (i128::from(self.from) + east + length - 1).div_euclid(length) * length - east;
         (0..=MOST_TICKS)
             .filter_map(|n| u64::try_from(first + i128::from(n) * length).ok())
             .filter(|&t_ms| self.contains(t_ms))
-            .map(|t_ms| (t_ms, label(t_ms, step, clock)))
+            .map(|t_ms| (t_ms, label(Local::shifted(t_ms, offset), step)))
             .collect()
     }
 }
 
-fn label(t_ms: u64, step: u64, clock: Clock) -> String {
+fn label(at: Local, step: u64) -> String {
     match step {
-        0..MINUTE => clock.time(t_ms).to_string(),
-        MINUTE..DAY => clock.minute(t_ms).to_string(),
-        _ => clock.day(t_ms).to_string(),
+        0..MINUTE => at.clock().to_string(),
+        MINUTE..DAY => at.short().to_string(),
+        _ => at.day().to_string(),
     }
 }
 
@@ -158,10 +158,10 @@ impl Scale {
 mod tests {
     use super::*;
 
-    const UTC: Clock = Clock { offset: 0 };
+    const UTC: i32 = 0;
 
-    fn times(frame: Frame, clock: Clock) -> Vec<String> {
-        frame.ticks(clock).into_iter().map(|(_, label)| label).collect()
+    fn times(frame: Frame, offset: i32) -> Vec<String> {
+        frame.ticks(offset).into_iter().map(|(_, label)| label).collect()
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(times(ten_minutes, UTC), ["03:16", "03:18", "03:20", "03:22", "03:24"]);
         let ten_seconds = Frame { from, to: from + 10_000 };
         assert_eq!(times(ten_seconds, UTC), ["03:15:02", "03:15:04", "03:15:06", "03:15:08", "03:15:10", "03:15:12"]);
-        let nepal = Clock { offset: 5 * 3600 + 45 * 60 };
+        let nepal = 5 * 3600 + 45 * 60;
         assert_eq!(times(Frame { from, to: from + 4 * HOUR }, nepal), ["10:00", "11:00", "12:00", "13:00"]);
         let a_month = Frame { from, to: from + 30 * DAY };
         assert_eq!(times(a_month, UTC)[0], "2026-07-30");
@@ -181,7 +181,7 @@ mod tests {
     fn any_frame_has_few_ticks_and_no_panic() {
         for to in [0, 1, 999, SECOND, DAY, 400 * DAY, u64::MAX / 2, u64::MAX] {
             for offset in [-43_200, 0, 50_400] {
-                let ticks = Frame { from: 0, to }.ticks(Clock { offset });
+                let ticks = Frame { from: 0, to }.ticks(offset);
                 assert!(ticks.len() <= 8, "{to}");
             }
         }

@@ -15,7 +15,8 @@ pub(super) use stack::{Band, StackChart};
 
 use std::fmt::{self, Write};
 
-use super::clock::Clock;
+use crate::report::Local;
+
 use super::marks::Mark;
 use super::markup::Safe;
 
@@ -25,8 +26,14 @@ const HEAD: f64 = 20.0;
 /// Below the plot, for the times.
 const FOOT: f64 = 22.0;
 
-/// Two marks nearer than this share one label: a tenth of the plot, which is two digits' width on a phone.
-const LABEL_PERCENT: f64 = 10.0;
+/// Marks nearer to the one before than this share its label: nobody sees which line is which.
+const TOGETHER_PERCENT: f64 = 3.0;
+
+/// Labels are this far apart: the width of a short one on a phone.
+const LABEL_PERCENT: f64 = 7.5;
+
+/// A label is moved this far at most.
+const MOVED_PERCENT: f64 = 4.0;
 
 /// What every chart has.
 pub(super) struct Canvas<'a> {
@@ -44,8 +51,16 @@ pub(super) struct Canvas<'a> {
     pub height: f64,
     /// Acts to be marked; those outside the frame are left out.
     pub marks: &'a [Mark],
-    /// How times are shown.
-    pub clock: Clock,
+}
+
+/// The numbers of marks that stand together, in percent of the width.
+struct Label {
+    /// Where the label is.
+    x: f64,
+    /// Where its last mark is.
+    at: f64,
+    first: usize,
+    last: usize,
 }
 
 impl Canvas<'_> {
@@ -90,7 +105,8 @@ impl Canvas<'_> {
             )?;
         }
         let bottom = HEAD + self.height;
-        for (n, (t_ms, label)) in self.frame.ticks(self.clock).into_iter().enumerate() {
+        let offset = Local::at_ms(self.frame.from).offset();
+        for (n, (t_ms, label)) in self.frame.ticks(offset).into_iter().enumerate() {
             let x = self.frame.x(t_ms) / 10.0;
             // Every other time gives way on a phone.
             let class = if n % 2 == 1 { "tick wide" } else { "tick" };
@@ -105,34 +121,48 @@ impl Canvas<'_> {
         write!(out, "<line class=\"axis\" x1=\"0\" x2=\"100%\" y1=\"{bottom}\" y2=\"{bottom}\"/>")
     }
 
-    /// A line for each mark, and its number, or the numbers of all that are too near to tell apart.
+    /// A line for each mark, and above it its number, or the numbers of all that are too near to tell apart.
     fn draw_marks(&self, out: &mut String) -> fmt::Result {
         let bottom = HEAD + self.height;
-        let mut labels: Vec<(f64, f64, usize, usize)> = Vec::new();
-        for mark in self.marks.iter().filter(|mark| self.frame.contains(mark.t_ms)) {
+        for mark in self.marks_inside() {
             let x = self.frame.x(mark.t_ms) / 10.0;
             write!(
                 out,
                 "<line class=\"mark {}\" x1=\"{x:.2}%\" x2=\"{x:.2}%\" y1=\"{HEAD}\" y2=\"{bottom}\"><title>{} {}</title></line>",
                 mark.class.css(),
-                self.clock.precise(mark.t_ms),
+                Local::at_ms(mark.t_ms).precise(),
                 Safe(&mark.words)
             )?;
-            match labels.last_mut() {
-                Some((first, last, _, to)) if x - *first < LABEL_PERCENT => (*last, *to) = (x, mark.number),
-                _ => labels.push((x, x, mark.number, mark.number)),
-            }
         }
-        for (first, last, from, to) in labels {
-            let x = f64::midpoint(first, last);
+        for Label { x, first, last, .. } in self.labels() {
             let y = HEAD - 6.0;
-            write!(out, "<text class=\"number\" x=\"{x:.2}%\" y=\"{y}\" text-anchor=\"middle\">{from}")?;
-            if to > from {
-                write!(out, "–{to}")?;
+            write!(out, "<text class=\"number\" x=\"{x:.2}%\" y=\"{y}\" text-anchor=\"middle\">{first}")?;
+            if last > first {
+                write!(out, "–{last}")?;
             }
             write!(out, "</text>")?;
         }
         Ok(())
+    }
+
+    /// The numbers above the marks: moved a little to the right where they would touch, together where that is too far.
+    fn labels(&self) -> Vec<Label> {
+        let mut labels: Vec<Label> = Vec::new();
+        for mark in self.marks_inside() {
+            let (at, number) = (self.frame.x(mark.t_ms) / 10.0, mark.number);
+            let free = labels.last().map_or(at, |label| label.x + LABEL_PERCENT);
+            match labels.last_mut() {
+                Some(label) if at - label.at < TOGETHER_PERCENT || free - at > MOVED_PERCENT => {
+                    (label.at, label.last) = (at, number);
+                }
+                _ => labels.push(Label { x: at.max(free), at, first: number, last: number }),
+            }
+        }
+        labels
+    }
+
+    fn marks_inside(&self) -> impl Iterator<Item = &Mark> {
+        self.marks.iter().filter(|mark| self.frame.contains(mark.t_ms))
     }
 
     /// Where a value is, from the top of the SVG.

@@ -92,14 +92,15 @@ impl StackChart<'_> {
         write!(out, "\"/>")
     }
 
-    /// The letter stands between two neighbours, the first where the band is nearly as high as it gets: where it ends there
-    /// are marks of acts already. A band that is nowhere high enough has none.
+    /// The letter stands between two neighbours, in the middle of where the band is nearly as high as it gets. A band that
+    /// is nowhere high enough has none.
     fn draw_letter(&self, out: &mut String, band: &Band, slices: &[Slice]) -> fmt::Result {
         let height = |slice: &Slice| self.canvas.down(slice.low) - self.canvas.down(slice.high);
         let lower = |pair: &[Slice; 2]| height(&pair[0]).min(height(&pair[1]));
-        let highest = slices.array_windows().map(lower).fold(0.0, f64::max);
-        let enough = LETTER_HEIGHT.max(highest * NEARLY);
-        let Some([before, after]) = slices.array_windows().find(|&pair| lower(pair) >= enough) else {
+        let pairs = || runs(slices, |slice| slice.t_ms).flat_map(<[Slice]>::array_windows);
+        let highest = pairs().map(lower).fold(0.0, f64::max);
+        let high: Vec<_> = pairs().filter(|&pair| lower(pair) >= LETTER_HEIGHT.max(highest * NEARLY)).collect();
+        let Some([before, after]) = high.get(high.len() / 2) else {
             return Ok(());
         };
         let middle = |slice: &Slice| self.canvas.down(f64::midpoint(slice.low, slice.high));

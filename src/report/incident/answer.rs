@@ -1,9 +1,9 @@
-//! The answer itself: what, who, why, did it help.
+//! The answer itself: what, who, why, did it help. One for all who show an incident.
 
 use serde_json::Value as Json;
 
-use crate::report::incident::outcome::Outcome;
-use crate::report::incident::schema::{Cause, Entry, Incident, KernelReport, State, Victim};
+use super::outcome::Outcome;
+use super::schema::{Cause, Entry, Incident, KernelReport, State, Victim};
 use crate::report::{Local, Size, unit_of};
 
 /// Victims that get a line of their own; what was done to the others is among the journal's lines.
@@ -39,7 +39,7 @@ fn hits(incident: &Incident) -> Vec<Hit<'_>> {
 }
 
 /// What was done to whom.
-pub(super) fn what(incident: &Incident) -> String {
+pub(crate) fn what(incident: &Incident) -> String {
     let victim = incident.victim.as_ref().map(who_it_was);
     let place = place(incident);
     match (incident.cause, Outcome::of(incident)) {
@@ -100,7 +100,7 @@ pub(super) fn what(incident: &Incident) -> String {
 }
 
 /// The victims after the first.
-pub(super) fn others(incident: &Incident) -> Vec<String> {
+pub(crate) fn others(incident: &Incident) -> Vec<String> {
     let hits = hits(incident);
     if incident.dry_run || incident.cause != Cause::Hogwatch {
         return Vec::new();
@@ -168,7 +168,7 @@ fn who_it_was(victim: &Victim) -> String {
 }
 
 /// Who ended it, and what that looks like from outside.
-pub(super) fn who(incident: &Incident) -> String {
+pub(crate) fn who(incident: &Incident) -> String {
     match incident.cause {
         Cause::Kernel => "the kernel's OOM killer. Its parent saw exit status 137 (128 + SIGKILL)".to_owned(),
         Cause::SystemdOomd => "systemd-oomd. The parents saw exit status 137 (128 + SIGKILL)".to_owned(),
@@ -190,7 +190,7 @@ pub(super) fn who(incident: &Incident) -> String {
 }
 
 /// Why.
-pub(super) fn why(incident: &Incident) -> String {
+pub(crate) fn why(incident: &Incident) -> String {
     let place = the_place(incident);
     let what = match incident.kind.as_str() {
         "memory" => "the machine's memory was short".to_owned(),
@@ -230,7 +230,7 @@ fn why_the_kernel(kernel: &KernelReport) -> String {
 }
 
 /// Did it help?
-pub(super) fn helped(incident: &Incident) -> String {
+pub(crate) fn helped(incident: &Incident) -> String {
     let outcome = Outcome::of(incident);
     let Some(after) = incident.after else {
         return match (outcome, incident.state) {
@@ -262,7 +262,7 @@ pub(super) fn helped(incident: &Incident) -> String {
 }
 
 /// What became of the unit.
-pub(super) fn unit(incident: &Incident) -> Option<String> {
+pub(crate) fn unit(incident: &Incident) -> Option<String> {
     let unit = incident.victim.as_ref()?.unit.as_deref()?;
     match incident.after.and_then(|after| after.unit_restarted) {
         Some(true) => Some(format!("{unit} runs again")),
@@ -272,7 +272,7 @@ pub(super) fn unit(incident: &Incident) -> Option<String> {
 }
 
 /// What to change, or that nothing follows.
-pub(super) fn change(incident: &Incident) -> String {
+pub(crate) fn change(incident: &Incident) -> String {
     match incident.advice.len() {
         0 => "nothing follows from the evidence".to_owned(),
         1 => incident.advice[0].text.clone(),
@@ -281,7 +281,7 @@ pub(super) fn change(incident: &Incident) -> String {
 }
 
 /// `40 ms`, `4.3 s`, `6 min`.
-pub(super) fn span(ms: u64) -> String {
+pub(crate) fn span(ms: u64) -> String {
     match ms {
         0..100 => format!("{ms} ms"),
         100..120_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
@@ -313,6 +313,6 @@ fn the_place(incident: &Incident) -> String {
 }
 
 /// What people call a cgroup: its unit; its path where it has none.
-pub(super) fn short(cgroup: &str) -> String {
+pub(crate) fn short(cgroup: &str) -> String {
     unit_of(cgroup.as_bytes()).map_or(cgroup.to_owned(), |unit| String::from_utf8_lossy(unit).into_owned())
 }
