@@ -2,6 +2,7 @@
 
 mod list;
 mod page;
+mod report;
 mod show;
 mod why;
 
@@ -45,6 +46,8 @@ enum Command {
     List(list::ListArgs),
     /// One incident: what, who, why, what led up to it, did it help, what to change
     Show(show::ShowArgs),
+    /// One incident as a page with charts, to be read in a browser and passed on
+    Report(report::ReportArgs),
     /// Who ended a unit or a process, if anybody did
     Why(why::WhyArgs),
 }
@@ -63,6 +66,7 @@ pub fn run(args: &IncidentsArgs) -> ExitCode {
         None => list::run(&list::ListArgs { json: args.json }, &archive),
         Some(Command::List(list)) => list::run(list, &archive),
         Some(Command::Show(show)) => show::run(show, &archive),
+        Some(Command::Report(report)) => report::run(report, &archive),
         Some(Command::Why(why)) => why::run(why, &archive),
     }
 }

@@ -15,18 +15,16 @@ pub(super) fn headline(incident: &Incident) -> String {
         (Cause::Kernel, _) => format!("The kernel's OOM killer killed {}", Hit(incident)),
         (Cause::SystemdOomd, _) if incident.victim.is_none() => format!("systemd-oomd killed {place}"),
         (Cause::SystemdOomd, _) => format!("systemd-oomd killed {}", Hit(incident)),
-        (_, Outcome::Pretended) => match sent(incident) {
-            Some(signal) => format!("hogwatch would have sent {signal} to {}", Hit(incident)),
-            None => return format!("A dry run: {place} was in trouble, nothing was done"),
-        },
+        (_, Outcome::Pretended) if incident.victim.is_none() => {
+            return format!("A dry run: {place} was in trouble, nothing was done");
+        }
+        (_, Outcome::Pretended) => format!("hogwatch would have sent {} to {}", sent(incident), Hit(incident)),
         (_, Outcome::Ended) => match exit_signal(incident) {
             Some("SIGKILL") | None => format!("hogwatch killed {}", Hit(incident)),
             Some(signal) => format!("hogwatch ended {} with {signal}", Hit(incident)),
         },
         (_, Outcome::SetAside) => format!("hogwatch could not kill {}", Hit(incident)),
-        (_, Outcome::Signalled) => {
-            format!("hogwatch sent {} to {}", sent(incident).unwrap_or("a signal"), Hit(incident))
-        }
+        (_, Outcome::Signalled) => format!("hogwatch sent {} to {}", sent(incident), Hit(incident)),
         (_, Outcome::Lifted) => return format!("hogwatch raised memory.high of {place}; nobody was killed"),
         (_, Outcome::Refused) => return format!("Nobody was killed, though {place} needed it"),
         (_, Outcome::Warned) => return format!("Memory was short in {place}; nobody was killed"),
@@ -39,11 +37,11 @@ pub(super) fn headline(incident: &Incident) -> String {
 }
 
 /// The last signal that was sent, or would have been.
-fn sent(incident: &Incident) -> Option<&str> {
-    signal(incident, |event| matches!(event, "term" | "kill"))
+fn sent(incident: &Incident) -> &str {
+    signal(incident, |event| matches!(event, "term" | "kill")).unwrap_or("a signal")
 }
 
-/// The signal that ended the first who was gone.
+/// The signal that ended the last who was gone.
 fn exit_signal(incident: &Incident) -> Option<&str> {
     signal(incident, |event| event == "exited")
 }
