@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::report::incident::schema::{Incident, Sample};
 use crate::report::{Local, Size};
 
-use super::chart::{Canvas, Frame, Line, LineChart, Scale, Threshold};
+use super::chart::{Canvas, Frame, Line, LineChart, Scale, Threshold, joined};
 use super::marks::{self, Class, Mark};
 use super::tops;
 
@@ -81,6 +81,9 @@ fn write_memory(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
     }
     if last.t_ms > lowest.t_ms {
         write!(words, "; {} at {}", Size(last.available_bytes), clock(last.t_ms))?;
+    }
+    if scene.samples.array_windows().any(|[a, b]| !joined(a.t_ms, b.t_ms)) {
+        words.push_str("; nobody looked in the gaps");
     }
     figure(out, "Available memory", &words)?;
     draw_memory(out, scene, scene.frame, "memory", &format!("Available memory over time: {words}."))?;

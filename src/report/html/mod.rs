@@ -124,7 +124,7 @@ fn write_facts(out: &mut String, incident: &Incident) -> fmt::Result {
     }
     write_known(out, "Cgroup", lived)?;
     write_known(out, "Cgroup in trouble", incident.cgroup.as_deref().filter(|&cgroup| lived != Some(cgroup)))?;
-    write_known(out, "Limit", incident.limit_bytes.map(Size))?;
+    write_known(out, "Limit that counted", incident.limit_bytes.map(Size))?;
     let host = &incident.host;
     write_known(out, "Host", host.name.as_deref())?;
     write_known(out, "Memory", host.mem_total_bytes.map(Size))?;

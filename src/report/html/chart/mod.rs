@@ -11,6 +11,7 @@ mod stack;
 
 pub(super) use axis::{Frame, Scale};
 pub(super) use lines::{Line, LineChart, Threshold};
+pub(super) use series::joined;
 pub(super) use stack::{Band, StackChart};
 
 use std::fmt::{self, Write};

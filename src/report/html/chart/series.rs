@@ -21,9 +21,14 @@ pub(super) fn column(frame: Frame, t_ms: u64) -> f64 {
     (frame.x(t_ms) * COLUMNS / 1000.0).floor()
 }
 
+/// Whether what is between two times (in order) may be drawn.
+pub(in crate::report::html) fn joined(before_ms: u64, after_ms: u64) -> bool {
+    after_ms.saturating_sub(before_ms) <= GAP_MS
+}
+
 /// Runs without a gap, in order.
 pub(super) fn runs<T>(items: &[T], t_ms: impl Fn(&T) -> u64) -> impl Iterator<Item = &[T]> {
-    items.chunk_by(move |a, b| t_ms(b).saturating_sub(t_ms(a)) <= GAP_MS)
+    items.chunk_by(move |a, b| joined(t_ms(a), t_ms(b)))
 }
 
 /// What of the points (in order) is to be drawn: those in the frame and one more at each side, so that lines go on to

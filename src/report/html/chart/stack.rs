@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::series::{column, runs};
+use super::series::{column, joined, runs};
 use super::{Canvas, HEAD};
 
 /// A snapshot that stands alone is drawn this wide, in thousandths of the plot.
@@ -31,6 +31,28 @@ pub(in crate::report::html) struct StackChart<'a> {
     pub bands: Vec<Band>,
 }
 
+/// All bands at one time.
+#[derive(Clone)]
+struct Snapshot {
+    t_ms: u64,
+    values: Vec<f64>,
+}
+
+impl Snapshot {
+    fn total(&self) -> f64 {
+        self.values.iter().sum()
+    }
+}
+
+/// The edges of a band.
+fn slices(snapshots: &[Snapshot], band: usize) -> Vec<Slice> {
+    let slice = |snapshot: &Snapshot| {
+        let low = snapshot.values[..band].iter().sum();
+        Slice { t_ms: snapshot.t_ms, low, high: low + snapshot.values[band] }
+    };
+    snapshots.iter().map(slice).collect()
+}
+
 /// One band's edges at one time.
 #[derive(Clone, Copy)]
 struct Slice {
@@ -41,9 +63,9 @@ struct Slice {
 
 impl StackChart<'_> {
     pub fn draw(&self, out: &mut String) -> fmt::Result {
-        let kept = self.kept();
+        let snapshots = self.snapshots();
         let bands: Vec<(&Band, Vec<Slice>)> =
-            self.bands.iter().enumerate().map(|(n, band)| (band, self.slices(n, &kept))).collect();
+            self.bands.iter().enumerate().map(|(n, band)| (band, slices(&snapshots, n))).collect();
         self.canvas.draw(
             out,
             |out| bands.iter().try_for_each(|(band, slices)| self.draw_band(out, band, slices)),
@@ -51,23 +73,27 @@ impl StackChart<'_> {
         )
     }
 
-    /// Which times are drawn: of each column the one with the highest stack.
-    fn kept(&self) -> Vec<usize> {
-        let total = |&n: &usize| self.bands.iter().map(|band| band.values[n]).sum::<f64>();
-        let all: Vec<usize> = (0..self.times.len()).collect();
+    /// What is drawn: of each column the time with the highest stack. Bands grow and shrink between two times, but who
+    /// comes or goes does so at once: nobody knows that it began to shrink before it was killed.
+    fn snapshots(&self) -> Vec<Snapshot> {
+        let all: Vec<Snapshot> = self.times.iter().enumerate().map(|(n, &t_ms)| self.snapshot(n, t_ms)).collect();
         let frame = self.canvas.frame;
-        all.chunk_by(|&a, &b| column(frame, self.times[a]) == column(frame, self.times[b]))
-            .filter_map(|column| column.iter().max_by(|a, b| total(a).total_cmp(&total(b))).copied())
-            .collect()
+        let mut drawn: Vec<Snapshot> = Vec::new();
+        for column in all.chunk_by(|a, b| column(frame, a.t_ms) == column(frame, b.t_ms)) {
+            let Some(now) = column.iter().max_by(|a, b| a.total().total_cmp(&b.total())) else { continue };
+            if let Some(before) = drawn.last().filter(|before| joined(before.t_ms, now.t_ms)) {
+                let until_now =
+                    |(before, now): (&f64, &f64)| if *before == 0.0 || *now == 0.0 { *before } else { *now };
+                let values = before.values.iter().zip(&now.values).map(until_now).collect();
+                drawn.push(Snapshot { t_ms: now.t_ms, values });
+            }
+            drawn.push(now.clone());
+        }
+        drawn
     }
 
-    fn slices(&self, band: usize, kept: &[usize]) -> Vec<Slice> {
-        kept.iter()
-            .map(|&n| {
-                let low = self.bands[..band].iter().map(|below| below.values[n]).sum();
-                Slice { t_ms: self.times[n], low, high: low + self.bands[band].values[n] }
-            })
-            .collect()
+    fn snapshot(&self, n: usize, t_ms: u64) -> Snapshot {
+        Snapshot { t_ms, values: self.bands.iter().map(|band| band.values[n]).collect() }
     }
 
     fn draw_band(&self, out: &mut String, band: &Band, slices: &[Slice]) -> fmt::Result {
