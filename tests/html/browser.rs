@@ -24,6 +24,9 @@ const TOO_WIDE: &str = "[...document.querySelectorAll('body *')]
     .filter(e => !e.closest('.scroll, .hidden, svg svg') && e.getBoundingClientRect().right > innerWidth + 0.5)
     .map(e => e.tagName + '.' + (e.getAttribute('class') || '')).join(' ')";
 
+/// The colour of the page.
+const BACKGROUND: &str = "getComputedStyle(document.body).backgroundColor";
+
 #[test]
 fn every_page_fits_every_window_and_the_browser_has_nothing_to_complain_of() {
     let Some(program) = devtools::find() else {
@@ -37,26 +40,42 @@ fn every_page_fits_every_window_and_the_browser_has_nothing_to_complain_of() {
         let file = directory.join(format!("{name}.html"));
         fs::write(&file, html::page(&incident(name))).unwrap();
         for width in WIDTHS {
+            resize(&mut browser, width);
+            browser.open(&file);
             for scheme in ["light", "dark"] {
                 let what = format!("{name} at {width} px, {scheme}");
-                browser.call(
-                    "Emulation.setDeviceMetricsOverride",
-                    &json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}),
-                );
                 let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
                 browser.call("Emulation.setEmulatedMedia", &json!({"features": features}));
-                browser.open(&file);
-                let widest = browser.evaluate("document.documentElement.scrollWidth");
-                assert!(widest.as_u64().unwrap() <= u64::from(width), "{what}: {widest} px wide");
-                assert_eq!(browser.evaluate("innerWidth"), width, "{what}: the page made the window wider");
+                assert_eq!(widest(&mut browser), u64::from(width), "{what}: {}", browser.evaluate(TOO_WIDE));
                 assert_eq!(browser.evaluate(TOO_WIDE), "", "{what}");
-                assert_eq!(browser.evaluate("document.scripts.length"), 0, "{what}");
+                let dark = browser.evaluate(BACKGROUND) != "rgb(255, 255, 255)";
+                assert_eq!(dark, scheme == "dark", "{what}");
                 screenshot(&mut browser, &directory.join(format!("{name}-{width}-{scheme}.png")));
             }
         }
         print(&mut browser, &directory.join(format!("{name}.pdf")));
     }
     assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
+
+    // That the checks above see what they look for.
+    let bad = directory.join("bad.html");
+    let wide = "<div style='width: 2000px'>wide</div><script>1</script>";
+    fs::write(&bad, html::page(&incident("empty")).replace("<main>", &format!("<main>{wide}"))).unwrap();
+    resize(&mut browser, 360);
+    browser.open(&bad);
+    assert!(widest(&mut browser) > 360);
+    assert_ne!(browser.evaluate(TOO_WIDE), "");
+    assert!(browser.complaints.iter().any(|complaint| complaint.contains("script-src")), "{:?}", browser.complaints);
+}
+
+fn resize(browser: &mut Browser, width: u32) {
+    let metrics = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500});
+    browser.call("Emulation.setDeviceMetricsOverride", &metrics);
+}
+
+/// How wide the page is, or the window where a page that is too wide has made that wider.
+fn widest(browser: &mut Browser) -> u64 {
+    browser.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)").as_u64().unwrap()
 }
 
 fn screenshot(browser: &mut Browser, file: &Path) {

@@ -73,8 +73,8 @@ impl StackChart<'_> {
         )
     }
 
-    /// What is drawn: of each column the time with the highest stack. Bands grow and shrink between two times, but who
-    /// comes or goes does so at once: nobody knows that it began to shrink before it was killed.
+    /// What is drawn: of each column the time with the highest stack. Sizes stay until the next look and change at once: a
+    /// slope would say that somebody shrank before it was killed.
     fn snapshots(&self) -> Vec<Snapshot> {
         let all: Vec<Snapshot> = self.times.iter().enumerate().map(|(n, &t_ms)| self.snapshot(n, t_ms)).collect();
         let frame = self.canvas.frame;
@@ -82,10 +82,7 @@ impl StackChart<'_> {
         for column in all.chunk_by(|a, b| column(frame, a.t_ms) == column(frame, b.t_ms)) {
             let Some(now) = column.iter().max_by(|a, b| a.total().total_cmp(&b.total())) else { continue };
             if let Some(before) = drawn.last().filter(|before| joined(before.t_ms, now.t_ms)) {
-                let until_now =
-                    |(before, now): (&f64, &f64)| if *before == 0.0 || *now == 0.0 { *before } else { *now };
-                let values = before.values.iter().zip(&now.values).map(until_now).collect();
-                drawn.push(Snapshot { t_ms: now.t_ms, values });
+                drawn.push(Snapshot { t_ms: now.t_ms, values: before.values.clone() });
             }
             drawn.push(now.clone());
         }
