@@ -1,6 +1,5 @@
 //! `hogwatch incidents show`: one incident, as an answer.
 
-mod answer;
 mod evidence;
 mod timeline;
 
@@ -12,6 +11,7 @@ use super::complain;
 use super::page::Page;
 use crate::commands::print;
 use crate::report::incident::advice::advice;
+use crate::report::incident::answer;
 use crate::report::incident::load::{Archive, Link, began, load_file};
 use crate::report::incident::schema::{Incident, State};
 

@@ -3,6 +3,7 @@
 use std::env;
 
 use super::super::page::Page;
+use crate::report::incident::answer::short;
 use crate::report::incident::schema::{Incident, Sample};
 use crate::report::{Local, Size};
 
@@ -59,7 +60,12 @@ const MARKS: [(&str, char, &str); 8] = [
 /// The line with its marks and numbers; nothing without samples.
 pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
     let (Some(first), Some(last)) = (incident.before.first(), incident.before.last()) else { return };
-    page.heading("Available memory");
+    page.heading(&match incident.cgroup.as_deref() {
+        Some(cgroup) if incident.kind == "cgroup_limit" => {
+            format!("Available memory below the limit of {}", short(cgroup))
+        }
+        _ => "Available memory of the machine".to_owned(),
+    });
     let (from, to) = (first.t_ms, last.t_ms.max(first.t_ms + 1));
     let column = |t_ms: u64| {
         let at = u128::from(t_ms.clamp(from, to) - from) * (COLUMNS as u128 - 1) / u128::from(to - from);

@@ -1,9 +1,9 @@
-//! The answer itself: what, who, why, did it help.
+//! The answer itself: what, who, why, did it help. One for all who show an incident.
 
 use serde_json::Value as Json;
 
-use crate::report::incident::outcome::Outcome;
-use crate::report::incident::schema::{Cause, Entry, Incident, KernelReport, State, Victim};
+use super::outcome::Outcome;
+use super::schema::{Cause, Entry, Incident, KernelReport, State, Victim};
 use crate::report::{Local, Size, unit_of};
 
 /// Victims that get a line of their own; what was done to the others is among the journal's lines.
@@ -39,7 +39,7 @@ fn hits(incident: &Incident) -> Vec<Hit<'_>> {
 }
 
 /// What was done to whom.
-pub(super) fn what(incident: &Incident) -> String {
+pub(crate) fn what(incident: &Incident) -> String {
     let victim = incident.victim.as_ref().map(who_it_was);
     let place = place(incident);
     match (incident.cause, Outcome::of(incident)) {
@@ -62,8 +62,8 @@ pub(super) fn what(incident: &Incident) -> String {
         (Cause::SystemdOomd, _) => {
             let cgroup = incident.victim.as_ref().and_then(|victim| victim.cgroup.as_deref());
             let cgroup = cgroup.or(incident.cgroup.as_deref()).map_or("a cgroup".to_owned(), short);
-            let largest = victim.map_or(String::new(), |victim| format!("; the largest in it was {victim}"));
-            format!("everybody in {cgroup} was killed (SIGKILL){largest}")
+            let whom = victim.map_or(String::new(), |victim| format!(": {victim}"));
+            format!("everybody in {cgroup} was killed (SIGKILL){whom}")
         }
         (_, Outcome::Lifted) => {
             let back = match incident.events.iter().find(|entry| entry.event == "lift_restored") {
@@ -100,7 +100,7 @@ pub(super) fn what(incident: &Incident) -> String {
 }
 
 /// The victims after the first.
-pub(super) fn others(incident: &Incident) -> Vec<String> {
+pub(crate) fn others(incident: &Incident) -> Vec<String> {
     let hits = hits(incident);
     if incident.dry_run || incident.cause != Cause::Hogwatch {
         return Vec::new();
@@ -129,7 +129,10 @@ fn told(incident: &Incident, hit: &Hit<'_>, place: &str) -> String {
         Some(kill) => format!("; SIGKILL followed {} later", span(kill.t_ms.saturating_sub(hit.first.t_ms))),
         None => String::new(),
     };
+    let several = incident.victim.as_ref().is_some_and(|victim| victim.members.is_some_and(|members| members > 1));
     let end = match (hit.exited, hit.killed.is_some() || hit.first.event == "kill") {
+        (Some(_), true) if several => "; they were killed",
+        (Some(_), false) if several => "; they exited",
         (Some(_), true) => "; it was killed",
         (Some(_), false) => "; it exited",
         (None, _) if hit.set_aside => "; it did not die, and the next in rank was taken",
@@ -155,20 +158,22 @@ fn whom(incident: &Incident, hit: &Hit<'_>) -> String {
 /// The same from a victim; of several, how many.
 fn who_it_was(victim: &Victim) -> String {
     let comm = if victim.comm.is_empty() { "a process" } else { &victim.comm };
-    let mut known = Vec::new();
-    known.extend(victim.pid.map(|pid| format!("pid {pid}")));
+    let pid = victim.pid.map(|pid| format!("pid {pid}"));
+    if let Some(members) = victim.members.filter(|members| *members > 1) {
+        let size = victim.size_bytes.map_or(String::new(), |size| format!("{} together; ", Size(size)));
+        let pid = pid.map_or(String::new(), |pid| format!(", {pid}"));
+        return format!("{members} processes ({size}the largest is {comm}{pid})");
+    }
+    let mut known: Vec<String> = pid.into_iter().collect();
     known.extend(victim.size_bytes.map(|size| Size(size).to_string()));
     known.extend(victim.swap_bytes.filter(|swap| *swap > 0).map(|swap| format!("{} of it in swap", Size(swap))));
     known.extend(victim.uid.map(|uid| format!("user {uid}")));
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
-    match victim.members {
-        Some(members) if members > 1 => format!("{members} processes together, the largest {comm}{known}"),
-        _ => format!("{comm}{known}"),
-    }
+    format!("{comm}{known}")
 }
 
 /// Who ended it, and what that looks like from outside.
-pub(super) fn who(incident: &Incident) -> String {
+pub(crate) fn who(incident: &Incident) -> String {
     match incident.cause {
         Cause::Kernel => "the kernel's OOM killer. Its parent saw exit status 137 (128 + SIGKILL)".to_owned(),
         Cause::SystemdOomd => "systemd-oomd. The parents saw exit status 137 (128 + SIGKILL)".to_owned(),
@@ -185,12 +190,13 @@ pub(super) fn who(incident: &Incident) -> String {
             format!("hogwatch{status}")
         }
         Cause::Unknown if incident.kind == "unclean_end" => "not known: nobody had recorded an act".to_owned(),
-        Cause::Unknown => "nobody ended anybody".to_owned(),
+        Cause::Unknown if Outcome::of(incident) == Outcome::Lifted => "hogwatch, which ended nobody".to_owned(),
+        Cause::Unknown => "nobody was ended".to_owned(),
     }
 }
 
 /// Why.
-pub(super) fn why(incident: &Incident) -> String {
+pub(crate) fn why(incident: &Incident) -> String {
     let place = the_place(incident);
     let what = match incident.kind.as_str() {
         "memory" => "the machine's memory was short".to_owned(),
@@ -208,7 +214,9 @@ pub(super) fn why(incident: &Incident) -> String {
         "unclean_end" => "the next start found the record of an incident that nobody had closed".to_owned(),
         other => other.to_owned(),
     };
-    if incident.reason.is_empty() { what } else { format!("{what}: {}", incident.reason) }
+    // The kernel's own report says it all.
+    let is_told = incident.reason.is_empty() || (incident.kind == "kernel_oom" && incident.kernel.is_some());
+    if is_told { what } else { format!("{what}: {}", incident.reason) }
 }
 
 fn why_the_kernel(kernel: &KernelReport) -> String {
@@ -219,7 +227,9 @@ fn why_the_kernel(kernel: &KernelReport) -> String {
     match (kernel.constraint.as_deref(), limited) {
         (Some("memory_cgroup"), cgroup) => {
             let cgroup = cgroup.map_or("a cgroup".to_owned(), short);
-            format!("{cgroup} was at its own memory.max{limit}{usage}; the machine had memory left for others{asked}")
+            format!(
+                "{cgroup} was at its own memory.max{limit}{usage}; it was not the machine's memory that ran out{asked}"
+            )
         }
         (Some("cpuset" | "memory_policy"), _) => {
             format!("the memory nodes it may use were full (its cpuset or memory policy){asked}")
@@ -230,7 +240,7 @@ fn why_the_kernel(kernel: &KernelReport) -> String {
 }
 
 /// Did it help?
-pub(super) fn helped(incident: &Incident) -> String {
+pub(crate) fn helped(incident: &Incident) -> String {
     let outcome = Outcome::of(incident);
     let Some(after) = incident.after else {
         return match (outcome, incident.state) {
@@ -262,7 +272,7 @@ pub(super) fn helped(incident: &Incident) -> String {
 }
 
 /// What became of the unit.
-pub(super) fn unit(incident: &Incident) -> Option<String> {
+pub(crate) fn unit(incident: &Incident) -> Option<String> {
     let unit = incident.victim.as_ref()?.unit.as_deref()?;
     match incident.after.and_then(|after| after.unit_restarted) {
         Some(true) => Some(format!("{unit} runs again")),
@@ -272,7 +282,7 @@ pub(super) fn unit(incident: &Incident) -> Option<String> {
 }
 
 /// What to change, or that nothing follows.
-pub(super) fn change(incident: &Incident) -> String {
+pub(crate) fn change(incident: &Incident) -> String {
     match incident.advice.len() {
         0 => "nothing follows from the evidence".to_owned(),
         1 => incident.advice[0].text.clone(),
@@ -281,7 +291,7 @@ pub(super) fn change(incident: &Incident) -> String {
 }
 
 /// `40 ms`, `4.3 s`, `6 min`.
-pub(super) fn span(ms: u64) -> String {
+pub(crate) fn span(ms: u64) -> String {
     match ms {
         0..100 => format!("{ms} ms"),
         100..120_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
@@ -313,6 +323,6 @@ fn the_place(incident: &Incident) -> String {
 }
 
 /// What people call a cgroup: its unit; its path where it has none.
-pub(super) fn short(cgroup: &str) -> String {
+pub(crate) fn short(cgroup: &str) -> String {
     unit_of(cgroup.as_bytes()).map_or(cgroup.to_owned(), |unit| String::from_utf8_lossy(unit).into_owned())
 }
