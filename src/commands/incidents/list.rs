@@ -11,7 +11,7 @@ use super::{complain, why::cause_word};
 use crate::commands::print;
 use crate::report::incident::load::{Archive, Link, began, load_file};
 use crate::report::incident::outcome::{Outcome, in_short};
-use crate::report::incident::schema::{Incident, State};
+use crate::report::incident::schema::{Cause, Incident};
 use crate::report::{Size, unit_of};
 
 /// Options of `hogwatch incidents list`.
@@ -67,7 +67,7 @@ pub(super) fn run(args: &ListArgs, archive: &Archive) -> ExitCode {
             return ExitCode::FAILURE;
         }
         if !args.json {
-            eprintln!("no incident is kept: memory was never short here since the first that could have been");
+            eprintln!("no incidents: none was recorded here, or all were older than those that are kept");
             return ExitCode::SUCCESS;
         }
     }
@@ -89,7 +89,10 @@ impl Summary {
             incident.kind.clone(),
             comm.unwrap_or_else(|| "-".into()),
             size.map_or("-".into(), |size| Size(size).to_string()),
-            cause_word(incident.cause).to_owned(),
+            match incident.cause {
+                Cause::Unknown => "-".to_owned(),
+                known => cause_word(known).to_owned(),
+            },
             in_short(incident).to_string(),
         ];
         let below = format!("  {}  {}", incident.id, unit.as_deref().unwrap_or("the machine"));
@@ -109,7 +112,6 @@ impl Summary {
             "freed_bytes": incident.after.and_then(|after| after.freed_bytes),
             "recovered_ms": incident.after.and_then(|after| after.recovered_ms),
             "unit_restarted": incident.after.and_then(|after| after.unit_restarted),
-            "complete": incident.state == State::Complete,
             "file": path,
         });
         Self { begin_ms: incident.begin_ms, id: incident.id.clone(), row, below, json }

@@ -66,13 +66,14 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
+/// What stays together: a command in backquotes, a number and its unit.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let (mut begin, mut quoted) = (0, false);
     for (at, c) in text.char_indices() {
         match c {
             '`' => quoted = !quoted,
-            ' ' if !quoted => {
+            ' ' if !quoted && !is_before_unit(&text[begin..at], &text[at + 1..]) => {
                 words.push(&text[begin..at]);
                 begin = at + 1;
             }
@@ -82,6 +83,13 @@ fn words(text: &str) -> Vec<&str> {
     words.push(&text[begin..]);
     words.retain(|word| !word.is_empty());
     words
+}
+
+fn is_before_unit(word: &str, rest: &str) -> bool {
+    const UNITS: [&str; 10] = ["B", "KiB", "MiB", "GiB", "TiB", "%", "ms", "s", "min", "h"];
+    let next = rest.split(' ').next().unwrap_or_default().trim_end_matches([',', ';', ':', '.', ')']);
+    let next = next.strip_suffix("/s").unwrap_or(next);
+    word.ends_with(|c: char| c.is_ascii_digit()) && UNITS.contains(&next)
 }
 
 /// A table with columns as wide as they need be, two spaces between, and without trailing blanks.

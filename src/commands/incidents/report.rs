@@ -11,9 +11,9 @@ use clap::Args;
 
 use super::complain;
 use crate::commands::print;
-use crate::report::html;
 use crate::report::incident::advice::advice;
 use crate::report::incident::load::Archive;
+use crate::report::{Escaped, html};
 
 /// Options of `hogwatch incidents report`.
 #[derive(Args, Debug)]
@@ -56,13 +56,14 @@ pub(super) fn run(args: &ReportArgs, archive: &Archive) -> ExitCode {
     if file == Path::new("-") {
         return print(&page, 0);
     }
+    let name = Escaped(file.as_os_str().as_encoded_bytes());
     match replace(&file, page.as_bytes()) {
         Ok(()) => {
-            eprintln!("wrote {}", file.display());
+            eprintln!("wrote {name}");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("hogwatch incidents report: {}: {error}", file.display());
+            eprintln!("hogwatch incidents report: {name}: {error}");
             ExitCode::FAILURE
         }
     }

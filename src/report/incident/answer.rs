@@ -62,8 +62,8 @@ pub(crate) fn what(incident: &Incident) -> String {
         (Cause::SystemdOomd, _) => {
             let cgroup = incident.victim.as_ref().and_then(|victim| victim.cgroup.as_deref());
             let cgroup = cgroup.or(incident.cgroup.as_deref()).map_or("a cgroup".to_owned(), short);
-            let largest = victim.map_or(String::new(), |victim| format!("; the largest in it was {victim}"));
-            format!("everybody in {cgroup} was killed (SIGKILL){largest}")
+            let whom = victim.map_or(String::new(), |victim| format!(": {victim}"));
+            format!("everybody in {cgroup} was killed (SIGKILL){whom}")
         }
         (_, Outcome::Lifted) => {
             let back = match incident.events.iter().find(|entry| entry.event == "lift_restored") {
@@ -129,7 +129,10 @@ fn told(incident: &Incident, hit: &Hit<'_>, place: &str) -> String {
         Some(kill) => format!("; SIGKILL followed {} later", span(kill.t_ms.saturating_sub(hit.first.t_ms))),
         None => String::new(),
     };
+    let several = incident.victim.as_ref().is_some_and(|victim| victim.members.is_some_and(|members| members > 1));
     let end = match (hit.exited, hit.killed.is_some() || hit.first.event == "kill") {
+        (Some(_), true) if several => "; they were killed",
+        (Some(_), false) if several => "; they exited",
         (Some(_), true) => "; it was killed",
         (Some(_), false) => "; it exited",
         (None, _) if hit.set_aside => "; it did not die, and the next in rank was taken",
@@ -155,16 +158,18 @@ fn whom(incident: &Incident, hit: &Hit<'_>) -> String {
 /// The same from a victim; of several, how many.
 fn who_it_was(victim: &Victim) -> String {
     let comm = if victim.comm.is_empty() { "a process" } else { &victim.comm };
-    let mut known = Vec::new();
-    known.extend(victim.pid.map(|pid| format!("pid {pid}")));
+    let pid = victim.pid.map(|pid| format!("pid {pid}"));
+    if let Some(members) = victim.members.filter(|members| *members > 1) {
+        let size = victim.size_bytes.map_or(String::new(), |size| format!("{} together; ", Size(size)));
+        let pid = pid.map_or(String::new(), |pid| format!(", {pid}"));
+        return format!("{members} processes ({size}the largest is {comm}{pid})");
+    }
+    let mut known: Vec<String> = pid.into_iter().collect();
     known.extend(victim.size_bytes.map(|size| Size(size).to_string()));
     known.extend(victim.swap_bytes.filter(|swap| *swap > 0).map(|swap| format!("{} of it in swap", Size(swap))));
     known.extend(victim.uid.map(|uid| format!("user {uid}")));
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
-    match victim.members {
-        Some(members) if members > 1 => format!("{members} processes together, the largest {comm}{known}"),
-        _ => format!("{comm}{known}"),
-    }
+    format!("{comm}{known}")
 }
 
 /// Who ended it, and what that looks like from outside.
@@ -185,7 +190,8 @@ pub(crate) fn who(incident: &Incident) -> String {
             format!("hogwatch{status}")
         }
         Cause::Unknown if incident.kind == "unclean_end" => "not known: nobody had recorded an act".to_owned(),
-        Cause::Unknown => "nobody ended anybody".to_owned(),
+        Cause::Unknown if Outcome::of(incident) == Outcome::Lifted => "hogwatch, which ended nobody".to_owned(),
+        Cause::Unknown => "nobody was ended".to_owned(),
     }
 }
 
@@ -208,7 +214,9 @@ pub(crate) fn why(incident: &Incident) -> String {
         "unclean_end" => "the next start found the record of an incident that nobody had closed".to_owned(),
         other => other.to_owned(),
     };
-    if incident.reason.is_empty() { what } else { format!("{what}: {}", incident.reason) }
+    // The kernel's own report says it all.
+    let is_told = incident.reason.is_empty() || (incident.kind == "kernel_oom" && incident.kernel.is_some());
+    if is_told { what } else { format!("{what}: {}", incident.reason) }
 }
 
 fn why_the_kernel(kernel: &KernelReport) -> String {
@@ -219,7 +227,9 @@ fn why_the_kernel(kernel: &KernelReport) -> String {
     match (kernel.constraint.as_deref(), limited) {
         (Some("memory_cgroup"), cgroup) => {
             let cgroup = cgroup.map_or("a cgroup".to_owned(), short);
-            format!("{cgroup} was at its own memory.max{limit}{usage}; the machine had memory left for others{asked}")
+            format!(
+                "{cgroup} was at its own memory.max{limit}{usage}; it was not the machine's memory that ran out{asked}"
+            )
         }
         (Some("cpuset" | "memory_policy"), _) => {
             format!("the memory nodes it may use were full (its cpuset or memory policy){asked}")

@@ -32,10 +32,9 @@ pub(super) fn largest(page: &mut Page, incident: &Incident) {
     let first = before.first().copied().filter(|first| first.t_ms < last.t_ms);
     let at = Local::at_ms(last.t_ms).clock();
     let since = first.map_or(String::new(), |first| format!(" (and at {})", Local::at_ms(first.t_ms).clock()));
-    let was = |size: Option<u64>| match (first, size) {
-        (None, _) => String::new(),
-        (Some(_), Some(size)) => format!("({})", Size(size)),
-        (Some(_), None) => "(-)".to_owned(),
+    let was = |size: Option<u64>| {
+        let size = size.map_or("(-)".to_owned(), |size| format!("({})", Size(size)));
+        first.map(|_| size)
     };
     if !last.tasks.is_empty() {
         page.heading(&format!("Largest processes at {at}{since}"));
@@ -46,17 +45,14 @@ pub(super) fn largest(page: &mut Page, incident: &Incident) {
                 let before = first.and_then(|tops| tops.tasks.iter().find(|other| other.pid == task.pid));
                 let swap =
                     if task.swap_bytes > 0 { format!("{} in swap", Size(task.swap_bytes)) } else { String::new() };
-                vec![
-                    format!("  {}", Size(task.size_bytes)),
-                    was(before.map(|task| task.size_bytes)),
-                    task.pid.to_string(),
-                    task.comm.clone(),
-                    task.cgroup.as_deref().map(short).unwrap_or_default(),
-                    swap,
-                ]
+                let mut row = vec![format!("  {}", Size(task.size_bytes))];
+                row.extend(was(before.map(|task| task.size_bytes)));
+                let unit = task.cgroup.as_deref().map(short).unwrap_or_default();
+                row.extend([task.pid.to_string(), task.comm.clone(), unit, swap]);
+                row
             })
             .collect();
-        table(&rows, &[0, 1, 2]).iter().for_each(|line| page.line(line));
+        table(&rows, if first.is_some() { &[0, 1, 2] } else { &[0, 1] }).iter().for_each(|line| page.line(line));
     }
     if !last.cgroups.is_empty() {
         page.heading(&format!("Largest cgroups at {at}{since}"));
@@ -65,10 +61,13 @@ pub(super) fn largest(page: &mut Page, incident: &Incident) {
             .iter()
             .map(|cgroup| {
                 let before = first.and_then(|tops| tops.cgroups.iter().find(|other| other.path == cgroup.path));
-                vec![format!("  {}", Size(cgroup.size_bytes)), was(before.map(|c| c.size_bytes)), cgroup.path.clone()]
+                let mut row = vec![format!("  {}", Size(cgroup.size_bytes))];
+                row.extend(was(before.map(|cgroup| cgroup.size_bytes)));
+                row.push(cgroup.path.clone());
+                row
             })
             .collect();
-        table(&rows, &[0, 1]).iter().for_each(|line| page.line(line));
+        table(&rows, if first.is_some() { &[0, 1] } else { &[0] }).iter().for_each(|line| page.line(line));
     }
 }
 

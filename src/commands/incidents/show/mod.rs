@@ -10,6 +10,7 @@ use clap::Args;
 use super::complain;
 use super::page::Page;
 use crate::commands::print;
+use crate::report::incident::advice::advice;
 use crate::report::incident::answer;
 use crate::report::incident::load::{Archive, Link, began, load_file};
 use crate::report::incident::schema::{Incident, State};
@@ -56,6 +57,12 @@ pub(super) fn run(args: &ShowArgs, archive: &Archive) -> ExitCode {
 
 /// The whole page.
 fn page(incident: &Incident, glyphs: Glyphs) -> String {
+    let mut incident = incident.clone();
+    if incident.advice.is_empty() {
+        // A file that is not complete yet has none.
+        incident.advice = advice(&incident);
+    }
+    let incident = &incident;
     let mut page = Page::default();
     let on = incident.host.name.as_deref().map_or(String::new(), |name| format!(" on {name}"));
     page.line(format!("Incident {}{on}", incident.id));

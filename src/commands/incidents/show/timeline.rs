@@ -3,6 +3,7 @@
 use std::env;
 
 use super::super::page::Page;
+use crate::report::incident::answer::short;
 use crate::report::incident::schema::{Incident, Sample};
 use crate::report::{Local, Size};
 
@@ -59,7 +60,12 @@ const MARKS: [(&str, char, &str); 8] = [
 /// The line with its marks and numbers; nothing without samples.
 pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
     let (Some(first), Some(last)) = (incident.before.first(), incident.before.last()) else { return };
-    page.heading("Available memory");
+    page.heading(&match incident.cgroup.as_deref() {
+        Some(cgroup) if incident.kind == "cgroup_limit" => {
+            format!("Available memory below the limit of {}", short(cgroup))
+        }
+        _ => "Available memory of the machine".to_owned(),
+    });
     let (from, to) = (first.t_ms, last.t_ms.max(first.t_ms + 1));
     let column = |t_ms: u64| {
         let at = u128::from(t_ms.clamp(from, to) - from) * (COLUMNS as u128 - 1) / u128::from(to - from);
@@ -90,28 +96,28 @@ pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
         format!("; warn at {warn}, SIGTERM at {term}, SIGKILL at {kill}")
     });
     page.labelled("  ", &format!("the highest is {}{limits}", Size(most)));
+    let has_swap = incident.host.swap_total_bytes != Some(0);
     for sample in numbers(incident) {
-        page.labelled(&format!("  {}  ", Local::at_ms(sample.t_ms).clock()), &in_numbers(sample));
+        page.labelled(&format!("  {}  ", Local::at_ms(sample.t_ms).clock()), &in_numbers(sample, has_swap));
     }
 }
 
 fn marks(page: &mut Page, incident: &Incident, column: &impl Fn(u64) -> usize) {
     let mut line = [' '; COLUMNS];
-    let mut used = Vec::new();
     // From the least to the gravest, so that the gravest stays.
-    for (event, mark, meaning) in MARKS.iter().rev() {
+    for (event, mark, _) in MARKS.iter().rev() {
         for entry in incident.events.iter().chain(&incident.acts).filter(|entry| entry.event == *event) {
             line[column(entry.t_ms)] = *mark;
-            if !used.contains(&(*mark, *meaning)) {
-                used.push((*mark, *meaning));
-            }
         }
     }
-    if used.is_empty() {
+    let first = |mark: &char| line.iter().position(|cell| cell == mark);
+    let mut shown: Vec<_> = MARKS.iter().filter_map(|(_, mark, meaning)| Some((first(mark)?, mark, meaning))).collect();
+    if shown.is_empty() {
         return;
     }
+    shown.sort_unstable();
     page.line(format!("  {}", line.iter().collect::<String>()));
-    let meanings: Vec<String> = used.iter().rev().map(|(mark, meaning)| format!("{mark} {meaning}")).collect();
+    let meanings: Vec<String> = shown.iter().map(|(_, mark, meaning)| format!("{mark} {meaning}")).collect();
     page.labelled("  ", &meanings.join(", "));
 }
 
@@ -125,9 +131,9 @@ fn numbers(incident: &Incident) -> Vec<&Sample> {
     shown
 }
 
-fn in_numbers(sample: &Sample) -> String {
+fn in_numbers(sample: &Sample, has_swap: bool) -> String {
     let mut parts = vec![format!("{} available", Size(sample.available_bytes))];
-    parts.extend(sample.swap_free_bytes.map(|bytes| format!("swap free {}", Size(bytes))));
+    parts.extend(sample.swap_free_bytes.filter(|_| has_swap).map(|bytes| format!("swap free {}", Size(bytes))));
     parts.extend(sample.zram_bytes.filter(|bytes| *bytes > 0).map(|bytes| format!("zram {}", Size(bytes))));
     parts.extend(sample.psi_full_percent.map(|percent| format!("stalled {percent:.0} %")));
     match sample.fill_bytes_per_s {

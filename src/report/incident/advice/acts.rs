@@ -2,7 +2,7 @@
 
 use super::super::schema::{Advice, Cause, Entry, Incident};
 use super::command::{quoted, set_property};
-use super::{advise, events, number_of, text_of};
+use super::{advise, events, is_the_machine, number_of, text_of};
 use crate::report::Size;
 
 /// Deadlines this short are nobody's deliberate choice of a slow shutdown; longer ones are worth a word.
@@ -84,6 +84,10 @@ pub(super) fn oomd(incident: &Incident) -> Option<Advice> {
 
 /// SIGTERM did nothing for long.
 pub(super) fn ignores_sigterm(incident: &Incident) -> Option<Advice> {
+    // In a cgroup that is stuck everybody is slow, and the grace short by rule.
+    if !is_the_machine(incident) {
+        return None;
+    }
     let kills = incident.acts.iter().filter(|act| act.event == "kill" && !incident.dry_run);
     let (term, kill) = kills
         .filter_map(|kill| {

@@ -5,8 +5,8 @@ use super::command::{set, set_property, systemd_size};
 use super::{advise, events, is_the_machine};
 use crate::report::{Size, unit_of};
 
-/// How much of a `memory.max` that was too small is added: enough to see whether it was only a little too small.
-const ROOM_PERCENT: u64 = 25;
+/// The part of a `memory.max` that was too small that is added: enough to see whether it was only a little too small.
+const ROOM: u64 = 4;
 
 /// `memory.high` below `memory.max` and nothing to reclaim: the brake that never ends.
 pub(super) fn band(incident: &Incident) -> Option<Advice> {
@@ -81,7 +81,7 @@ pub(super) fn kernel_oom_at_limit(incident: &Incident) -> Option<Advice> {
     let kernel = incident.kernel.as_ref().filter(|_| incident.cause == Cause::Kernel)?;
     let cgroup = kernel.limit_cgroup.as_deref().filter(|path| *path != "/")?;
     let limit = kernel.limit_bytes.or(incident.limit_bytes)?;
-    let raised = systemd_size(limit.saturating_add(limit / 100 * ROOM_PERCENT));
+    let raised = systemd_size(limit.saturating_add(limit / ROOM));
     let property = format!("MemoryMax={raised}");
     let command = set_property(cgroup, &property).map_or_else(String::new, |command| format!(": `{command}`"));
     let swap = match kernel.victim.as_ref().and_then(|victim| victim.swap_bytes) {

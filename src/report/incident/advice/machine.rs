@@ -50,14 +50,15 @@ pub(super) fn growth(incident: &Incident) -> Option<Advice> {
         Size(most.from),
         Size(most.to)
     );
-    let limit = most.at_warn(&tops, incident).map(systemd_size);
-    let held = limit.as_ref().map_or_else(String::new, |limit| {
+    let at_warn = most.at_warn(&tops, incident);
+    let held = at_warn.map_or_else(String::new, |size| {
         format!(
-            "; it held about {limit} when available memory fell to memory.warn, so a limit at or below that would have \
-                 kept the machine out of it"
+            "; it held {} when available memory fell to memory.warn, so a limit below that would have kept the machine out \
+             of it",
+            Size(size)
         )
     });
-    let limit = limit.unwrap_or_else(|| systemd_size(most.to / 2));
+    let limit = systemd_size(at_warn.unwrap_or(most.to / 2));
     let property = format!("MemoryMax={limit}");
     let how = match set_property(&most.path, &property) {
         // A scope is gone with its processes, and its limit with it.
@@ -124,9 +125,15 @@ pub(super) fn zram(incident: &Incident) -> Option<Advice> {
     if zram < total / 100 * ZRAM_PERCENT || psi < CRAWLS_PERCENT {
         return None;
     }
-    let hog = incident.victim.as_ref().filter(|victim| victim.swap_bytes.is_some_and(|swap| swap > 0));
-    let command = hog
-        .and_then(|victim| set_property(victim.cgroup.as_deref()?, "MemorySwapMax=0"))
+    let cgroup = match incident.victim.as_ref() {
+        Some(victim) => victim.cgroup.as_deref().filter(|_| victim.swap_bytes.is_some_and(|swap| swap > 0)),
+        None => {
+            let tasks = incident.tops.last().map_or(&[][..], |tops| &tops.tasks);
+            tasks.iter().max_by_key(|task| task.swap_bytes).and_then(|task| task.cgroup.as_deref())
+        }
+    };
+    let command = cgroup
+        .and_then(|cgroup| set_property(cgroup, "MemorySwapMax=0"))
         .map_or_else(String::new, |command| format!(": `{command}`"));
     advise(
         "zram-thrash",
@@ -173,17 +180,19 @@ pub(super) fn unclean_end(incident: &Incident) -> Option<Advice> {
     }
     let (last, thresholds) = (incident.before.last()?, incident.thresholds?);
     let left = Size(last.available_bytes);
-    let sysrq = "so that a frozen machine can be told to kill by keyboard (Alt+SysRq+F), set kernel.sysrq=64 or more";
+    // Documentation/admin-guide/sysrq.rst: 64 lets it signal processes, f among them.
+    let sysrq =
+        "With kernel.sysrq = 1 (or a sum with 64 in it) Alt+SysRq+F makes a frozen machine kill its largest process";
     let text = match last.available_bytes {
         _ if !incident.acts.is_empty() => return None,
         bytes if bytes <= thresholds.term_bytes => format!(
             "{left} were available at the last look, below memory.term ({}), and no act is recorded: the machine was too slow \
-             by then. Set memory.term higher; and {sysrq}",
+             by then. Set memory.term higher. {sysrq}",
             Size(thresholds.term_bytes)
         ),
         bytes if bytes <= thresholds.warn_bytes => format!(
             "{left} were available at the last look: below memory.warn ({}), above memory.term ({}), so nothing was done yet. \
-             If it froze over memory, set memory.term above that; and {sysrq}",
+             If it froze over memory, set memory.term above that. {sysrq}",
             Size(thresholds.warn_bytes),
             Size(thresholds.term_bytes)
         ),
