@@ -1,6 +1,8 @@
-//! The page of an incident: its structure, that nobody's name breaks out of it, and what a browser makes of it.
+//! The page of an incident: its structure, that nobody's name breaks out of it, what a browser makes of it, and where it
+//! goes.
 
 mod browser;
+mod command;
 mod devtools;
 mod page;
 

@@ -1,6 +1,6 @@
 //! The headline: who did what to whom, in one line. The answer below it says more.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use crate::report::Size;
 use crate::report::incident::answer::short;
@@ -10,13 +10,13 @@ use crate::report::incident::schema::{Cause, Entry, Incident, Victim};
 /// Plain text; who shows it makes it safe.
 pub(super) fn headline(incident: &Incident) -> String {
     let place = incident.cgroup.as_deref().filter(|&cgroup| cgroup != "/").map_or("the machine".to_owned(), short);
-    let mut out = match (incident.cause, Outcome::of(incident)) {
-        (_, Outcome::UncleanEnd) => return "The machine went down without a shutdown".to_owned(),
+    match (incident.cause, Outcome::of(incident)) {
+        (_, Outcome::UncleanEnd) => "The machine went down without a shutdown".to_owned(),
         (Cause::Kernel, _) => format!("The kernel's OOM killer killed {}", Hit(incident)),
         (Cause::SystemdOomd, _) if incident.victim.is_none() => format!("systemd-oomd killed {place}"),
         (Cause::SystemdOomd, _) => format!("systemd-oomd killed {}", Hit(incident)),
         (_, Outcome::Pretended) if incident.victim.is_none() => {
-            return format!("A dry run: {place} was in trouble, nothing was done");
+            format!("A dry run: {place} was in trouble, nothing was done")
         }
         (_, Outcome::Pretended) => format!("hogwatch would have sent {} to {}", sent(incident), Hit(incident)),
         (_, Outcome::Ended) => match exit_signal(incident) {
@@ -25,15 +25,10 @@ pub(super) fn headline(incident: &Incident) -> String {
         },
         (_, Outcome::SetAside) => format!("hogwatch could not kill {}", Hit(incident)),
         (_, Outcome::Signalled) => format!("hogwatch sent {} to {}", sent(incident), Hit(incident)),
-        (_, Outcome::Lifted) => return format!("hogwatch raised memory.high of {place}; nobody was killed"),
-        (_, Outcome::Refused) => return format!("Nobody was killed, though {place} needed it"),
-        (_, Outcome::Warned) => return format!("Memory was short in {place}; nobody was killed"),
-    };
-    if let Some(unit) = incident.victim.as_ref().and_then(|victim| victim.unit.as_deref()) {
-        // Writing to a String can't fail.
-        let _ = write!(out, " of {unit}");
+        (_, Outcome::Lifted) => format!("hogwatch raised memory.high of {place}; nobody was killed"),
+        (_, Outcome::Refused) => format!("Nobody was killed, though {place} needed it"),
+        (_, Outcome::Warned) => format!("Memory was short in {place}; nobody was killed"),
     }
-    out
 }
 
 /// The last signal that was sent, or would have been.
@@ -51,14 +46,17 @@ fn signal(incident: &Incident, is_meant: impl Fn(&str) -> bool) -> Option<&str> 
     entries.iter().rfind(|entry| is_meant(&entry.event))?.fields.get("signal")?.as_str()
 }
 
-/// The victim; of a kernel report without one in the incident, the report's.
+/// The victim, with its unit; the kernel's report may name one that the incident does not.
 struct Hit<'a>(&'a Incident);
 
 impl fmt::Display for Hit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reported = self.0.kernel.as_ref().and_then(|report| report.victim.as_ref());
         match self.0.victim.as_ref().or(reported) {
-            Some(victim) => Who(victim).fmt(f),
+            Some(victim) => {
+                Who(victim).fmt(f)?;
+                victim.unit.as_ref().map_or(Ok(()), |unit| write!(f, " of {unit}"))
+            }
             None => f.write_str("a process"),
         }
     }

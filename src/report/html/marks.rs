@@ -55,7 +55,7 @@ pub(super) fn marks(incident: &Incident) -> (Vec<Mark>, usize) {
     let mut marks: Vec<Mark> = entries
         .iter()
         .filter_map(|entry| class(&entry.event).map(|class| (class, entry)))
-        .map(|(class, entry)| Mark { number: 0, t_ms: entry.t_ms, class, words: words(entry, incident.dry_run) })
+        .map(|(class, entry)| Mark { number: 0, t_ms: entry.t_ms, class, words: words(entry, incident) })
         .collect();
     if let Some(report) = incident.kernel.as_ref().filter(|_| entries.iter().all(|entry| entry.event != "kernel_oom")) {
         let who = report.victim.as_ref().map_or("a process".to_owned(), |victim| Who(victim).to_string());
@@ -82,18 +82,22 @@ fn class(event: &str) -> Option<Class> {
     })
 }
 
-fn words(entry: &Entry, dry_run: bool) -> String {
+fn words(entry: &Entry, incident: &Incident) -> String {
     let text = |key: &str| entry.fields.get(key).and_then(|value| value.as_str());
     let number = |key: &str| entry.fields.get(key).and_then(serde_json::Value::as_u64);
+    let pid = entry.fields.get("pid").and_then(serde_json::Value::as_i64);
     let who = fmt::from_fn(|f| {
         let name = text("comm").or(text("unit")).or(text("cgroup")).unwrap_or("a process");
-        match number("pid") {
-            Some(pid) => write!(f, "{name} (pid {pid})"),
-            None => f.write_str(name),
+        // A group's entries name the largest of them; how many they were stands with the victim.
+        let victim = incident.victim.as_ref().filter(|victim| victim.pid.map(i64::from) == pid);
+        match (victim.and_then(|victim| victim.members).filter(|&members| members > 1), pid) {
+            (Some(members), Some(pid)) => write!(f, "{members} processes (the largest is {name}, pid {pid})"),
+            (_, Some(pid)) => write!(f, "{name} (pid {pid})"),
+            (_, None) => f.write_str(name),
         }
     });
     let place = text("unit").or(text("cgroup")).filter(|&place| place != "/").unwrap_or("the machine");
-    let would = if dry_run { "would be " } else { "" };
+    let would = if incident.dry_run { "would be " } else { "" };
     match entry.event.as_str() {
         "warn" => "memory is getting short".to_owned(),
         "livelock" => format!("{place} is found stuck"),

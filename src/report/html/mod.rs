@@ -1,7 +1,7 @@
 //! An incident as a page: one file that needs nothing else, no network, no script.
 //!
 //! The page is well-formed XML besides being HTML, which lets a test read all of it. Nothing that comes out of the incident
-//! gets onto it but through [`markup::Safe`] or as a number.
+//! gets onto it but through `markup::Safe` or as a number.
 
 mod chart;
 mod charts;

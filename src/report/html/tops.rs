@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use crate::report::Size;
 use crate::report::incident::schema::Tops;
+use crate::report::{Local, Size};
 
 use super::chart::{Band, Canvas, Frame, Scale, StackChart};
 use super::charts::{Scene, figure};
@@ -104,11 +104,17 @@ fn write_stack(
     }
     let total = |n: usize| bands.iter().map(|band| band.values[n]).sum::<f64>();
     let most = (0..times.len()).map(total).fold(0.0, f64::max);
-    figure(out, name, "anonymous memory and swap; A, the largest, is at the bottom")?;
+    match times {
+        [only] => figure(out, name, &format!("anonymous memory and swap at {}", Local::at_ms(*only).clock()))?,
+        _ => figure(out, name, "anonymous memory and swap; A, the largest, is at the bottom")?,
+    }
     let largest: Vec<&str> = rows.iter().take(3).map(|row| row.name.as_str()).collect();
     let description = format!("Sizes over time, stacked. The largest: {}.", largest.join(", "));
     let canvas = Canvas { frame, height: HEIGHT, ..scene.canvas(id, name, &description, Scale::bytes(most)) };
-    StackChart { canvas, times: times.to_vec(), bands }.draw(out)?;
+    // A single look has no course; the table says all of it.
+    if times.len() > 1 {
+        StackChart { canvas, times: times.to_vec(), bands }.draw(out)?;
+    }
     write_table(out, name, &rows, others.len())
 }
 
