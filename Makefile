@@ -41,7 +41,9 @@ run: build ## The guard on this machine, armed, in the foreground (DRY=1: it onl
 
 test: build ## All tests; as root on Debian or Ubuntu it installs what they need (LAB=required: fail where the lab can't run)
 	tests/prometheus/deps
-	HOGWATCH_BIN=$(abspath $(BIN)) cargo test --locked
+	@tests/html/deps || [ "$(LAB)" != required ]
+	HOGWATCH_BIN=$(abspath $(BIN)) LAB=$(LAB) cargo test --locked
+	@tests/html/deps 2>/dev/null || echo 'LEFT OUT: the pages of incidents in a browser: Chromium is missing.'
 	@if tests/lab/deps; then tests/lab/run; \
 	elif [ "$(LAB)" = required ]; then exit 1; \
 	else echo 'LEFT OUT: the lab (systemd, cgroups, journald, a stuck disk, in virtual machines), for the reason above.'; fi

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, daemon, explain, replay, status};
+use crate::commands::{config, daemon, explain, incidents, replay, status};
 use crate::config::BuiltIns;
 use crate::decide::builtin::{self, Name};
 
@@ -19,6 +19,7 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   hogwatch explain               who would be killed now, and why
   hogwatch status                memory, pressure, limits and the last acts
+  hogwatch incidents             what happened, and what to change
   hogwatch daemon --dry-run      watch, decide and report, but signal nobody
   hogwatch config check          whether /etc/hogwatch/hogwatch.toml is good
 
@@ -32,7 +33,9 @@ enum Command {
     Config(config::ConfigArgs),
     /// Who would be killed now, and why
     Explain(explain::ExplainArgs),
-    /// What the livelock guard would have done, on a recorded trace
+    /// What happened: lists incidents, shows one, says who ended a unit or process
+    Incidents(incidents::IncidentsArgs),
+    /// What hogwatch would have done, on a recorded trace or incident
     Replay(replay::ReplayArgs),
     /// Memory, pressure, limits and the last acts
     Status(status::StatusArgs),
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
             config::run(&args, &BuiltIns { protect: &borrowed(&protect), avoid: &borrowed(&avoid) })
         }
         Command::Explain(args) => explain::run(&args),
+        Command::Incidents(args) => incidents::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Status(args) => status::run(&args),
     }

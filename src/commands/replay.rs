@@ -1,10 +1,11 @@
-//! `hogwatch replay`: what the livelock guard would have done, on a recorded trace.
+//! `hogwatch replay`: what hogwatch would have done, on a recorded trace or incident.
 
+mod incident;
 mod machine;
 pub mod trace;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use serde_json::json;
 use crate::config::{self, Config, Livelock, LivelockAction, Places};
 use crate::decide::livelock::{Detector, Episodes, Judged, Kind, Scope, Stall, Terms, scope};
 use crate::report::Escaped;
+use crate::report::incident::load::MAX_FILE_BYTES;
 
 use super::EXIT_CONFIG;
 use super::stall::evidence;
@@ -25,13 +27,17 @@ use trace::{BadTrace, Entry, Header, Subject, Trace};
   hogwatch replay trace.jsonl.gz                  each decision, in words
   hogwatch replay trace.jsonl --json | jq .kind   a line of JSON a decision
   hogwatch replay trace.jsonl --config new.toml   with another [livelock]
+  hogwatch replay /var/lib/hogwatch/incidents/20260728T031502Z-3.json --config new.toml
+                                                  when it would have warned, termed, killed, and whom
 
-Nothing is printed for a cgroup that was never stuck. Nothing that is decided changes the trace, so one act is
-printed an episode.
+Nothing is printed for a cgroup that was never stuck, or memory that was never short. Nothing that is decided
+changes the recording, so one act is printed an episode; of an incident the first SIGTERM and the first SIGKILL of
+each shortage. An incident has the machine's memory and its largest processes, so the memory guard is replayed; the
+livelock guard needs a trace.
 
-Exit status: 0 the trace was replayed, 65 it is no good trace, 78 bad configuration.")]
+Exit status: 0 it was replayed, 65 it is no good trace or incident, 78 bad configuration.")]
 pub struct ReplayArgs {
-    /// The trace, plain or gzip
+    /// The trace, plain or gzip, or the incident
     file: PathBuf,
     /// Decide by this configuration instead of this machine's
     #[arg(long, value_name = "FILE")]
@@ -41,7 +47,7 @@ pub struct ReplayArgs {
     json: bool,
 }
 
-/// Exit status for a bad trace (`EX_DATAERR` of sysexits.h).
+/// Exit status for a bad trace or incident (`EX_DATAERR` of sysexits.h).
 const EXIT_BAD_TRACE: u8 = 65;
 
 /// Bytes in a page, where the trace does not say otherwise.
@@ -64,12 +70,9 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    if !config.livelock.enabled {
-        eprintln!("note: livelock.enabled is false, so nothing is decided");
-    }
     let ended = File::open(&args.file)
         .map_err(|e| Ended::Bad(BadTrace { line: None, message: format!("can't be opened: {e}") }))
-        .and_then(|file| replay(BufReader::new(file), &config, args.json, &mut io::stdout().lock()));
+        .and_then(|file| trace_or_incident(file, args, &config));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever closed the pipe has read enough.
@@ -92,6 +95,21 @@ fn sentence(file: &Path, bad: &BadTrace) -> String {
         Some(line) => format!("{file}:{line}: {message}"),
         None => format!("{file}: {message}"),
     }
+}
+
+fn trace_or_incident(file: File, args: &ReplayArgs, config: &Config) -> Result<(), Ended> {
+    let mut file = BufReader::new(file);
+    let unreadable = |e: io::Error| Ended::Bad(BadTrace { line: None, message: format!("can't be read: {e}") });
+    let out = &mut io::stdout().lock();
+    if incident::is_incident(file.fill_buf().map_err(unreadable)?) {
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        return incident::replay(&bytes, &args.file, config, args.json, out);
+    }
+    if !config.livelock.enabled {
+        eprintln!("note: livelock.enabled is false, so nothing is decided");
+    }
+    replay(file, config, args.json, out)
 }
 
 fn replay(input: impl BufRead, config: &Config, json: bool, out: &mut impl Write) -> Result<(), Ended> {

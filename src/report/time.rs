@@ -33,6 +33,12 @@ impl Utc {
         })
     }
 
+    /// `2026-07-28`.
+    pub fn day(self) -> impl fmt::Display {
+        let (year, month, day) = self.date();
+        fmt::from_fn(move |f| write!(f, "{year:04}-{month:02}-{day:02}"))
+    }
+
     /// `03:15:02`.
     pub fn clock(self) -> impl fmt::Display {
         let (hour, minute, second) = self.time_of_day();
@@ -80,6 +86,13 @@ mod tests {
             let time = UNIX_EPOCH + Duration::from_secs(seconds);
             assert_eq!(Utc::at(time).compact().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn day_in_a_time_zone() {
+        let time = UNIX_EPOCH + Duration::from_secs(1_785_208_502);
+        assert_eq!(Utc::at(time).day().to_string(), "2026-07-28");
+        assert_eq!(Utc::shifted(time, -4 * 3600).day().to_string(), "2026-07-27");
     }
 
     #[test]

@@ -10,8 +10,8 @@ mod reader;
 mod scout;
 mod snapshot;
 mod surveyor;
-mod systemctl;
-mod tell;
+pub(in crate::commands) mod systemctl;
+pub(in crate::commands) mod tell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

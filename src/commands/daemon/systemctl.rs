@@ -58,7 +58,15 @@ impl Systemctl {
 ///
 /// # Errors
 /// As [`Systemctl::run`].
-pub fn output(mut command: Command, deadline: Instant) -> Result<String, String> {
+pub fn output(command: Command, deadline: Instant) -> Result<String, String> {
+    output_and_remarks(command, deadline).map(|(out, _)| out)
+}
+
+/// The same with what it wrote to stderr although all was well.
+///
+/// # Errors
+/// As [`Systemctl::run`].
+pub fn output_and_remarks(mut command: Command, deadline: Instant) -> Result<(String, String), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("{name} can't be started: {e}"))?;
@@ -73,10 +81,11 @@ pub fn output(mut command: Command, deadline: Instant) -> Result<String, String>
         });
     };
     let (out, complaint) = said.map_err(|e| e.to_string())?;
-    if status.success() {
-        return String::from_utf8(out).map_err(|_| format!("{name} wrote what is no UTF-8"));
-    }
     let complaint = String::from_utf8_lossy(&complaint);
+    if status.success() {
+        let out = String::from_utf8(out).map_err(|_| format!("{name} wrote what is no UTF-8"))?;
+        return Ok((out, complaint.into_owned()));
+    }
     let line = complaint.lines().next().unwrap_or("it did not say why").trim();
     Err(format!("{name} failed ({status}): {line}"))
 }
