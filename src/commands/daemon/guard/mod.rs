@@ -31,7 +31,7 @@ use crate::observe::machine::{MachineReader, ReadError};
 use crate::observe::pressure::Trigger;
 use crate::observe::scan::Scanner;
 use crate::observe::{Depth, Faults, Machine, Need, Observation};
-use crate::report::{Event, EventKind, EventSender, Text};
+use crate::report::{Event, EventKind, EventSender, Recorder, Text};
 
 use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
@@ -66,6 +66,8 @@ pub struct Parts {
     pub machine: MachineReader,
     /// Who we are.
     pub own: Own,
+    /// What happened last, for whoever wants to know afterwards.
+    pub recorder: Recorder,
     /// Where notes on lifts are kept.
     pub runtime: Option<PathBuf>,
 }
@@ -274,6 +276,7 @@ impl Guard {
                     let (config, rules) = *new;
                     let old = self.parts.engine.reconfigure(&config, rules);
                     self.parts.journal_every = config.journal.every;
+                    self.parts.recorder.set_keep(config.recorder.keep);
                     self.parts.plan = Arc::new(self.parts.plan.again(&config));
                     self.follow_cgroups();
                     self.timers.state = config.journal.every.map(|every| clock::now() + every);
