@@ -5,6 +5,7 @@ mod acting;
 mod lifting;
 mod livelock;
 pub mod plan;
+mod recording;
 mod sight;
 mod signals;
 mod thrash;
@@ -40,6 +41,7 @@ use super::{others, tell};
 use lifting::Lifting;
 use livelock::Breaker;
 use plan::Plan;
+use recording::Recording;
 use sight::{AWAIT_SCOUT, Scans};
 use signals::Signals;
 use timers::{Timers, due};
@@ -91,6 +93,7 @@ pub struct Guard {
     own_highs: OwnHighs,
     breaker: Breaker,
     lifting: Lifting,
+    recording: Recording,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
 }
@@ -121,6 +124,7 @@ impl Guard {
             own_highs: OwnHighs::open(&parts.host),
             breaker: Breaker::new(),
             lifting: Lifting::default(),
+            recording: Recording::new(),
             throttleable: false,
             parts,
             scanner,
@@ -312,6 +316,7 @@ impl Guard {
             match decision.step {
                 Step::Wait(pause) => {
                     self.afterwards(&decision.reading);
+                    let pause = pause.min(self.record(&decision, pause));
                     return if self.trigger.is_some() { pause } else { pause.min(Duration::from_secs(1)) };
                 }
                 Step::Look(need) => {
@@ -345,6 +350,7 @@ impl Guard {
         looked: Option<Need>,
         decide: impl FnOnce(&mut Engine, &Observation<'_>, Duration) -> R,
     ) -> R {
+        self.recording.judged = looked.is_some();
         let enclosing = self.parts.enclosing.found();
         let engine = &mut self.parts.engine;
         let victim_exited =
