@@ -19,11 +19,12 @@ pub mod incident;
 mod journal;
 mod journald;
 mod lines;
-pub mod metrics;
 mod local;
+pub mod metrics;
 mod output;
 mod queue;
 mod record;
+pub mod recorder;
 mod remarks;
 mod repeats;
 mod sentence;
@@ -52,6 +53,7 @@ pub use field::Field;
 pub use lines::{LineStyle, UtcOffset};
 pub use local::Local;
 pub use output::Output;
+pub use recorder::Recorder;
 pub use size::Size;
 pub use table::{EVENTS, EventSpec, Priority};
 pub use text::Text;
@@ -96,6 +98,8 @@ pub struct ReporterOptions {
     pub status: Option<StatusOptions>,
     /// The metrics file, if there is to be one.
     pub textfile: Option<PathBuf>,
+    /// What the guard records, for incidents to be put together from.
+    pub recorder: Recorder,
     /// Which remarks on hogwatch's own workings are wanted.
     pub diagnostics: LevelFilter,
 }
