@@ -1,4 +1,5 @@
 //! What is kept of an incident, for whoever asks later.
 
+pub mod advice;
 pub mod evidence;
 pub mod schema;
