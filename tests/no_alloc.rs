@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use hogwatch::act::{Actor, Aim};
 use hogwatch::config::{Config, Order, Pattern, TargetKind};
@@ -25,7 +25,11 @@ use hogwatch::observe::limits::{EnclosingReader, Hierarchy};
 use hogwatch::observe::machine::MachineReader;
 use hogwatch::observe::parse::State;
 use hogwatch::observe::scan::Scanner;
-use hogwatch::observe::{Cgroups, Comm, Depth, Faults, Need, Observation, Task, TaskId};
+use hogwatch::observe::tops::{Sums, largest};
+use hogwatch::observe::zram::ZramReader;
+use hogwatch::observe::{Cgroups, Comm, Depth, Faults, Need, Observation, Task, TaskId, Tasks};
+use hogwatch::report::Recorder;
+use hogwatch::report::recorder::{Anchor, LARGEST, Measured, Ranked, Top};
 
 thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
@@ -83,6 +87,11 @@ const STEPS: u64 = 5000;
 /// MemTotal, in KiB.
 const TOTAL: u64 = 16 << 20;
 
+/// How far back the recorder reaches.
+const RECORDED: Duration = Duration::from_secs(600);
+/// What the one zram device holds.
+const ZRAM: u64 = 12_345_678;
+
 /// Steps from one shortage to the next.
 const COURSE: u64 = 45;
 
@@ -132,6 +141,8 @@ impl Fixture {
         write("proc/vmstat".into(), include_str!("fixtures/parsers/linux-6.18/vmstat"));
         write("proc/stat".into(), include_str!("fixtures/parsers/linux-6.18/proc_stat"));
         write("proc/pressure/memory".into(), "");
+        write("proc/swaps".into(), "Filename Type Size Used Priority\n/dev/zram0 partition 1048576 0 100\n");
+        write("sys/block/zram0/mm_stat".into(), &format!("1 1 {ZRAM} 0 0 0 0 0 0\n"));
         for n in 0..PROCESSES {
             let pid = FIRST + n;
             // In the last ten units nobody must live, so that they can be victims whole.
@@ -207,6 +218,7 @@ struct Happened {
     fired: u64,
     groups: u64,
     notes: usize,
+    recorded: usize,
 }
 
 fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
@@ -236,6 +248,8 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
     }
 
     let mut now = Duration::from_secs(1000);
+    let recorder = Recorder::new(RECORDED);
+    let (mut sums, mut zram) = (Sums::default(), ZramReader::default());
     let mut thrash = MachineDetector::new(Duration::from_secs(30));
     let mut looked = false;
     let mut pretend = false;
@@ -247,6 +261,9 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
             let sample = MachineSample::of(&reclaim, &machine.meminfo, machine.meminfo.available().unwrap()).unwrap();
             happened.samples += u64::from(sample.full_total_us == step * 1000);
             thrash.push(&sample);
+            zram.follow(host, machine.meminfo.swap_total.unwrap_or(0), &mut faults);
+            let measured = Measured { available: step, zram: zram.read(&mut faults), ..Measured::default() };
+            recorder.sample(now, &measured);
             std::hint::black_box(thrash.judge());
             let victim_exited = engine.victim().is_some_and(|victim| actor.exited(host, victim, engine.members()));
             let obs = Observation {
@@ -264,6 +281,7 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
                 Step::Look(need) => {
                     happened.scans += 1;
                     scanner.scan(host, need, machine.meminfo.swap_used(), &mut faults);
+                    list(&recorder, now, &mut sums, scanner.tasks());
                     looked = true;
                     None
                 }
@@ -277,6 +295,14 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
             counted(|| {
                 let outcome = attempt(host, &mut actor, &engine, &reader, &mut enclosing, &act, &mut happened.fired);
                 let outcome = if pretend && outcome == Outcome::Gone { Outcome::Sent } else { outcome };
+                let foremost = engine.chooser().foremost::<LARGEST>(scanner.tasks(), &act.reading);
+                let ranked = foremost.iter().map(|(task, tier)| Ranked {
+                    task: top(scanner.tasks(), task),
+                    uid: task.uid,
+                    tier: tier.word(),
+                    oom_score_adj: task.oom_score_adj,
+                });
+                recorder.candidates(now, ranked);
                 engine.acted(&act, outcome, now);
                 if engine.victim().is_none() {
                     actor.release();
@@ -287,6 +313,25 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
         now += if looked { Duration::from_micros(50) } else { Duration::from_millis(1200) };
     }
     assert_eq!(faults, Faults::default());
+    let recorded = recorder.recorded_at(RECORDED, Anchor { since_boot: now, date: UNIX_EPOCH + now });
+    assert_eq!((recorded.samples.last().unwrap().zram_bytes, recorder.missed()), (Some(ZRAM), 0));
+    assert!(recorded.tops.iter().all(|tops| tops.tasks.len() == LARGEST && tops.cgroups.len() == LARGEST));
+    happened.recorded += recorded.samples.len() + recorded.tops.len() + recorded.candidates.len();
+}
+
+/// As the guard's.
+fn list(recorder: &Recorder, now: Duration, sums: &mut Sums, tasks: &Tasks) {
+    let (foremost, cgroups) = (largest::<LARGEST>(tasks), sums.largest::<LARGEST>(tasks));
+    recorder.tops(
+        now,
+        foremost.iter().map(|task| top(tasks, task)),
+        cgroups.iter().map(|(id, sum)| (tasks.cgroups.path(id), sum)),
+    );
+}
+
+fn top<'a>(tasks: &'a Tasks, task: &'a Task) -> Top<'a> {
+    let (comm, cgroup) = (task.comm.as_bytes(), tasks.cgroup_path(task));
+    Top { pid: task.id.pid, comm, size: task.size(), swap: task.swap.unwrap_or(0), cgroup }
 }
 
 /// As the guard's: aims, looks at the memory again, fires.
@@ -330,8 +375,9 @@ fn observe_decide_act_allocates_nothing() {
     run(&fixture, &config(Order::Badness, TargetKind::Cgroup), &mut happened);
 
     assert_eq!(ALLOCATIONS.get(), 0, "{happened:?}");
-    let Happened { scans, samples, acts, fired, groups, notes } = happened;
+    let Happened { scans, samples, acts, fired, groups, notes, recorded } = happened;
     assert_eq!(samples, 2 * STEPS);
+    assert!(recorded > 1000, "too little was recorded: {recorded}");
     assert!(scans >= 2 * STEPS / 20, "too few scans: {scans}");
     assert!(acts > 100 && fired > 100 && groups > 10 && notes > 100, "{acts} {fired} {groups} {notes}");
     println!("{scans} scans, {acts} acts, {fired} signals to nobody, {groups} of groups, {notes} notes");

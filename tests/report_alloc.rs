@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use hogwatch::report::status::{Limits, Scope, Snapshot};
-use hogwatch::report::{Event, EventKind, LevelFilter, Output, Reporter, ReporterOptions, Size, Text};
+use hogwatch::report::{Event, EventKind, LevelFilter, Output, Recorder, Reporter, ReporterOptions, Size, Text};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -44,6 +44,7 @@ fn sending_allocates_nothing() {
         output: Output { journald: Some(path), stderr: None },
         dry_run: false,
         status: None,
+        recorder: Recorder::new(Duration::from_secs(600)),
         diagnostics: LevelFilter::OFF,
     })
     .unwrap();

@@ -262,6 +262,12 @@ impl Engine {
         &mut self.chooser
     }
 
+    /// How fast what is left was seen to fall, in bytes a second; half of it is forgotten every second.
+    #[must_use]
+    pub fn fill_rate(&self) -> f64 {
+        self.pace.rate()
+    }
+
     /// The gauge, for looking at readings.
     #[must_use]
     pub fn gauge(&self) -> &Gauge {

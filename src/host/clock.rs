@@ -12,6 +12,14 @@ pub fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
+/// Time since boot, the time asleep included (`CLOCK_BOOTTIME`): it does not jump either, and the difference of two is the
+/// difference of their dates.
+#[must_use]
+pub fn since_boot() -> Duration {
+    // As above.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Seconds that local time is ahead of UTC at `at`, for the clock on a terminal.
 #[must_use]
 pub fn utc_offset(at: SystemTime) -> i32 {

@@ -14,6 +14,8 @@ pub mod roster;
 pub mod scan;
 pub mod survey;
 pub mod tasks;
+pub mod tops;
+pub mod zram;
 
 pub use cgroups::{CgroupId, CgroupPath, Cgroups, Preference};
 pub use limits::Enclosing;

@@ -20,6 +20,7 @@ mod lines;
 mod output;
 mod queue;
 mod record;
+pub mod recorder;
 mod repeats;
 mod sentence;
 mod size;
@@ -45,6 +46,7 @@ pub use event::{CGROUP_BYTES, CMDLINE_BYTES, COMM_BYTES, Event, EventKind, REASO
 pub use field::Field;
 pub use lines::{LineStyle, UtcOffset};
 pub use output::Output;
+pub use recorder::Recorder;
 pub use size::Size;
 pub use table::{EVENTS, EventSpec, Priority};
 pub use text::Text;
@@ -85,6 +87,8 @@ pub struct ReporterOptions {
     pub dry_run: bool,
     /// The status socket, if there is to be one. A socket that cannot be had is a `degraded` event, not an error.
     pub status: Option<StatusOptions>,
+    /// What the guard records, for incidents to be put together from.
+    pub recorder: Recorder,
     /// Which remarks on hogwatch's own workings are wanted.
     pub diagnostics: LevelFilter,
 }

@@ -28,12 +28,12 @@ fn check_says_ok_and_which_files_were_read() {
     assert_eq!(said.status, 0);
     assert_eq!(said.stdout, format!("ok: no file at {}, the built-in defaults apply\n", place.display()));
 
-    machine.write("hogwatch.toml", "[recorder]\nkeep = \"12m\"\n[memory]\nterm = \"6%\"\n");
+    machine.write("hogwatch.toml", "[run]\ntimeout = \"12m\"\n[memory]\nterm = \"6%\"\n");
     let drop_in = machine.write("hogwatch.toml.d/a.toml", "");
     let said = run(&machine, &["check"]);
     assert_eq!(said.status, 0);
     assert_eq!(said.stdout, format!("ok: {}, {}\n", place.display(), drop_in.display()));
-    assert_eq!(said.stderr, "note: recorder.keep is not acted on by this version\n");
+    assert_eq!(said.stderr, "note: run.timeout is not acted on by this version\n");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hogwatch::report::{EventSender, LevelFilter, LineStyle, Output, Reporter, ReporterOptions};
+use hogwatch::report::{EventSender, LevelFilter, LineStyle, Output, Recorder, Reporter, ReporterOptions};
 use tempfile::TempDir;
 
 /// Far more than any entry takes; a test that waits this long has failed.
@@ -53,7 +53,13 @@ impl FakeJournald {
 }
 
 pub fn options(output: Output, dry_run: bool) -> ReporterOptions {
-    ReporterOptions { output, dry_run, status: None, diagnostics: LevelFilter::OFF }
+    ReporterOptions {
+        output,
+        dry_run,
+        status: None,
+        recorder: Recorder::new(Duration::from_secs(600)),
+        diagnostics: LevelFilter::OFF,
+    }
 }
 
 /// Nowhere at all.

@@ -33,7 +33,7 @@ use crate::observe::limits::{EnclosingReader, Hierarchy};
 use crate::observe::machine::MachineReader;
 use crate::observe::{CgroupPath, Faults};
 use crate::report::status::StatusOptions;
-use crate::report::{Event, EventKind, LevelFilter, Output, Reporter, ReporterOptions, Text, systemd};
+use crate::report::{Event, EventKind, LevelFilter, Output, Recorder, Reporter, ReporterOptions, Text, systemd};
 
 use super::{EXIT_CONFIG, own_self, users};
 pub use lock::runtime_dir;
@@ -171,6 +171,7 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     let missing = Missing::probe();
     let page_size = host.page_size;
     let own_unit = own_unit().and_then(|path| CgroupPath::new(path.as_bytes()));
+    let recorder = Recorder::new(started.config.recorder.keep);
     let guard = Guard::new(Parts {
         actor: Actor::new(hierarchy, missing),
         dry_run: args.dry_run,
@@ -182,6 +183,7 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
         journal_every: started.config.journal.every,
         machine,
         own,
+        recorder: recorder.clone(),
         runtime: runtime.clone(),
     })
     .map_err(cannot("the guard can't be set up"))?;
@@ -191,6 +193,7 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
         output: Output::choose(Some(clock::utc_offset)),
         dry_run: args.dry_run,
         status,
+        recorder,
         // Remarks on hogwatch's own workings, for whoever debugs it: 32 KiB of locked memory that nobody else should pay.
         diagnostics: std::env::var("HOGWATCH_LOG")
             .ok()

@@ -20,7 +20,7 @@ impl Explained {
                 "comm": String::from_utf8_lossy(c.task.comm.as_bytes()),
                 "uid": c.task.uid,
                 "cgroup": c.cgroup,
-                "tier": reasons::tier_name(c.tier),
+                "tier": c.tier.word(),
                 "size_bytes": c.task.size(),
                 "swap_bytes": c.task.swap,
                 "oom_score": c.task.oom_score,

@@ -52,15 +52,6 @@ fn rule_name(rule: Rule, list: &str, admin: &[config::Pattern]) -> String {
     }
 }
 
-pub(super) fn tier_name(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Prefer => "prefer",
-        Tier::Ordinary => "ordinary",
-        Tier::Avoid => "avoid",
-        Tier::Unread => "unread",
-    }
-}
-
 pub(super) fn level_name(level: Level) -> &'static str {
     match level {
         Level::Calm => "nothing to do",

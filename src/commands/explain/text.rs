@@ -131,7 +131,7 @@ impl Explained {
                 Size(c.task.size()).to_string(),
                 Size(c.task.swap.unwrap_or(0)).to_string(),
                 adj,
-                reasons::tier_name(c.tier),
+                c.tier.word(),
                 c.reason
             )?;
         }

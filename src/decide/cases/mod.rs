@@ -218,7 +218,13 @@ impl Cases {
     /// Whether nothing is under watch and no case is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.watched.is_empty() && self.open.iter().all(Option::is_none) && self.machine.stall().is_none()
+        self.watched.is_empty() && !self.any_is_open() && self.machine.stall().is_none()
+    }
+
+    /// Whether any case is open.
+    #[must_use]
+    pub fn any_is_open(&self) -> bool {
+        self.open.iter().any(Option::is_some)
     }
 
     /// Whether a case is open for this cgroup.

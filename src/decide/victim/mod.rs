@@ -1,6 +1,7 @@
 //! Who it will be: every process judged, the eligible ones ranked.
 
 mod groups;
+mod ranking;
 mod stuck;
 
 use crate::config::{self, Amount, Order, TargetKind};
@@ -23,6 +24,19 @@ pub enum Tier {
     Avoid,
     /// Perhaps protected: a `protect` pattern asks for what could not be read, or `oom_score_adj` could not.
     Unread,
+}
+
+impl Tier {
+    /// One word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Prefer => "prefer",
+            Self::Ordinary => "ordinary",
+            Self::Avoid => "avoid",
+            Self::Unread => "unread",
+        }
+    }
 }
 
 /// Why a process may not be chosen.
@@ -391,27 +405,6 @@ impl Chooser {
             .map(|(index, _, _)| index)
     }
 
-    /// Lower comes first. The pid decides last, so that the order is the same at every look.
-    fn rank(&self, task: &Task, tier: Tier, size: u64) -> (Tier, std::cmp::Reverse<(u32, u64, u64)>, i32) {
-        let score = match self.order {
-            Order::Size => 0,
-            Order::Badness => task.oom_score.unwrap_or(0),
-        };
-        (tier, std::cmp::Reverse((score, size, task.shmem.unwrap_or(0))), task.id.pid)
-    }
-
-    /// Positions of all eligible tasks in the order they would be taken, for people to read. Allocates.
-    #[must_use]
-    pub fn ranked(&self, tasks: &Tasks, reading: &Reading) -> Vec<usize> {
-        let min_size = self.min_size(reading);
-        let worth = |t: &Task| t.size() >= min_size;
-        let any = eligible(tasks, &self.verdicts).any(|(_, t, _)| worth(t));
-        let size = |t: &Task| if any { t.size() } else { t.size_with_shared() };
-        let mut all: Vec<_> = eligible(tasks, &self.verdicts).collect();
-        all.sort_by_key(|(_, t, tier)| (size(t) < min_size, self.rank(t, *tier, size(t))));
-        all.into_iter().map(|(index, _, _)| index).collect()
-    }
-
     fn victim(&self, tasks: &Tasks, index: usize) -> Victim {
         let task = &tasks.list[index];
         let tier = match self.verdicts.get(index) {
@@ -450,6 +443,9 @@ impl Sum {
         }
     }
 }
+
+/// See [`Chooser::rank`].
+type RankKey = (Tier, std::cmp::Reverse<(u32, u64, u64)>, i32);
 
 /// Writes to the spare capacity of a list.
 fn touch<T: Copy>(list: &mut Vec<T>, anything: T) {

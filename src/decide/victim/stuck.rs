@@ -3,7 +3,7 @@
 use crate::observe::{Depth, Task, Tasks};
 
 use super::super::measure::Reading;
-use super::{Choice, Chooser, Exclusion, Group, GroupWhy, Refusal, Spared, Tier, Verdict, Victim, eligible};
+use super::{Choice, Chooser, Exclusion, Group, GroupWhy, RankKey, Refusal, Spared, Tier, Verdict, Victim, eligible};
 
 /// A cgroup that is stuck. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,5 +155,3 @@ impl Chooser {
             .min()
     }
 }
-
-type RankKey = (Tier, std::cmp::Reverse<(u32, u64, u64)>, i32);

@@ -68,10 +68,11 @@ impl Guard {
     }
 
     /// Says what became of a signal.
-    pub(super) fn tell_sent(&self, act: &Act, sent: io::Result<u32>, incident: Option<u32>) -> Outcome {
+    pub(super) fn tell_sent(&mut self, act: &Act, sent: io::Result<u32>, incident: Option<u32>) -> Outcome {
         let decided = clock::now().saturating_sub(act.seen_at);
         match sent {
             Ok(_) => {
+                self.record_act(act);
                 let details = self.link.as_ref().and_then(|link| link.reader.as_ref()?.table());
                 let mut event = tell::acted(act, details.as_deref());
                 drop(details);

@@ -5,6 +5,7 @@ mod acting;
 mod lifting;
 mod livelock;
 pub mod plan;
+mod recording;
 mod sight;
 mod signals;
 mod thrash;
@@ -31,7 +32,7 @@ use crate::observe::machine::{MachineReader, ReadError};
 use crate::observe::pressure::Trigger;
 use crate::observe::scan::Scanner;
 use crate::observe::{Depth, Faults, Machine, Need, Observation};
-use crate::report::{Event, EventKind, EventSender, Text};
+use crate::report::{Event, EventKind, EventSender, Recorder, Text};
 
 use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
@@ -40,6 +41,7 @@ use super::{others, tell};
 use lifting::Lifting;
 use livelock::Breaker;
 use plan::Plan;
+use recording::Recording;
 use sight::{AWAIT_SCOUT, Scans};
 use signals::Signals;
 use timers::{Timers, due};
@@ -66,6 +68,8 @@ pub struct Parts {
     pub machine: MachineReader,
     /// Who we are.
     pub own: Own,
+    /// What happened last, for whoever wants to know afterwards.
+    pub recorder: Recorder,
     /// Where notes on lifts are kept.
     pub runtime: Option<PathBuf>,
 }
@@ -89,6 +93,7 @@ pub struct Guard {
     own_highs: OwnHighs,
     breaker: Breaker,
     lifting: Lifting,
+    recording: Recording,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
 }
@@ -119,6 +124,7 @@ impl Guard {
             own_highs: OwnHighs::open(&parts.host),
             breaker: Breaker::new(),
             lifting: Lifting::default(),
+            recording: Recording::new(),
             throttleable: false,
             parts,
             scanner,
@@ -274,6 +280,7 @@ impl Guard {
                     let (config, rules) = *new;
                     let old = self.parts.engine.reconfigure(&config, rules);
                     self.parts.journal_every = config.journal.every;
+                    self.parts.recorder.set_keep(config.recorder.keep);
                     self.parts.plan = Arc::new(self.parts.plan.again(&config));
                     self.follow_cgroups();
                     self.timers.state = config.journal.every.map(|every| clock::now() + every);
@@ -309,6 +316,7 @@ impl Guard {
             match decision.step {
                 Step::Wait(pause) => {
                     self.afterwards(&decision.reading);
+                    let pause = pause.min(self.record(&decision, pause));
                     return if self.trigger.is_some() { pause } else { pause.min(Duration::from_secs(1)) };
                 }
                 Step::Look(need) => {
@@ -342,6 +350,7 @@ impl Guard {
         looked: Option<Need>,
         decide: impl FnOnce(&mut Engine, &Observation<'_>, Duration) -> R,
     ) -> R {
+        self.recording.judged = looked.is_some();
         let enclosing = self.parts.enclosing.found();
         let engine = &mut self.parts.engine;
         let victim_exited =

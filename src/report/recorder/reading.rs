@@ -1,0 +1,189 @@
+//! The reader's side: what was recorded, with dates, and with names that are harmless.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::host::clock;
+
+use super::super::incident::schema;
+use super::paths::{Path, PathRef};
+use super::{ActEntry, CandidateEntry, LARGEST, Memory, Recorder, SampleEntry, TaskEntry, TopsEntry, millis};
+
+/// What was recorded, oldest first; times in milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recorded {
+    /// The machine's memory.
+    pub samples: Vec<schema::Sample>,
+    /// The largest tasks and cgroups.
+    pub tops: Vec<schema::Tops>,
+    /// Who could have been chosen at the latest act, if that is not longer ago.
+    pub candidates: Vec<schema::Candidate>,
+}
+
+/// The same moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Anchor {
+    /// Since boot, sleep included: [`clock::since_boot`].
+    pub since_boot: Duration,
+    /// The date.
+    pub date: SystemTime,
+}
+
+impl Anchor {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { since_boot: clock::since_boot(), date: SystemTime::now() }
+    }
+
+    /// The date, in milliseconds since 1970, of a time in milliseconds since boot; 0 before 1970.
+    fn unix_ms(&self, t_ms: u64) -> u64 {
+        let date = millis(self.date.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let age = millis(self.since_boot).checked_signed_diff(t_ms).unwrap_or(0);
+        date.saturating_add_signed(age.saturating_neg())
+    }
+}
+
+/// How many samples are copied at a time: the guard finds the recorder taken for a microsecond, not for all of it.
+const AT_ONCE: usize = 64;
+
+impl Recorder {
+    /// What was recorded in the time that ends now, no further back than the recorder is to reach.
+    #[must_use]
+    pub fn recorded(&self, last: Duration) -> Recorded {
+        self.recorded_at(last, Anchor::now())
+    }
+
+    /// The same, as seen at a given moment.
+    #[must_use]
+    pub fn recorded_at(&self, last: Duration, now: Anchor) -> Recorded {
+        let since_ms = millis(now.since_boot.saturating_sub(last.min(self.keep())));
+        Recorded {
+            samples: self.samples(since_ms, now),
+            tops: self.read_tops(since_ms, now),
+            candidates: self.read_candidates(since_ms),
+        }
+    }
+
+    fn samples(&self, since_ms: u64, now: Anchor) -> Vec<schema::Sample> {
+        let mut samples = Vec::new();
+        let mut chunk = Vec::with_capacity(AT_ONCE);
+        let (mut next, mut before) = (0, None);
+        loop {
+            chunk.clear();
+            next = copy_samples(&self.read(), next, &mut chunk);
+            if chunk.is_empty() {
+                return samples;
+            }
+            for entry in &chunk {
+                if entry.t_ms >= since_ms {
+                    samples.push(sample(entry, before.as_ref(), now));
+                }
+                before = Some(*entry);
+            }
+        }
+    }
+
+    fn read_tops(&self, since_ms: u64, now: Anchor) -> Vec<schema::Tops> {
+        let mut all = Vec::new();
+        let mut next = 0;
+        loop {
+            // The lock is given back at the end of this line.
+            let copy = TopsCopy::of(&self.read(), next);
+            let Some(copy) = copy else { return all };
+            next = copy.number + 1;
+            if copy.entry.t_ms >= since_ms {
+                all.push(copy.written_out(now));
+            }
+        }
+    }
+
+    fn read_candidates(&self, since_ms: u64) -> Vec<schema::Candidate> {
+        let act: Option<ActEntry> = self.read().act.clone();
+        let recent = act.filter(|act| act.t_ms >= since_ms);
+        let candidates = recent.iter().flat_map(|act| act.candidates.iter().flatten());
+        candidates.zip(1..).map(|(candidate, rank)| written_candidate(candidate, rank)).collect()
+    }
+}
+
+/// Copies samples from number `next` on into the room there is, and says which is the next.
+fn copy_samples(memory: &Memory, next: usize, into: &mut Vec<SampleEntry>) -> usize {
+    let begin = next.max(memory.samples.oldest());
+    let end = memory.samples.end().min(begin + into.capacity());
+    into.extend((begin..end).filter_map(|number| memory.samples.get(number).copied()));
+    end
+}
+
+/// A list of the largest, and the paths it names.
+struct TopsCopy {
+    number: usize,
+    entry: TopsEntry,
+    of_tasks: [Option<Path>; LARGEST],
+    of_cgroups: [Option<Path>; LARGEST],
+}
+
+impl TopsCopy {
+    /// The one of this number, or the oldest after it; `None` when there is none yet.
+    fn of(memory: &Memory, next: usize) -> Option<Self> {
+        let number = next.max(memory.tops.oldest());
+        let entry = *memory.tops.get(number)?;
+        let path = |path: Option<PathRef>| path.and_then(|path| memory.paths.get(path)).copied();
+        Some(Self {
+            number,
+            entry,
+            of_tasks: entry.tasks.map(|task| path(task.and_then(|task| task.cgroup))),
+            of_cgroups: entry.cgroups.map(|cgroup| path(cgroup.map(|cgroup| cgroup.path))),
+        })
+    }
+
+    fn written_out(&self, now: Anchor) -> schema::Tops {
+        let tasks = self.entry.tasks.iter().flatten().zip(&self.of_tasks).map(|(task, path)| {
+            let TaskEntry { size, swap, pid, comm, .. } = task;
+            let cgroup = path.as_ref().map(ToString::to_string);
+            schema::TopTask { pid: *pid, comm: comm.to_string(), size_bytes: *size, swap_bytes: *swap, cgroup }
+        });
+        // Whose path was crowded out says nothing any more.
+        let cgroups = self.entry.cgroups.iter().zip(&self.of_cgroups).filter_map(|(cgroup, path)| {
+            Some(schema::TopCgroup { path: path.as_ref()?.to_string(), size_bytes: cgroup.as_ref()?.size })
+        });
+        schema::Tops { t_ms: now.unix_ms(self.entry.t_ms), tasks: tasks.collect(), cgroups: cgroups.collect() }
+    }
+}
+
+fn sample(entry: &SampleEntry, before: Option<&SampleEntry>, now: Anchor) -> schema::Sample {
+    let percent = |centi: u16| f64::from(centi) / 100.0;
+    let SampleEntry { t_ms, measured } = entry;
+    schema::Sample {
+        t_ms: now.unix_ms(*t_ms),
+        available_bytes: measured.available,
+        swap_free_bytes: measured.swap_free,
+        zram_bytes: measured.zram,
+        psi_some_percent: measured.psi_some_centi.map(percent),
+        psi_full_percent: measured.psi_full_centi.map(percent),
+        fill_bytes_per_s: before.and_then(|before| fill_rate(before, entry)),
+    }
+}
+
+/// How fast available memory fell between two samples, bytes a second.
+fn fill_rate(before: &SampleEntry, after: &SampleEntry) -> Option<i64> {
+    if after.measured.other_scope {
+        return None;
+    }
+    let took_ms = i128::from(after.t_ms.checked_sub(before.t_ms)?);
+    let fallen = i128::from(before.measured.available) - i128::from(after.measured.available);
+    (fallen * 1000).checked_div(took_ms).and_then(|rate| i64::try_from(rate).ok())
+}
+
+fn written_candidate(candidate: &CandidateEntry, rank: u32) -> schema::Candidate {
+    let CandidateEntry { task, uid, tier, oom_score_adj, cgroup } = candidate;
+    schema::Candidate {
+        rank,
+        pid: task.pid,
+        comm: task.comm.to_string(),
+        uid: *uid,
+        cgroup: cgroup.as_ref().map(ToString::to_string),
+        tier: (*tier).to_owned(),
+        size_bytes: task.size,
+        swap_bytes: task.swap,
+        oom_score_adj: *oom_score_adj,
+    }
+}
