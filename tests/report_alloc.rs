@@ -44,6 +44,7 @@ fn sending_allocates_nothing() {
         output: Output { journald: Some(path), stderr: None },
         dry_run: false,
         status: None,
+        history: None,
         recorder: Recorder::new(Duration::from_secs(600)),
         diagnostics: LevelFilter::OFF,
     })

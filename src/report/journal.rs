@@ -15,6 +15,8 @@ use super::stop::Stop;
 #[derive(Debug)]
 pub(super) struct JournalThread {
     pub queue: Arc<Queue>,
+    /// What other threads than the guard have to say; they ring the bell of `queue`.
+    pub remarks: Arc<Queue>,
     pub stop: Arc<Stop>,
     pub writers: Writers,
     pub origin: Origin,
@@ -28,28 +30,32 @@ impl JournalThread {
     /// Until stopped, and then until all is written or the deadline is over; whether all was written.
     pub fn run(mut self) -> bool {
         loop {
-            while let Some(sent) = self.queue.pop() {
+            while let Some(sent) = self.queue.pop().or_else(|| self.remarks.pop()) {
                 if let Some(held_back) = self.repeats.admit(&sent.event, Instant::now())
                     && !self.write(&sent, held_back)
                 {
                     self.lost += 1;
                 }
                 if self.stop.is_overdue() {
-                    return self.lost == 0 && self.queue.is_empty() && self.queue.take_dropped() == 0;
+                    return self.lost == 0 && self.is_empty() && self.queue.take_dropped() == 0;
                 }
             }
             // What was lost came after all that was in the queue: this is its place in the story.
             self.report_losses();
             // Looked at before the queue, or an event sent just before the stop could be missed.
-            if self.stop.is_requested() && self.queue.is_empty() {
+            if self.stop.is_requested() && self.is_empty() {
                 return self.lost == 0;
             }
             self.queue.wait();
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.remarks.is_empty()
+    }
+
     fn report_losses(&mut self) {
-        self.lost += self.queue.take_dropped();
+        self.lost += self.queue.take_dropped() + self.remarks.take_dropped();
         if self.lost == 0 {
             return;
         }

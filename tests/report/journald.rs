@@ -57,6 +57,7 @@ pub fn options(output: Output, dry_run: bool) -> ReporterOptions {
         output,
         dry_run,
         status: None,
+        history: None,
         recorder: Recorder::new(Duration::from_secs(600)),
         diagnostics: LevelFilter::OFF,
     }

@@ -280,6 +280,9 @@ impl Guard {
                     let (config, rules) = *new;
                     let old = self.parts.engine.reconfigure(&config, rules);
                     self.parts.journal_every = config.journal.every;
+                    if let Some(link) = &self.link {
+                        link.sender.keep_incidents(config.recorder.incidents);
+                    }
                     self.parts.recorder.set_keep(config.recorder.keep);
                     self.parts.plan = Arc::new(self.parts.plan.again(&config));
                     self.follow_cgroups();
@@ -335,12 +338,13 @@ impl Guard {
     fn decide(&mut self, looked: Option<Need>) -> Result<Decision, ReadError> {
         self.last = self.parts.machine.read(&mut self.faults)?;
         self.parts.enclosing.read(&mut self.faults);
+        let episode = self.parts.engine.episode();
         let decision = self.show(looked, Engine::step);
         self.near = decision.near;
         if self.parts.engine.victim().is_none() {
             self.let_go();
         }
-        self.tell_notes();
+        self.tell_notes(episode);
         Ok(decision)
     }
 
@@ -383,9 +387,12 @@ impl Guard {
         Ok(self.parts.engine.gauge().worst(&obs))
     }
 
-    fn tell_notes(&self) {
+    /// Tells what the engine noted. `before` is the episode that was under way before its step: the note of its end belongs
+    /// to it.
+    fn tell_notes(&self, before: Option<u32>) {
         for note in self.parts.engine.notes() {
-            self.send(&tell::noted(note, &self.last));
+            let incident = self.parts.engine.episode().or(before);
+            self.send(&Event { incident, ..tell::noted(note, &self.last) });
         }
     }
 
