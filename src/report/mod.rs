@@ -235,10 +235,11 @@ impl Reporter {
     /// Ends the threads after they have written what they can within `limit`; returns at the latest a moment (0.3 s)
     /// after it, also when journald or the disk is stuck. Whether all was written.
     pub fn stop(self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        let now = Instant::now();
+        let deadline = now + limit;
         // First, while the journal still takes what it has to say; half of the time is the journal's.
         let history = self.history.is_none_or(|(history, stop)| {
-            let deadline = deadline - limit / 2;
+            let deadline = now + limit / 2;
             stop.request(deadline);
             history.end(deadline)
         });

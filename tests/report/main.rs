@@ -1,6 +1,7 @@
 //! The report room from outside: what the guard sends, and what comes out at the other end.
 
 mod docs;
+mod history;
 mod journal;
 mod journald;
 mod sentences;

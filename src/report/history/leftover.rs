@@ -73,7 +73,10 @@ impl HistoryThread {
             incident: Some(LEFTOVER),
             ..Event::new(EventKind::Degraded)
         };
-        entries.append(&mut incident.events);
+        // Those that were written meanwhile are in both.
+        let others = std::mem::take(&mut incident.events).into_iter().filter(|entry| !entries.contains(entry));
+        let others: Vec<Entry> = others.collect();
+        entries.extend(others);
         entries.sort_by_key(|entry| entry.t_ms);
         entries.push(self.entry(&Sent { at: SystemTime::now(), event }));
         story::add_entries(&mut incident, entries);
@@ -85,14 +88,11 @@ impl HistoryThread {
         (incident.cause, incident.victim) = (Cause::Unknown, None);
         (incident.state, incident.end_ms, incident.after) = (State::Complete, None, None);
         incident.advice = advice(&incident);
-        match self.store.save(&incident) {
-            Ok(()) => {
-                self.prune(&incident.id);
-                self.remove_current();
-            }
-            // It stays where it is, for the next start.
-            Err(lost) => self.lost(&lost),
+        // What could not be written stays where it is, for the next start.
+        if let Err(lost) = self.store.save(&incident).and_then(|()| self.store.remove_current()) {
+            self.lost(&lost);
         }
+        self.prune(&incident.id);
         self.remarks.say(&event);
     }
 }

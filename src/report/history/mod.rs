@@ -134,7 +134,7 @@ impl HistoryThread {
         while !self.table.is_full()
             && let Some(sent) = self.queue.pop()
         {
-            self.table.hear(sent, now);
+            self.table.hear(&sent, now);
         }
         while let Some(evidence) = self.evidence.take() {
             match evidence {
@@ -151,6 +151,9 @@ impl HistoryThread {
                 Evidence::KernelLine(_) => {}
             }
         }
+        if self.incidents.load(Ordering::Relaxed) == 0 {
+            self.table = Table::default();
+        }
         let lost = self.queue.take_dropped() + self.evidence.take_dropped() + self.table.take_turned_away();
         if lost > 0 {
             self.lost(&format!("{lost} entries found no room on their way to the disk"));
@@ -160,9 +163,6 @@ impl HistoryThread {
     /// Does the most urgent thing; whether there was anything to do.
     fn work(&mut self) -> bool {
         let now = clock::now();
-        if self.incidents.load(Ordering::Relaxed) == 0 {
-            self.table = Table::default();
-        }
         if self.keep_current(now) {
             return true;
         }

@@ -128,7 +128,7 @@ impl Open {
         self.hit.get_or_insert_with(|| Hit { at: now, cgroup: sent.event.cgroup.to_string() });
     }
 
-    fn hear(&mut self, sent: Sent, now: Duration) {
+    fn hear(&mut self, sent: &Sent, now: Duration) {
         self.touched = now;
         match sent.event.event {
             EventKind::Warn => self.lasts(Lasts::Short),
@@ -138,7 +138,7 @@ impl Open {
             }
             EventKind::Term | EventKind::Kill => {
                 self.lasts(Lasts::Stuck);
-                self.hit(&sent, now);
+                self.hit(sent, now);
                 self.urgent = true;
             }
             EventKind::Refused | EventKind::Lift => {
@@ -146,13 +146,13 @@ impl Open {
                 self.urgent = true;
             }
             EventKind::KernelOom | EventKind::OomdKill => {
-                self.hit(&sent, now);
+                self.hit(sent, now);
                 self.urgent = true;
             }
             EventKind::Recovered => self.end(now, true),
             _ => {}
         }
-        self.waiting.push(sent);
+        self.waiting.push(*sent);
     }
 }
 
@@ -167,7 +167,7 @@ pub struct Table {
 
 impl Table {
     /// Takes an entry in.
-    pub fn hear(&mut self, sent: Sent, now: Duration) {
+    pub fn hear(&mut self, sent: &Sent, now: Duration) {
         let number = sent.event.incident;
         // The guard puts the number of an episode of shortage on whatever it says meanwhile: one that it does not name any
         // more is over, though the entry that said so was lost.
@@ -275,7 +275,7 @@ mod tests {
         ];
         for (events, due, goes_on) in cases {
             let mut table = Table::default();
-            events.iter().for_each(|kind| table.hear(sent(*kind, Some(7)), s(100)));
+            events.iter().for_each(|kind| table.hear(&sent(*kind, Some(7)), s(100)));
             let open = &table.open[0];
             assert_eq!(open.complete_at(&pace), due.map(|due| s(100) + due), "{events:?}");
             assert_eq!(open.goes_on(), *goes_on, "{events:?}");
@@ -286,16 +286,16 @@ mod tests {
     #[test]
     fn a_shortage_that_the_guard_names_no_more_is_over() {
         let mut table = Table::default();
-        table.hear(sent(EventKind::Warn, Some(1)), s(0));
-        table.hear(sent(EventKind::State, Some(1)), s(1));
+        table.hear(&sent(EventKind::Warn, Some(1)), s(0));
+        table.hear(&sent(EventKind::State, Some(1)), s(1));
         assert!(table.open[0].goes_on());
-        table.hear(sent(EventKind::State, None), s(2));
+        table.hear(&sent(EventKind::State, None), s(2));
         assert!(!table.open[0].goes_on());
         assert_eq!(table.open[0].recovered_after(), None, "nobody saw it");
 
-        table.hear(sent(EventKind::Warn, Some(2)), s(3));
-        table.hear(sent(EventKind::Livelock, Some(3)), s(3));
-        table.hear(sent(EventKind::Warn, Some(4)), s(4));
+        table.hear(&sent(EventKind::Warn, Some(2)), s(3));
+        table.hear(&sent(EventKind::Livelock, Some(3)), s(3));
+        table.hear(&sent(EventKind::Warn, Some(4)), s(4));
         let going: Vec<_> = table.open.iter().filter(|open| open.goes_on()).map(|open| open.number).collect();
         assert_eq!(going, [3, 4]);
     }
@@ -304,7 +304,7 @@ mod tests {
     fn a_kernels_report_goes_to_its_incident_or_to_the_shortage() {
         let mut table = Table::default();
         assert!(!table.report(None, KernelReport::default(), s(0)), "there is nothing it could belong to");
-        table.hear(sent(EventKind::Warn, Some(1)), s(0));
+        table.hear(&sent(EventKind::Warn, Some(1)), s(0));
         assert!(table.report(None, KernelReport::default(), s(0)));
         assert!(table.report(Some(2), KernelReport::default(), s(0)), "its entry is yet to come");
         let with: Vec<_> = table.open.iter().filter(|open| open.report.is_some()).map(|open| open.number).collect();
@@ -315,7 +315,7 @@ mod tests {
     fn both_tables_are_bounded() {
         let mut table = Table::default();
         for number in 0..1000 {
-            table.hear(sent(EventKind::Livelock, Some(number)), s(0));
+            table.hear(&sent(EventKind::Livelock, Some(number)), s(0));
         }
         assert_eq!(table.open.len(), MOST);
         assert_eq!(table.take_turned_away(), 1000 - MOST as u64);
@@ -324,10 +324,10 @@ mod tests {
 
         let mut table = Table::default();
         for number in [1, 2, 2, 3] {
-            table.hear(sent(EventKind::Warn, Some(number)), s(0));
+            table.hear(&sent(EventKind::Warn, Some(number)), s(0));
         }
         assert!(!table.is_full() && table.to_save(&Pace::default(), s(0)).is_none());
-        (0..MOST_WAITING).for_each(|_| table.hear(sent(EventKind::State, Some(2)), s(0)));
+        (0..MOST_WAITING).for_each(|_| table.hear(&sent(EventKind::State, Some(2)), s(0)));
         assert_eq!(table.to_save(&Pace::default(), s(0)), Some(1), "the one with most");
     }
 }
