@@ -478,12 +478,18 @@ fn an_unclean_end_is_an_incident_of_the_next_run() {
     }
 }
 
+/// Puts something in a file's place.
+type Puts<'a> = &'a dyn Fn(&PathBuf);
+
+/// Puts something in the way.
+type Blocks<'a> = &'a dyn Fn(&Place);
+
 #[test]
 fn a_current_json_that_is_none_is_set_aside_and_said() {
     let future = r#"{"schema":2,"id":"20250101T000000Z-1","kind":"x","cause":"unknown","state":"open","begin_ms":0,
         "end_ms":null,"host":{"name":null,"kernel":null,"hogwatch":"9","boot_id":null,"mem_total_bytes":null,
         "swap_total_bytes":null},"thresholds":null,"cgroup":null,"limit_bytes":null,"victim":null,"kernel":null,"after":null}"#;
-    let cases: [(&str, &dyn Fn(&PathBuf)); 7] = [
+    let cases: [(&str, Puts); 7] = [
         ("holds no incident", &|path| fs::write(path, "not JSON at all").unwrap()),
         ("holds no incident", &|path| fs::write(path, "").unwrap()),
         ("holds no incident", &|path| fs::write(path, "{\"schema\":1,\"id\":\"20250101T0").unwrap()),
@@ -511,7 +517,7 @@ fn a_current_json_that_is_none_is_set_aside_and_said() {
 
 #[test]
 fn what_cannot_be_written_is_said_once_and_the_journal_has_all() {
-    let in_the_way: [(&str, &dyn Fn(&Place)); 3] = [
+    let in_the_way: [(&str, Blocks); 3] = [
         ("Not a directory", &|state| {
             fs::create_dir_all(state.state()).unwrap();
             fs::write(state.file("incidents"), "a file").unwrap();

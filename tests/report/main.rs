@@ -2,6 +2,7 @@
 
 mod docs;
 mod history;
+mod incident_docs;
 mod journal;
 mod journald;
 mod sentences;

@@ -148,6 +148,9 @@ impl Open {
             EventKind::KernelOom | EventKind::OomdKill => {
                 self.hit(sent, now);
                 self.urgent = true;
+                if self.lasts == Lasts::Moment {
+                    self.end(now, false);
+                }
             }
             EventKind::Recovered => self.end(now, true),
             _ => {}
