@@ -1,3 +1,4 @@
-//! Incidents: what is kept of an episode for whoever comes later.
+//! What is kept of an incident, for whoever asks later.
 
+pub mod evidence;
 pub mod schema;
