@@ -2,6 +2,7 @@
 //! victims.
 
 mod acting;
+mod kills;
 mod lifting;
 mod livelock;
 pub mod plan;
@@ -37,6 +38,7 @@ use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
 use super::scout::{Scout, Seen};
 use super::{others, tell};
+use kills::Kills;
 use lifting::Lifting;
 use livelock::Breaker;
 use plan::Plan;
@@ -89,6 +91,7 @@ pub struct Guard {
     own_highs: OwnHighs,
     breaker: Breaker,
     lifting: Lifting,
+    kills: Kills,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
 }
@@ -119,6 +122,7 @@ impl Guard {
             own_highs: OwnHighs::open(&parts.host),
             breaker: Breaker::new(),
             lifting: Lifting::default(),
+            kills: Kills::default(),
             throttleable: false,
             parts,
             scanner,
@@ -215,6 +219,7 @@ impl Guard {
             self.parts.engine.set_machine_is_ours(!others::system_guard_runs(&self.parts.host));
         }
         self.follow_cgroups();
+        self.watch_for_kills(None);
         if let Ok(decision) = self.measure() {
             self.send(&tell::started(&decision));
         }
@@ -264,6 +269,7 @@ impl Guard {
         if ready.has(Source::Errand) {
             self.take_answers();
             self.take_lifts();
+            self.take_kills();
         }
     }
 
