@@ -77,7 +77,7 @@ impl Survey {
         (seen.ooms, seen.kills) = (now.ooms, now.kills);
         if killed > 0 {
             seen.announced = None;
-            self.tell_oomd_kill(path, Some(killed), sink);
+            self.tell_oomd_kill(&path, Some(killed), sink);
         }
     }
 
@@ -91,9 +91,9 @@ impl Survey {
         marked.filter(|path| is_within(path.as_bytes(), gone.as_bytes())).collect()
     }
 
-    pub(super) fn tell_oomd_kill(&self, path: CgroupPath, processes: Option<u64>, sink: Sink<'_>) {
+    pub(super) fn tell_oomd_kill(&self, path: &CgroupPath, processes: Option<u64>, sink: Sink<'_>) {
         if self.oomd_runs() {
-            sink(News::OomdKill(OomdKill { path, processes }));
+            sink(News::OomdKill(OomdKill { path: *path, processes }));
         }
     }
 

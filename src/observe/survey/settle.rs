@@ -85,7 +85,7 @@ impl Survey {
             }
         }
         for path in doomed {
-            self.tell_oomd_kill(path, None, sink);
+            self.tell_oomd_kill(&path, None, sink);
         }
     }
 

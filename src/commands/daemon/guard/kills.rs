@@ -62,7 +62,7 @@ impl Guard {
         if !own.may_signal_others && kill.event.uid.is_some_and(|uid| uid != own.uid) {
             return;
         }
-        let incident = Some(self.incident_at(kill.limit_cgroup));
+        let incident = Some(self.incident_at(kill.limit_cgroup.as_ref()));
         self.send(&Event { incident, ..kill.event });
         self.hand_over(Evidence::KernelOom { incident, report: kill.report });
     }
@@ -99,7 +99,7 @@ impl Guard {
         let kills = sample.events.oom_kill.saturating_sub(before.oom_kill);
         self.kills.attributed = self.kills.attributed.saturating_add(kills);
         let path = self.breaker.path_of(at);
-        let incident = Some(self.incident_at(Some(path)));
+        let incident = Some(self.incident_at(Some(&path)));
         let limit_bytes = match sample.max {
             Limit::Bytes(bytes) => Some(bytes),
             Limit::Max => None,
@@ -119,7 +119,7 @@ impl Guard {
 
     /// Tells of a kill of systemd-oomd's.
     pub(super) fn tell_oomd_kill(&mut self, kill: &OomdKill) {
-        let incident = Some(self.incident_at(Some(kill.path)));
+        let incident = Some(self.incident_at(Some(&kill.path)));
         self.send(&Event {
             cgroup: Text::from_bytes(kill.path.as_bytes()),
             members: kill.processes.and_then(|n| u32::try_from(n).ok()),
@@ -130,12 +130,18 @@ impl Guard {
     }
 
     /// The incident that a kill at this limit belongs to; `None` is the machine's, or unknown.
-    fn incident_at(&mut self, limit: Option<CgroupPath>) -> u32 {
+    fn incident_at(&mut self, limit: Option<&CgroupPath>) -> u32 {
         let now = clock::now();
-        let again = self.kills.last.filter(|(last, _, at)| *last == limit && now.saturating_sub(*at) < ONE_INCIDENT);
-        let path = limit.as_ref().map(CgroupPath::as_bytes);
-        let incident = again.map_or_else(|| self.parts.engine.incident_of_kill(path), |(_, incident, _)| incident);
-        self.kills.last = Some((limit, incident, now));
+        let again = self
+            .kills
+            .last
+            .as_ref()
+            .filter(|(last, _, at)| last.as_ref() == limit && now.saturating_sub(*at) < ONE_INCIDENT);
+        let incident = match again {
+            Some((_, incident, _)) => *incident,
+            None => self.parts.engine.incident_of_kill(limit.map(CgroupPath::as_bytes)),
+        };
+        self.kills.last = Some((limit.copied(), incident, now));
         incident
     }
 }
