@@ -32,6 +32,9 @@ const STACK_BYTES: usize = 64 * 1024;
 /// News that wait for the guard; the kernel keeps what is not read yet.
 const QUEUE: usize = 8;
 
+/// Records that are read before what they told is passed on: some reports.
+const AT_ONCE: usize = 1024;
+
 /// What the thread has to say.
 #[derive(Debug)]
 pub enum News {
@@ -148,12 +151,14 @@ impl Listener {
         }
     }
 
-    /// Takes what there is; `false` when the guard is gone.
+    /// Takes some of what there is; `false` when the guard is gone.
     fn listen(&mut self, buf: &mut [u8]) -> bool {
         let mut heard = Vec::new();
         let mut note = |what| heard.push(what);
         let mut complaint = None;
-        while let Some(log) = &self.log {
+        let mut drained = self.log.is_none();
+        for _ in 0..AT_ONCE {
+            let Some(log) = &self.log else { break };
             match log.next(buf) {
                 Ok(Next::Record(bytes)) => {
                     if let Some(record) = Record::parse(bytes) {
@@ -167,7 +172,10 @@ impl Listener {
                         "the kernel's log was written faster than it was read: a report of its OOM killer may be missing"
                     )));
                 }
-                Ok(Next::Nothing) => break,
+                Ok(Next::Nothing) => {
+                    drained = true;
+                    break;
+                }
                 Err(error) => {
                     // Nothing it is known to do; a device that keeps failing must not keep this thread busy.
                     self.log = None;
@@ -179,7 +187,10 @@ impl Listener {
             }
         }
         let now = clock::now();
-        self.assembler.settle(now, &mut note);
+        // Only when all was read: this thread may have been kept from it, and the rest of a report be there already.
+        if drained {
+            self.assembler.settle(now, &mut note);
+        }
         let mut alive = true;
         for what in heard {
             alive &= self.tell(what);
