@@ -2,6 +2,7 @@
 
 mod clerk;
 mod guard;
+mod killers;
 mod lifter;
 mod lock;
 mod managed;

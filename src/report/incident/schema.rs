@@ -262,7 +262,7 @@ pub struct KernelReport {
     pub victim: Option<Victim>,
     /// The cgroup whose limit was hit (`oom_memcg=`); `None` is the machine.
     pub limit_cgroup: Option<String>,
-    /// That cgroup's `memory.max`, as it was read afterwards.
+    /// That cgroup's `memory.max`, as the report says; else as it was read afterwards.
     pub limit_bytes: Option<u64>,
     /// That cgroup's usage, as the report says.
     pub usage_bytes: Option<u64>,

@@ -2,6 +2,7 @@
 //! victims.
 
 mod acting;
+mod kills;
 mod lifting;
 mod livelock;
 pub mod plan;
@@ -38,6 +39,7 @@ use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
 use super::scout::{Scout, Seen};
 use super::{others, tell};
+use kills::Kills;
 use lifting::Lifting;
 use livelock::Breaker;
 use plan::Plan;
@@ -94,6 +96,7 @@ pub struct Guard {
     breaker: Breaker,
     lifting: Lifting,
     recording: Recording,
+    kills: Kills,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
 }
@@ -125,6 +128,7 @@ impl Guard {
             breaker: Breaker::new(),
             lifting: Lifting::default(),
             recording: Recording::new(),
+            kills: Kills::default(),
             throttleable: false,
             parts,
             scanner,
@@ -221,6 +225,8 @@ impl Guard {
             self.parts.engine.set_machine_is_ours(!others::system_guard_runs(&self.parts.host));
         }
         self.follow_cgroups();
+        let evidence = self.link.as_ref().and_then(|link| link.sender.evidence());
+        self.watch_for_kills(evidence);
         if let Ok(decision) = self.measure() {
             self.send(&tell::started(&decision));
         }
@@ -270,6 +276,7 @@ impl Guard {
         if ready.has(Source::Errand) {
             self.take_answers();
             self.take_lifts();
+            self.take_kills();
         }
     }
 
