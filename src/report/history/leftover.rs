@@ -1,6 +1,7 @@
 //! What a run before left on disk: half-written files, incidents that nobody completed, and `current.json` when it ended in
 //! the middle of one.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::event::{Event, EventKind};
@@ -23,6 +24,9 @@ impl HistoryThread {
     /// Brings the state directory in order.
     #[inline(never)]
     pub(super) fn take_up_leftovers(&mut self) {
+        if self.incidents.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         self.store.clear_half_written();
         let current = match self.store.take_current() {
             Found::Nothing => None,

@@ -307,7 +307,7 @@ impl HistoryThread {
         Incident {
             schema: SCHEMA,
             id: self.origin.incident_id(open.number),
-            kind: String::new(),
+            kind: open.kind.unwrap_or_default().to_owned(),
             cause: Cause::Unknown,
             state: State::Open,
             dry_run: self.origin.dry_run,

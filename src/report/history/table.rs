@@ -54,6 +54,8 @@ pub struct Open {
     ended: Option<Ended>,
     /// When it was last written to disk.
     pub saved: Option<Duration>,
+    /// As its first entry has it that has one.
+    pub kind: Option<&'static str>,
     /// The date of its beginning, in milliseconds since 1970.
     pub begin_ms: u64,
     /// Who was hit first.
@@ -70,6 +72,7 @@ impl Open {
     fn new(number: u32, begin: SystemTime, now: Duration) -> Self {
         Self {
             number,
+            kind: None,
             begin_ms: unix_ms(begin),
             lasts: Lasts::Moment,
             began: now,
@@ -130,6 +133,7 @@ impl Open {
 
     fn hear(&mut self, sent: &Sent, now: Duration) {
         self.touched = now;
+        self.kind = self.kind.or(sent.event.kind);
         match sent.event.event {
             EventKind::Warn => self.lasts(Lasts::Short),
             EventKind::Livelock | EventKind::OomStuck => {
