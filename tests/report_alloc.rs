@@ -45,6 +45,7 @@ fn sending_allocates_nothing() {
         dry_run: false,
         status: None,
         textfile: None,
+        history: None,
         recorder: Recorder::new(Duration::from_secs(600)),
         diagnostics: LevelFilter::OFF,
     })

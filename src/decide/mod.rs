@@ -293,6 +293,16 @@ impl Engine {
         self.notes.iter()
     }
 
+    /// The number of the incident that a kill by somebody else belongs to, at the limit of this cgroup or anywhere (`None`):
+    /// that of an open case there, around it or within it; else of the episode of scarcity under way; else a new one.
+    pub fn incident_of_kill(&mut self, cgroup: Option<&[u8]>) -> u32 {
+        let case = cgroup.and_then(|cgroup| self.cases.incident_at(cgroup));
+        case.or(self.episode()).unwrap_or_else(|| {
+            self.episodes += 1;
+            self.episodes
+        })
+    }
+
     /// The number of the episode of scarcity under way; the first is 1.
     #[must_use]
     pub fn episode(&self) -> Option<u32> {

@@ -153,11 +153,30 @@ impl Dir {
     /// unreadable and unsupported all mean no.
     #[must_use]
     pub fn xattr_is_true(&self, name: &CStr) -> bool {
-        let mut value = [0u8; 8];
+        matches!(self.xattr(name, &mut [0; 8]), Some(b"1" | b"yes" | b"true" | b"on"))
+    }
+
+    /// The number in an extended attribute of this directory (`user.oomd_kill` and the like); `None` where there is none.
+    #[must_use]
+    pub fn xattr_number(&self, name: &CStr) -> Option<u64> {
+        // The digits of a u64, and one more: what is longer is no number.
+        std::str::from_utf8(self.xattr(name, &mut [0; 21])?).ok()?.parse().ok()
+    }
+
+    /// Sets an extended attribute of this directory, as systemd-oomd does on a cgroup's.
+    #[cfg(test)]
+    pub(crate) fn set_xattr(&self, name: &CStr, value: &[u8]) -> io::Result<()> {
+        // SAFETY: the descriptor is open, the name is NUL-terminated, and the kernel reads `value.len()` bytes of `value`.
+        let done = unsafe { libc::fsetxattr(self.0.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// An extended attribute; `None` where it is absent, unreadable, unsupported, or longer than `value`.
+    fn xattr<'v>(&self, name: &CStr, value: &'v mut [u8]) -> Option<&'v [u8]> {
         // SAFETY: the descriptor is open, the name is NUL-terminated, and the kernel writes at most `value.len()` bytes
         // into a buffer of that size.
         let n = unsafe { libc::fgetxattr(self.0.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
-        usize::try_from(n).is_ok_and(|n| matches!(&value[..n], b"1" | b"yes" | b"true" | b"on"))
+        value.get(..usize::try_from(n).ok()?)
     }
 }
 
@@ -340,6 +359,27 @@ mod tests {
         std::fs::write(&path, "two more").unwrap();
         assert_eq!(file.read(&mut buf).unwrap(), b"two more");
         assert_eq!(file.read(&mut buf[..3]).unwrap(), b"two");
+    }
+
+    #[test]
+    fn attributes_are_read_as_what_they_are() {
+        let tree = tempfile::tempdir_in("/dev/shm").unwrap();
+        let dir = Dir::open(tree.path()).unwrap();
+        assert_eq!((dir.xattr_number(c"user.n"), dir.xattr_is_true(c"user.n")), (None, false));
+        let rows: [(&[u8], Option<u64>, bool); 7] = [
+            (b"1", Some(1), true),
+            (b"18446744073709551615", Some(u64::MAX), false),
+            (b"18446744073709551616", None, false),
+            (b"-1", None, false),
+            (b"", None, false),
+            (b"yes", None, true),
+            (b"a value longer than any number", None, false),
+        ];
+        for (value, number, truth) in rows {
+            dir.set_xattr(c"user.n", value).expect("tmpfs takes user attributes since Linux 6.6");
+            let seen = (dir.xattr_number(c"user.n"), dir.xattr_is_true(c"user.n"));
+            assert_eq!(seen, (number, truth), "{}", value.escape_ascii());
+        }
     }
 
     #[test]

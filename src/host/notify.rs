@@ -24,6 +24,8 @@ pub enum Event {
     Made(Watch, Vec<u8>),
     /// A directory was removed from a watched one.
     Removed(Watch, Vec<u8>),
+    /// An attribute of a watched directory itself was set: setxattr(2), chmod(2).
+    Marked(Watch),
     /// A watched file was written to, or the kernel says that its content is another.
     Modified(Watch),
     /// The watch is no more: it was removed, or the file system took its file away. cgroupfs does not: there a watch on
@@ -42,12 +44,13 @@ impl Notify {
         Ok(Self(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?))
     }
 
-    /// Watches a directory for directories that come and go. Once more is the same watch.
+    /// Watches a directory for directories that come and go, and for what is set on itself. Once more is the same watch.
     ///
     /// # Errors
     /// Those of `inotify_add_watch(2)`: `ENOSPC` when the user has `fs.inotify.max_user_watches` of them.
     pub fn add_dir(&self, dir: &Dir) -> io::Result<Watch> {
-        self.add(dir.as_fd(), AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_ONLYDIR)
+        let what = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_ATTRIB;
+        self.add(dir.as_fd(), what | AddWatchFlags::IN_ONLYDIR)
     }
 
     /// Watches a file for changes. Once more is the same watch.
@@ -100,7 +103,7 @@ impl AsFd for Notify {
 
 impl Event {
     fn from_kernel(event: InotifyEvent) -> Option<Self> {
-        let (watch, mask) = (Watch(event.wd), event.mask);
+        let (watch, mask, named) = (Watch(event.wd), event.mask, event.name.is_some());
         let directory = || event.name.filter(|_| mask.contains(AddWatchFlags::IN_ISDIR)).map(OsStringExt::into_vec);
         if mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
             Some(Self::Overflow)
@@ -112,6 +115,9 @@ impl Event {
             directory().map(|name| Self::Made(watch, name))
         } else if mask.contains(AddWatchFlags::IN_DELETE) {
             directory().map(|name| Self::Removed(watch, name))
+        } else if mask.contains(AddWatchFlags::IN_ATTRIB) && !named {
+            // With a name it is of something in the directory, which has a watch of its own if it matters.
+            Some(Self::Marked(watch))
         } else {
             None
         }
@@ -120,6 +126,9 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -152,8 +161,15 @@ mod tests {
                 (&f).write_all(b"2")
             })
             .unwrap();
+        std::fs::set_permissions(renamed.join("a plain file"), Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&renamed, Permissions::from_mode(0o700)).unwrap();
         let name = b"new\nname".to_vec();
-        let expected = [Event::Made(in_dir, name.clone()), Event::Removed(in_dir, name), Event::Modified(in_file)];
+        let expected = [
+            Event::Made(in_dir, name.clone()),
+            Event::Removed(in_dir, name),
+            Event::Modified(in_file),
+            Event::Marked(in_dir),
+        ];
         assert_eq!(notify.read().unwrap(), expected);
 
         notify.remove(in_file);

@@ -6,6 +6,7 @@
 pub mod cgroup_files;
 pub mod cgroups;
 pub mod details;
+pub mod kmsg;
 pub mod limits;
 pub mod machine;
 pub mod parse;

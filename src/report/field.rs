@@ -43,6 +43,13 @@ pub(super) struct Origin {
     pub started: SystemTime,
 }
 
+impl Origin {
+    /// The id of an incident of this run.
+    pub fn incident_id(&self, number: u32) -> String {
+        Value::Incident(self.started, number).to_string()
+    }
+}
+
 /// A field's value. Its `Display` is one harmless line.
 pub(super) enum Value<'a> {
     Word(&'static str),

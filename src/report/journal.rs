@@ -41,17 +41,21 @@ impl JournalThread {
                     self.counts.count_lost(1);
                 }
                 if self.stop.is_overdue() {
-                    return self.lost == 0 && self.queue.is_empty() && self.queue.take_dropped() == 0;
+                    return self.lost == 0 && self.is_empty() && self.queue.take_dropped() == 0;
                 }
             }
             // What was lost came after all that was in the queue: this is its place in the story.
             self.report_losses();
             // Looked at before the queue, or an event sent just before the stop could be missed.
-            if self.stop.is_requested() && self.queue.is_empty() {
+            if self.stop.is_requested() && self.is_empty() {
                 return self.lost == 0;
             }
             self.queue.wait();
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.remarks.is_empty()
     }
 
     fn report_losses(&mut self) {

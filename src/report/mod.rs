@@ -1,9 +1,10 @@
 //! Says what happened, without ever making the guard wait.
 //!
 //! The guard fills an [`Event`] and [`EventSender::send`]s it: a copy into a ring of fixed size, which never blocks and
-//! never allocates. Two threads read:
+//! never allocates. Three threads read:
 //! - `hogwatch-journal` writes the journal and nothing else ([`Output`] says where), and may wait for a stuck journald
 //!   as long as it takes;
+//! - `hogwatch-history` writes incidents to disk, and may wait for a stuck disk as long;
 //! - `hogwatch-errand` does all the rest that may take time: the status socket, the metrics file, and remarks by
 //!   `tracing`.
 //!
@@ -14,6 +15,7 @@ mod errands;
 mod escape;
 mod event;
 mod field;
+mod history;
 pub mod html;
 pub mod incident;
 mod journal;
@@ -43,6 +45,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -50,6 +53,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub use escape::Escaped;
 pub use event::{CGROUP_BYTES, CMDLINE_BYTES, COMM_BYTES, Event, EventKind, REASON_BYTES};
 pub use field::Field;
+pub use history::{HistoryOptions, Pace, Restarted};
 pub use lines::{LineStyle, UtcOffset};
 pub use local::Local;
 pub use output::Output;
@@ -63,6 +67,8 @@ pub use unit::unit_of;
 use diagnostics::Diagnostics;
 use errands::{ErrandsThread, LATEST_EVENTS};
 use field::Origin;
+use history::{HistoryThread, Losses, Store, Table};
+use incident::evidence::{self, EvidenceSender};
 use journal::JournalThread;
 use metrics::{Counts, Metrics, Wanted};
 use queue::Queue;
@@ -79,10 +85,16 @@ const JOURNAL_SLOTS: usize = 32;
 /// The errands thread is only ever busy for a client's deadline (0.2 s).
 const ERRANDS_SLOTS: usize = 8;
 
+/// The history thread takes what comes into a table at once, but for the moment that the disk takes to write a file.
+const HISTORY_SLOTS: usize = 16;
+
 /// Stacks are locked in memory, so they are small. Debug builds were seen to pass all tests with 20 and 24 KiB; the
 /// errands thread has besides a few copies of the snapshot (10 KiB).
 const JOURNAL_STACK: usize = 48 * 1024;
 const ERRANDS_STACK: usize = 96 * 1024;
+
+/// The frames of JSON and of starting a child.
+const HISTORY_STACK: usize = 160 * 1024;
 
 /// A thread that is past the deadline notices within an attempt to write (250 ms); this is waited for on top.
 const LAST_ATTEMPT: Duration = Duration::from_millis(300);
@@ -100,6 +112,8 @@ pub struct ReporterOptions {
     pub textfile: Option<PathBuf>,
     /// What the guard records, for incidents to be put together from.
     pub recorder: Recorder,
+    /// How incidents are kept on disk; `None`: nowhere.
+    pub history: Option<HistoryOptions>,
     /// Which remarks on hogwatch's own workings are wanted.
     pub diagnostics: LevelFilter,
 }
@@ -109,11 +123,20 @@ pub struct ReporterOptions {
 pub struct EventSender {
     journal: Arc<Queue>,
     errands: Arc<Queue>,
+    history: Option<HistoryEnd>,
     shared: Arc<Shared>,
     counts: Arc<Counts>,
     textfile: Arc<Wanted>,
     /// The queues are for one writer: not `Sync`.
     one_writer: PhantomData<Cell<()>>,
+}
+
+/// The guard's end of the history thread.
+#[derive(Debug)]
+struct HistoryEnd {
+    queue: Arc<Queue>,
+    evidence: EvidenceSender,
+    incidents: Arc<AtomicU32>,
 }
 
 impl EventSender {
@@ -126,6 +149,22 @@ impl EventSender {
             self.counts.count_lost(1);
         }
         self.errands.push(now, event);
+        if let Some(history) = &self.history {
+            history.queue.push(now, event);
+        }
+    }
+
+    /// Where the kernel's own reports go, from any thread; `None` when incidents are kept nowhere.
+    #[must_use]
+    pub fn evidence(&self) -> Option<EvidenceSender> {
+        self.history.as_ref().map(|history| history.evidence.clone())
+    }
+
+    /// From now on so many incidents are kept on disk.
+    pub fn keep_incidents(&self, most: u32) {
+        if let Some(history) = &self.history {
+            history.incidents.store(most, Ordering::Relaxed);
+        }
     }
 
     /// How many events the journal's queue takes now.
@@ -146,25 +185,27 @@ impl EventSender {
     }
 }
 
-/// The reporter's two threads.
+/// The reporter's threads.
 #[derive(Debug)]
 pub struct Reporter {
     stop: Arc<Stop>,
+    history: Option<(Worker, Arc<Stop>)>,
     journal: Worker,
     errands: Worker,
 }
 
 impl Reporter {
-    /// Starts both threads.
+    /// Starts the threads.
     ///
     /// # Errors
     /// No thread, descriptor or socket could be had.
     pub fn start(options: ReporterOptions) -> io::Result<(EventSender, Self)> {
         let origin = Origin { dry_run: options.dry_run, started: SystemTime::now() };
         let stop = Arc::new(Stop::default());
-        let sender = EventSender {
+        let mut sender = EventSender {
             journal: Arc::new(Queue::new(JOURNAL_SLOTS)?),
             errands: Arc::new(Queue::new(ERRANDS_SLOTS)?),
+            history: None,
             shared: Arc::new(Shared::default()),
             counts: Arc::new(Counts::default()),
             textfile: Arc::new(Wanted::default()),
@@ -174,6 +215,13 @@ impl Reporter {
         let server = options.status.and_then(|status| open_status(&status, &sender));
         let (counts, wanted) = (Arc::clone(&sender.counts), Arc::clone(&sender.textfile));
         let remarks = Arc::new(Remarks::new(Arc::clone(&sender.journal), Arc::clone(&counts)));
+        let diagnostics = Diagnostics { level: options.diagnostics, journald: options.output.journald };
+        let history = match options.history {
+            Some(history) => {
+                Some(start_history(history, &mut sender, origin, options.recorder, &remarks, diagnostics.clone())?)
+            }
+            None => None,
+        };
         let journal = JournalThread {
             queue: Arc::clone(&sender.journal),
             remarks: Arc::clone(&remarks),
@@ -193,12 +241,13 @@ impl Reporter {
             server,
             latest: VecDeque::with_capacity(LATEST_EVENTS),
             repeats: Repeats::default(),
-            diagnostics: Diagnostics { level: options.diagnostics, journald: options.output.journald },
+            diagnostics,
             metrics: Metrics::new(options.textfile, counts, wanted, origin),
             remarks,
         };
         let reporter = Self {
             stop,
+            history,
             journal: Worker::start("hogwatch-journal", JOURNAL_STACK, &sender.journal, move || journal.run())?,
             errands: Worker::start("hogwatch-errand", ERRANDS_STACK, &sender.errands, move || {
                 errands.run();
@@ -208,15 +257,57 @@ impl Reporter {
         Ok((sender, reporter))
     }
 
-    /// Ends both threads after they have written what they can within `limit`; returns at the latest a moment (0.3 s)
-    /// after it, also when journald is stuck. Whether all was written.
+    /// Ends the threads after they have written what they can within `limit`; returns at the latest a moment (0.3 s)
+    /// after it, also when journald or the disk is stuck. Whether all was written.
     pub fn stop(self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        let now = Instant::now();
+        let deadline = now + limit;
+        // First, while the journal still takes what it has to say; half of the time is the journal's.
+        let history = self.history.is_none_or(|(history, stop)| {
+            let deadline = now + limit / 2;
+            stop.request(deadline);
+            history.end(deadline)
+        });
         self.stop.request(deadline);
         let journal = self.journal.end(deadline + LAST_ATTEMPT);
         let errands = self.errands.end(deadline + LAST_ATTEMPT);
-        journal && errands
+        history && journal && errands
     }
+}
+
+fn start_history(
+    options: HistoryOptions,
+    sender: &mut EventSender,
+    origin: Origin,
+    recorder: Recorder,
+    remarks: &Arc<Remarks>,
+    diagnostics: Diagnostics,
+) -> io::Result<(Worker, Arc<Stop>)> {
+    let HistoryOptions { state, incidents, restarted, pace } = options;
+    let (queue, stop) = (Arc::new(Queue::new(HISTORY_SLOTS)?), Arc::new(Stop::default()));
+    let (to_thread, evidence) = evidence::channel()?;
+    let incidents = Arc::new(AtomicU32::new(incidents));
+    let thread = HistoryThread {
+        queue: Arc::clone(&queue),
+        evidence,
+        stop: Arc::clone(&stop),
+        shared: Arc::clone(&sender.shared),
+        origin,
+        store: Store::new(state),
+        recorder,
+        incidents: Arc::clone(&incidents),
+        restarted,
+        pace,
+        losses: Losses::new(Arc::clone(remarks)),
+        diagnostics,
+        table: Table::default(),
+        lines: Vec::new(),
+        current: None,
+        in_vain: None,
+    };
+    let worker = Worker::start("hogwatch-history", HISTORY_STACK, &queue, move || thread.run())?;
+    sender.history = Some(HistoryEnd { queue, evidence: to_thread, incidents });
+    Ok((worker, stop))
 }
 
 fn open_status(status: &StatusOptions, sender: &EventSender) -> Option<Server> {

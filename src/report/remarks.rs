@@ -40,6 +40,11 @@ impl Remarks {
         self.journal.wake();
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// The oldest, if there is one.
     pub fn take(&self) -> Option<Sent> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()

@@ -267,6 +267,26 @@ fn the_largest_of_the_subtree_goes_and_nobody_else() {
 }
 
 #[test]
+fn a_kill_by_somebody_else_belongs_to_what_is_open() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    assert_eq!(world.engine.incident_of_kill(Some(b"/band")), 1, "nothing is open");
+    assert_eq!(world.engine.incident_of_kill(None), 2);
+    world.deaf = vec![10];
+    world.run(12);
+    assert_eq!(world.notes[0].1.incident, 3);
+    for near in [&b"/band"[..], b"/band/hog.service"] {
+        assert_eq!(world.engine.incident_of_kill(Some(near)), 3);
+    }
+    assert_eq!(world.engine.incident_of_kill(Some(b"/bandit")), 4);
+    assert_eq!(world.engine.incident_of_kill(None), 5);
+    world.engine.step(&observe(&machine(GIB), &[]), world.now);
+    let episode = world.engine.episode().expect("below warn");
+    assert_eq!(world.engine.incident_of_kill(None), episode);
+    assert_eq!(world.engine.incident_of_kill(Some(b"/bandit")), episode);
+    assert_eq!(world.engine.incident_of_kill(Some(b"/band")), 3, "its own case comes first");
+}
+
+#[test]
 fn one_that_ignores_sigterm_is_killed_after_a_short_grace() {
     let mut bench = incident();
     bench.config.escalation.grace = Duration::from_secs(30);

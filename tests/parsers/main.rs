@@ -7,6 +7,7 @@ mod any_bytes;
 mod cgroups;
 mod cut;
 mod every;
+mod kmsg;
 mod live;
 mod machine;
 mod meminfo;

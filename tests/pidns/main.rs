@@ -19,6 +19,7 @@ mod namespace;
 mod programs;
 
 mod choosing;
+mod incidents;
 mod killing;
 mod lifecycle;
 mod limits;

@@ -58,6 +58,7 @@ pub fn options(output: Output, dry_run: bool) -> ReporterOptions {
         dry_run,
         status: None,
         textfile: None,
+        history: None,
         recorder: Recorder::new(Duration::from_secs(600)),
         diagnostics: LevelFilter::OFF,
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::config::Places;
+
 /// The lock, held as long as this lives (and by the kernel only as long as the process does).
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held, never read: dropping it unlocks")] Flock<File>);
@@ -75,6 +77,15 @@ pub fn runtime_dir(dry_run: bool) -> Option<PathBuf> {
         return Some(Path::new("/run").join(name));
     }
     Some(PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?).join(name))
+}
+
+/// Where incidents are kept. A dry run beside the real guard has a place of its own, likewise: it must not take that one's
+/// `current.json` for something left by an earlier run.
+#[must_use]
+pub fn state_dir(places: &Places, dry_run: bool) -> Option<PathBuf> {
+    let state = places.state.clone()?;
+    let is_shared = dry_run && std::env::var_os("STATE_DIRECTORY").is_none();
+    Some(if is_shared { state.with_file_name("hogwatch-dryrun") } else { state })
 }
 
 #[cfg(test)]

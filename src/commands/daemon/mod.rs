@@ -2,11 +2,13 @@
 
 mod clerk;
 mod guard;
+mod killers;
 mod lifter;
 mod lock;
 mod managed;
 mod others;
 mod reader;
+mod restarted;
 mod scout;
 mod snapshot;
 mod surveyor;
@@ -33,7 +35,9 @@ use crate::observe::limits::{EnclosingReader, Hierarchy};
 use crate::observe::machine::MachineReader;
 use crate::observe::{CgroupPath, Faults};
 use crate::report::status::StatusOptions;
-use crate::report::{Event, EventKind, LevelFilter, Output, Recorder, Reporter, ReporterOptions, Text, systemd};
+use crate::report::{
+    Event, EventKind, HistoryOptions, LevelFilter, Output, Pace, Recorder, Reporter, ReporterOptions, Text, systemd,
+};
 
 use super::{EXIT_CONFIG, own_self, users};
 pub use lock::runtime_dir;
@@ -114,6 +118,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     // Once more, so that what it takes of the C library is there.
     guard.rehearse_again();
 
+    let keeps_incidents = prepared.options.history.is_some();
     let (sender, reporter) = Reporter::start(prepared.options).map_err(cannot("the reporter can't be started"))?;
     let degraded = |reason: std::fmt::Arguments<'_>| {
         sender.send(&Event { reason: Text::format(reason), ..Event::new(EventKind::Degraded) });
@@ -126,6 +131,11 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     }
     if let Err(why) = &prepared.lock {
         degraded(format_args!("no lock: a second daemon would not notice this one ({why})"));
+    }
+    if !keeps_incidents {
+        degraded(format_args!(
+            "no incidents are kept: there is no state directory (neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set)"
+        ));
     }
     if !prepared.missing.is_nothing() {
         degraded(format_args!("{}", prepared.missing));
@@ -196,6 +206,7 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
         status,
         textfile: started.config.metrics.textfile.take(),
         recorder,
+        history: history(&started.config.recorder, &places, args.dry_run),
         // Remarks on hogwatch's own workings, for whoever debugs it: 32 KiB of locked memory that nobody else should pay.
         diagnostics: std::env::var("HOGWATCH_LOG")
             .ok()
@@ -204,6 +215,16 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     };
     let (problem, last_good) = (started.problem, started.last_good);
     Ok(Prepared { guard, lock, missing, options, places, adjusted, problem, last_good })
+}
+
+/// Where incidents are kept, if anywhere.
+fn history(config: &config::Recorder, places: &Places, dry_run: bool) -> Option<HistoryOptions> {
+    Some(HistoryOptions {
+        state: lock::state_dir(places, dry_run)?,
+        incidents: config.incidents,
+        restarted: restarted::restarted,
+        pace: Pace::default(),
+    })
 }
 
 /// What another thread has to say, if anything; once there is nothing, its bell is silent until there is more.

@@ -265,6 +265,17 @@ impl Cases {
         self.open.iter().flatten().find(|case| case.id == Some(id)).map(|case| (&case.path, case.incident, &case.stall))
     }
 
+    /// The incident of an open case of this cgroup, or of one around it or within it.
+    #[must_use]
+    pub fn incident_at(&self, path: &[u8]) -> Option<u32> {
+        let cases = self.open.iter().flatten().filter(|case| case.id.is_some());
+        let mut near = cases.filter(|case| {
+            let other = case.path.as_bytes();
+            is_within(path, other) || is_within(other, path)
+        });
+        near.next().map(|case| case.incident)
+    }
+
     /// What is being done about a cgroup, in a word; `None` when no case of it is open, or nobody was chosen yet.
     #[must_use]
     pub fn doing(&self, id: u64) -> Option<&'static str> {

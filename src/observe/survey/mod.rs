@@ -11,6 +11,7 @@
 //! This opens files and allocates, and may be throttled where the guard's own cgroup is: not for the guard thread.
 
 mod degraded;
+mod marks;
 mod settle;
 mod top;
 mod tree;
@@ -34,8 +35,10 @@ use super::cgroup_files::{CgroupFiles, Events, OwnCounts, Unreadable};
 use super::cgroups::{self, CgroupPath};
 
 pub use degraded::Degraded;
+pub use marks::OomdKill;
 pub use top::top_for;
 
+use marks::Marks;
 use settle::Depth;
 use tree::{Role, Tree};
 
@@ -68,6 +71,8 @@ pub enum News {
     Stirred(Stirred),
     /// A cgroup that was handed out is gone, or has no memory controller any more; it is not to be taken back.
     Gone(CgroupKey),
+    /// systemd-oomd killed.
+    OomdKill(OomdKill),
     /// Something is not watched as it should be; told once.
     Degraded(Degraded),
 }
@@ -102,6 +107,8 @@ pub struct Survey {
     blind: BTreeSet<CgroupKey>,
     /// What the counts of blind ones were when last looked at.
     counts: BTreeMap<CgroupKey, OwnCounts>,
+    /// What systemd-oomd has left on those where it was at work.
+    marks: Marks,
     /// Whether the tree has to be walked, because events are lost or nothing was read yet.
     stale: bool,
     told: Vec<Degraded>,
@@ -133,6 +140,7 @@ impl Survey {
             watched: HashMap::new(),
             blind: BTreeSet::new(),
             counts: BTreeMap::new(),
+            marks: Marks::default(),
             stale: true,
             told: Vec::new(),
             #[cfg(test)]
@@ -243,6 +251,11 @@ impl Survey {
                     && self.open(child).is_err()
                 {
                     self.forget(child, sink);
+                }
+            }
+            Event::Marked(watch) => {
+                if let Some(key) = self.watched.get(&watch).copied() {
+                    self.heed_mark(key, sink);
                 }
             }
             Event::Modified(watch) => {

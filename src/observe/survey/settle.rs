@@ -74,13 +74,18 @@ impl Survey {
 
     /// Drops a cgroup and all below it.
     pub(super) fn forget(&mut self, key: CgroupKey, sink: Sink<'_>) {
+        let doomed = self.doomed(key);
         for (key, node) in self.tree.remove(key) {
+            self.marks.remove(key);
             node.watches().for_each(|watch| self.drop_watch(watch));
             self.blind.remove(&key);
             self.counts.remove(&key);
             if node.out {
                 sink(News::Gone(key));
             }
+        }
+        for path in doomed {
+            self.tell_oomd_kill(&path, None, sink);
         }
     }
 
@@ -104,7 +109,11 @@ impl Survey {
 
     /// Watches of a cgroup what its limits and the configuration ask for, and nothing else.
     pub(super) fn set_watches(&mut self, key: CgroupKey, dir: &Dir, sink: Sink<'_>) {
+        let is_new = self.tree.get(key).is_some_and(|node| node.watch(Role::Children).is_none());
         let mut complete = self.watch(key, Role::Children, |notify| notify.add_dir(dir), sink);
+        if is_new {
+            self.note_marks(key, dir);
+        }
         if self.tree.get(key).is_some_and(|node| node.children().next().is_some()) {
             complete &= self.watch_control(key, Some(dir), sink);
         }

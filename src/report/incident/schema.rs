@@ -20,7 +20,7 @@ pub struct Incident {
     /// Which rule, or how a cgroup was stuck, as in `HOGWATCH_KIND` (`memory`, `swap`, `cgroup_limit`, `throttled`,
     /// `squeezed`, `thrash`, `swap_thrash`, `oom_stuck`, `pressure`), or `kernel_oom`, `oomd_kill`, `unclean_end`.
     pub kind: String,
-    /// Who ended the victim.
+    /// Who ended the victim, or asked it to end. A dry run has ended nobody.
     pub cause: Cause,
     /// Whether what followed is in it already.
     pub state: State,
@@ -262,7 +262,7 @@ pub struct KernelReport {
     pub victim: Option<Victim>,
     /// The cgroup whose limit was hit (`oom_memcg=`); `None` is the machine.
     pub limit_cgroup: Option<String>,
-    /// That cgroup's `memory.max`, as it was read afterwards.
+    /// That cgroup's `memory.max`, as the report says; else as it was read afterwards.
     pub limit_bytes: Option<u64>,
     /// That cgroup's usage, as the report says.
     pub usage_bytes: Option<u64>,
@@ -311,7 +311,7 @@ pub struct After {
     pub freed_bytes: Option<u64>,
     /// From the beginning until the cause was gone.
     pub recovered_ms: Option<u64>,
-    /// Whether the victim's unit runs again a minute later; `None`: no unit, or systemd did not say.
+    /// Whether the victim's unit runs again a minute later; `None`: no unit, one that never ended, or systemd did not say.
     pub unit_restarted: Option<bool>,
     /// Available memory at the end.
     pub available_bytes: Option<u64>,

@@ -70,7 +70,7 @@ pub(super) fn with_events<'a>(
 ) -> Json {
     let daemon = Daemon { pid: Some(std::process::id()), dry_run: Some(origin.dry_run) };
     let mut document = document(daemon, seen);
-    document["events"] = events.map(|sent| event(sent, origin)).collect();
+    document["events"] = events.map(|sent| Json::Object(event(sent, origin))).collect();
     document
 }
 
@@ -87,7 +87,7 @@ fn cgroup(cgroup: &CgroupState) -> Json {
 }
 
 /// An event has the journal's fields (`HOGWATCH_SIZE_BYTES` is `size_bytes`), its time and its sentence.
-fn event(sent: &Sent, origin: &Origin) -> Json {
+pub(in super::super) fn event(sent: &Sent, origin: &Origin) -> Map<String, Json> {
     let mut object = Map::new();
     object.insert("t_ms".into(), unix_ms(sent.at).into());
     object.insert("priority".into(), sent.event.event.spec().priority.word().into());
@@ -104,7 +104,7 @@ fn event(sent: &Sent, origin: &Origin) -> Json {
         };
         object.insert(field.json_name(), value);
     }
-    Json::Object(object)
+    object
 }
 
 fn number_json(number: i128) -> Json {
@@ -117,7 +117,8 @@ fn hundredths(percent: f64) -> f64 {
     (percent * 100.0).round() / 100.0
 }
 
-fn unix_ms(time: SystemTime) -> u64 {
+/// Milliseconds since 1970; 0 before.
+pub(in super::super) fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

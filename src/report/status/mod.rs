@@ -4,7 +4,7 @@
 //! `status.sock`, with the latest events, as one JSON document; [`fetch`] is the asking side.
 
 mod client;
-mod document;
+pub(super) mod document;
 pub(super) mod server;
 
 use std::sync::{Mutex, PoisonError, TryLockError};
@@ -131,6 +131,12 @@ impl Shared {
         };
         latest.0 = Some(SystemTime::now());
         write(&mut latest.1);
+    }
+
+    /// The thresholds that were in force when the guard last looked.
+    pub fn limits(&self) -> Option<Limits> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.0.map(|_| latest.1.limits)
     }
 
     /// Reader's side: a copy of it.

@@ -17,13 +17,14 @@ use super::{Guard, Parts};
 impl Guard {
     /// Does what was decided, unless the cause or the victim is gone by now.
     pub(super) fn perform(&mut self, act: &Act) {
+        let episode = self.parts.engine.episode();
         let outcome = self.attempt(act);
         self.parts.engine.acted(act, outcome, clock::now());
         // A SIGKILL that was not needed after all leaves the victim of the SIGTERM before it where it was.
         if self.parts.engine.victim().is_none() {
             self.let_go();
         }
-        self.tell_notes();
+        self.tell_notes(episode);
     }
 
     fn attempt(&mut self, act: &Act) -> Outcome {

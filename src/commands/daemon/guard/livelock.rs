@@ -110,6 +110,11 @@ impl Breaker {
         self.actors.reserve_exact(OPEN);
     }
 
+    /// Where the cgroup at this place of the table is.
+    pub(super) fn path_of(&self, at: usize) -> CgroupPath {
+        self.stirring[at].path
+    }
+
     /// The cgroups that are sampled, as they stand.
     pub(super) fn at_their_limit<'a>(&'a self, cases: &'a Cases) -> impl Iterator<Item = AtLimit<'a>> {
         self.stirring.iter().filter_map(|stirring| {
@@ -271,6 +276,7 @@ impl Guard {
             match news {
                 News::Stirred(stirred) => self.take_over(stirred),
                 News::Gone(key) => self.forget(key),
+                News::OomdKill(kill) => self.tell_oomd_kill(&kill),
                 News::Degraded(reason) => self.degraded(format_args!("{reason}")),
             }
         }
@@ -334,6 +340,7 @@ impl Guard {
                 return true;
             }
         }
+        let before = cases.detector(id).and_then(livelock::Detector::last).map(|sample| sample.events);
         let stat = cases.detector(id).is_none_or(livelock::Detector::wants_stat);
         let sample = match stirring.files.sample(stat, &mut self.faults) {
             Ok(sample) => sample,
@@ -362,6 +369,9 @@ impl Guard {
         let pause = if open || stalls || fresh { OFTEN } else { SELDOM };
         stirring.due = on_the_beat(now + (pause * crowd).min(RAREST.max(pause)));
         let keep = verdict != Verdict::Quiet || fresh || open || stirring.always;
+        if let Some(before) = before.filter(|before| before.oom_kill < sample.events.oom_kill) {
+            self.note_kills(at, before, &sample);
+        }
         if lifted {
             self.follow_lift(id, &sample);
         }

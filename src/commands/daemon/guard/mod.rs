@@ -2,6 +2,7 @@
 //! victims.
 
 mod acting;
+mod kills;
 mod lifting;
 mod livelock;
 pub mod plan;
@@ -38,6 +39,7 @@ use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
 use super::scout::{Scout, Seen};
 use super::{others, tell};
+use kills::Kills;
 use lifting::Lifting;
 use livelock::Breaker;
 use plan::Plan;
@@ -94,6 +96,7 @@ pub struct Guard {
     breaker: Breaker,
     lifting: Lifting,
     recording: Recording,
+    kills: Kills,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
 }
@@ -125,6 +128,7 @@ impl Guard {
             breaker: Breaker::new(),
             lifting: Lifting::default(),
             recording: Recording::new(),
+            kills: Kills::default(),
             throttleable: false,
             parts,
             scanner,
@@ -221,6 +225,8 @@ impl Guard {
             self.parts.engine.set_machine_is_ours(!others::system_guard_runs(&self.parts.host));
         }
         self.follow_cgroups();
+        let evidence = self.link.as_ref().and_then(|link| link.sender.evidence());
+        self.watch_for_kills(evidence);
         if let Ok(decision) = self.measure() {
             self.send(&tell::started(&decision));
         }
@@ -270,6 +276,7 @@ impl Guard {
         if ready.has(Source::Errand) {
             self.take_answers();
             self.take_lifts();
+            self.take_kills();
         }
     }
 
@@ -280,6 +287,9 @@ impl Guard {
                     let (mut config, rules) = *new;
                     let old = self.parts.engine.reconfigure(&config, rules);
                     self.parts.journal_every = config.journal.every;
+                    if let Some(link) = &self.link {
+                        link.sender.keep_incidents(config.recorder.incidents);
+                    }
                     self.parts.recorder.set_keep(config.recorder.keep);
                     self.parts.plan = Arc::new(self.parts.plan.again(&config));
                     self.follow_cgroups();
@@ -338,12 +348,13 @@ impl Guard {
     fn decide(&mut self, looked: Option<Need>) -> Result<Decision, ReadError> {
         self.last = self.parts.machine.read(&mut self.faults)?;
         self.parts.enclosing.read(&mut self.faults);
+        let episode = self.parts.engine.episode();
         let decision = self.show(looked, Engine::step);
         self.near = decision.near;
         if self.parts.engine.victim().is_none() {
             self.let_go();
         }
-        self.tell_notes();
+        self.tell_notes(episode);
         Ok(decision)
     }
 
@@ -386,9 +397,12 @@ impl Guard {
         Ok(self.parts.engine.gauge().worst(&obs))
     }
 
-    fn tell_notes(&self) {
+    /// Tells what the engine noted. `before` is the episode that was under way before its step: the note of its end belongs
+    /// to it.
+    fn tell_notes(&self, before: Option<u32>) {
         for note in self.parts.engine.notes() {
-            self.send(&tell::noted(note, &self.last));
+            let incident = self.parts.engine.episode().or(before);
+            self.send(&Event { incident, ..tell::noted(note, &self.last) });
         }
     }
 

@@ -1,5 +1,6 @@
 //! The survey on a made-up tree.
 
+mod marks;
 mod shortage;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,147 @@
+//! Kills by others: the kernel's OOM killer and systemd-oomd. The guard only numbers and tells them; its own victims it
+//! follows by their pidfds, whoever ends them.
+
+use std::time::Duration;
+
+use crate::host::clock;
+use crate::host::wait::Source;
+use crate::observe::cgroup_files::{Events, Sample};
+use crate::observe::cgroups::CgroupPath;
+use crate::observe::parse::Limit;
+use crate::observe::survey::OomdKill;
+use crate::report::incident::evidence::{Evidence, EvidenceSender};
+use crate::report::{Event, EventKind, Text};
+
+use super::super::killers::{KernelKill, Killers, News};
+use super::Guard;
+
+/// Kills at one limit that follow each other so closely are one incident: a build at its limit loses a compiler every other
+/// second.
+const ONE_INCIDENT: Duration = Duration::from_secs(60);
+
+/// What the guard knows of kills by others.
+#[derive(Default)]
+pub(super) struct Kills {
+    killers: Option<Killers>,
+    /// Where the kernel's own reports go, besides the journal.
+    evidence: Option<EvidenceSender>,
+    /// The incident of the last kill, the limit it was for, and when it was.
+    last: Option<(Option<CgroupPath>, u32, Duration)>,
+    /// Kills that were seen in the counts of a cgroup, since the machine's count was last told.
+    attributed: u64,
+}
+
+impl Guard {
+    /// Starts to listen for kills of the kernel's.
+    pub(super) fn watch_for_kills(&mut self, evidence: Option<EvidenceSender>) {
+        self.kills.evidence = evidence;
+        match Killers::start(&self.parts.host) {
+            Ok(killers) => {
+                let _ = self.wait_set.add(killers.bell(), Source::Errand);
+                self.kills.killers = Some(killers);
+            }
+            Err(e) => self.degraded(format_args!("kills by the kernel's OOM killer are not seen: {e}")),
+        }
+    }
+
+    /// Takes what was heard of kills of the kernel's.
+    pub(super) fn take_kills(&mut self) {
+        while let Some(news) = self.kills.killers.as_ref().and_then(Killers::news) {
+            match news {
+                News::Kill(kill) => self.tell_kernel_kill(*kill),
+                News::Line(line) => self.hand_over(Evidence::KernelLine(*line)),
+                News::Counted(kills) => self.tell_counted(kills),
+                News::Degraded(reason) => self.degraded(format_args!("{reason}")),
+            }
+        }
+    }
+
+    fn tell_kernel_kill(&mut self, kill: KernelKill) {
+        // A user's guard speaks of that user's processes only.
+        let own = &self.parts.own;
+        if !own.may_signal_others && kill.event.uid.is_some_and(|uid| uid != own.uid) {
+            return;
+        }
+        let incident = Some(self.incident_at(kill.limit_cgroup.as_ref()));
+        self.send(&Event { incident, ..kill.event });
+        self.hand_over(Evidence::KernelOom { incident, report: kill.report });
+    }
+
+    fn hand_over(&self, evidence: Evidence) {
+        if let Some(sender) = &self.kills.evidence {
+            sender.send(evidence);
+        }
+    }
+
+    /// Processes were killed that nobody can name. Those that were seen in a cgroup's own counts are told already.
+    fn tell_counted(&mut self, kills: u64) {
+        let unknown = kills.saturating_sub(std::mem::take(&mut self.kills.attributed));
+        if unknown == 0 || !self.parts.engine.gauge().machine_is_ours {
+            return;
+        }
+        let reason = Text::format(format_args!(
+            "somewhere on this machine; who and why is only in the kernel's log (`journalctl -k -g oom-kill`)"
+        ));
+        let incident = Some(self.incident_at(None));
+        self.send(&Event {
+            members: u32::try_from(unknown).ok(),
+            reason,
+            incident,
+            ..Event::new(EventKind::KernelOom)
+        });
+    }
+
+    /// Without the kernel's log: somebody was killed in a cgroup that is sampled. It is told where the limit was hit.
+    pub(super) fn note_kills(&mut self, at: usize, before: Events, sample: &Sample) {
+        if self.kills.killers.as_ref().is_some_and(|killers| killers.reads_log) || before.oom == sample.events.oom {
+            return;
+        }
+        let kills = sample.events.oom_kill.saturating_sub(before.oom_kill);
+        self.kills.attributed = self.kills.attributed.saturating_add(kills);
+        let path = self.breaker.path_of(at);
+        let incident = Some(self.incident_at(Some(&path)));
+        let limit_bytes = match sample.max {
+            Limit::Bytes(bytes) => Some(bytes),
+            Limit::Max => None,
+        };
+        self.send(&Event {
+            kind: Some("cgroup_limit"),
+            cgroup: Text::from_bytes(path.as_bytes()),
+            members: u32::try_from(kills).ok(),
+            reason: Text::format(format_args!(
+                "its memory.max was hit; who is only in the kernel's log (`journalctl -k -g oom-kill`)"
+            )),
+            limit_bytes,
+            incident,
+            ..Event::new(EventKind::KernelOom)
+        });
+    }
+
+    /// Tells of a kill of systemd-oomd's.
+    pub(super) fn tell_oomd_kill(&mut self, kill: &OomdKill) {
+        let incident = Some(self.incident_at(Some(&kill.path)));
+        self.send(&Event {
+            cgroup: Text::from_bytes(kill.path.as_bytes()),
+            members: kill.processes.and_then(|n| u32::try_from(n).ok()),
+            reason: Text::format(format_args!("`journalctl -u systemd-oomd` says why")),
+            incident,
+            ..Event::new(EventKind::OomdKill)
+        });
+    }
+
+    /// The incident that a kill at this limit belongs to; `None` is the machine's, or unknown.
+    fn incident_at(&mut self, limit: Option<&CgroupPath>) -> u32 {
+        let now = clock::now();
+        let again = self
+            .kills
+            .last
+            .as_ref()
+            .filter(|(last, _, at)| last.as_ref() == limit && now.saturating_sub(*at) < ONE_INCIDENT);
+        let incident = match again {
+            Some((_, incident, _)) => *incident,
+            None => self.parts.engine.incident_of_kill(limit.map(CgroupPath::as_bytes)),
+        };
+        self.kills.last = Some((limit.copied(), incident, now));
+        incident
+    }
+}

@@ -1,0 +1,28 @@
+# The machine's memory is gone and hogwatch may not touch the hog: the kernel's OOM killer ends it, and the entry says so.
+# suites: bookworm trixie
+config <<TOML
+[victim]
+protect = ["^hog$"]
+TOML
+start_guard
+bystanders
+hog big --size 3000
+wait_for 75 gone "$(hog_pid big)" || fail "the hog still lives: $(memory MemAvailable) MiB are available"
+same "what ended the hog" SIGKILL "$(ended_by big)"
+wait_for 10 entry kernel_oom || fail "no entry 'kernel_oom' 10 s after the kernel killed"
+field kernel_oom MESSAGE
+same "entries of kernel OOM kills" 1 "$(count kernel_oom)"
+same "its name" hog "$(field kernel_oom COMM)"
+same "its kind" memory "$(field kernel_oom KIND)"
+same "its unit" hog-big.service "$(field kernel_oom UNIT)"
+same "its cgroup" /system.slice/hog-big.service "$(field kernel_oom CGROUP)"
+same "its limit" null "$(field kernel_oom LIMIT_BYTES)"
+size=$(field kernel_oom SIZE_BYTES)
+expect "its size to be most of the machine (it is $size)" test $(( size >> 20 )) -gt "$(share 80)"
+reason=$(field kernel_oom REASON)
+expect "the reason to say that it was the machine" test -z "${reason##the machine had no memory left*}"
+same "its incident, the one of the warning" "$(field warn INCIDENT)" "$(field kernel_oom INCIDENT)"
+wait_for 20 entry recovered || fail "no entry 'recovered' 20 s after the kill"
+same "kernel OOM kills" $((OOM_KILLS + 1)) "$(oom_kills)"
+expect_signalled
+expect_bystanders

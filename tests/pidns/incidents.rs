@@ -1,0 +1,111 @@
+//! What is on disk after an incident, and after a daemon that was killed in the middle of one.
+
+use std::fs;
+use std::process::Command;
+
+use hogwatch::report::incident::schema::{Cause, Incident, State};
+use nix::sys::signal::Signal;
+
+use crate::guard::{Guard, Setup};
+use crate::hog::{Plan, wait_for};
+use crate::journal::Journal;
+use crate::memory::{self, CAP, FAR, Limits, ROOM};
+use crate::namespace::Inside;
+use crate::scenario;
+
+/// All that are on disk.
+fn incidents(inside: &Inside) -> Vec<Incident> {
+    let Ok(entries) = fs::read_dir(inside.file("state").join("incidents")) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let whole = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    whole
+        .filter_map(|path| fs::read(path).ok())
+        .map(|text| serde_json::from_slice(&text).expect("a whole file"))
+        .collect()
+}
+
+/// Memory is short by `warn` alone, from the start and for good: nobody dies.
+fn short() -> String {
+    let now = memory::available();
+    format!(
+        "[memory]\nwarn = \"{} MiB\"\nterm = \"{} MiB\"\nkill = \"1 MiB\"\nscope = \"host\"\n",
+        now + ROOM / 2,
+        now - FAR
+    )
+}
+
+scenario! {
+    /// A kill is on disk as soon as it is done, with what led up to it; the rest when the daemon stops early.
+    fn a_kill_is_on_disk(inside) {
+        let mut big = Plan::new("big", 1500).option("upto", CAP).start(inside);
+        let journal = Journal::listen(inside);
+        let mut guard = Guard::start(inside, &journal, Limits::usual());
+        big.go();
+        assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
+        let term = journal.wait_about("term", big.pid());
+        assert!(wait_for(|| !incidents(inside).is_empty()), "a file");
+        journal.wait_about("exited", big.pid());
+        guard.signal(Signal::SIGTERM);
+        assert_eq!(guard.wait().code(), Some(0));
+
+        let all = incidents(inside);
+        assert_eq!(all.len(), 1);
+        let incident = &all[0];
+        assert_eq!(Some(incident.id.as_str()), term.get("HOGWATCH_INCIDENT"));
+        assert_eq!((incident.cause, incident.state, incident.dry_run), (Cause::Hogwatch, State::Complete, false));
+        let victim = incident.victim.as_ref().expect("a victim");
+        assert_eq!((victim.pid, victim.comm.as_str()), (i32::try_from(big.pid()).ok(), "big"));
+        assert!(incident.before.len() > 1, "what led up to it: {:?}", incident.before);
+        assert_eq!(incident.candidates.first().map(|first| first.pid), victim.pid, "ranked as at the act");
+        assert!(incident.after.and_then(|after| after.freed_bytes) > Some(100 << 20), "{:?}", incident.after);
+        assert_eq!(incident.acts.len(), 1);
+        assert!(incident.events.iter().any(|entry| entry.event == "warn"));
+        assert!(!inside.file("state").join("current.json").exists(), "a stop is no unclean end");
+    }
+}
+
+scenario! {
+    /// A daemon that is killed below `warn` leaves what it knew; the next one makes an incident of it, and says so.
+    fn an_unclean_end_is_told_by_the_next_daemon(inside) {
+        let journal = Journal::listen(inside);
+        let config = short();
+        let mut guard = Guard::start(inside, &journal, &config);
+        let current = inside.file("state").join("current.json");
+        let known = || serde_json::from_slice::<Incident>(&fs::read(&current).ok()?).ok();
+        assert!(wait_for(|| known().is_some_and(|incident| !incident.before.is_empty())), "current.json");
+        assert_eq!(known().expect("still there").state, State::Open);
+        guard.signal(Signal::SIGKILL);
+        guard.wait();
+
+        let _guard = Guard::start(inside, &journal, &config);
+        let told = journal.wait("the unclean end", |entry| entry.get("HOGWATCH_KIND") == Some("unclean_end"));
+        assert!(told.event() == "degraded" && told.message().contains("only hogwatch ended"), "{told}");
+        let ended: Vec<_> = incidents(inside).into_iter().filter(|incident| incident.kind == "unclean_end").collect();
+        assert_eq!(ended.len(), 1);
+        assert_eq!(Some(ended[0].id.as_str()), told.get("HOGWATCH_INCIDENT"));
+        assert!(!ended[0].before.is_empty() && ended[0].cause == Cause::Unknown);
+        assert!(ended[0].events.iter().any(|entry| entry.event == "warn"));
+    }
+}
+
+scenario! {
+    /// A full disk loses the file; the kill goes on, its entries are written, and the loss is said.
+    fn a_full_disk_loses_the_file_alone(inside) {
+        let mut big = Plan::new("big", 1500).option("upto", CAP).start(inside);
+        let state = inside.file("state");
+        fs::create_dir_all(&state).expect("the state directory");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4k,mode=755", "hogwatch-full"]).arg(&state);
+        assert!(mount.status().expect("mount").success());
+        fs::write(state.join("filler"), [0; 4096]).expect("fill it");
+        let journal = Journal::listen(inside);
+        let _guard = Setup::new(inside, Limits::usual()).start(&journal);
+        big.go();
+        assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
+        journal.wait_about("term", big.pid());
+        journal.wait_about("exited", big.pid());
+        let lost = journal.wait("the loss", |entry| entry.message().contains("No space left on device"));
+        assert!(lost.event() == "degraded", "{lost}");
+        assert_eq!(incidents(inside).len(), 0);
+    }
+}
