@@ -92,11 +92,12 @@ fn without_the_evidence_it_says_nothing() {
 #[test]
 fn an_unclean_end_is_judged_by_the_last_look() {
     let mut incident = incident("unclean-end");
-    let gib = |n: f64| (n * f64::from(1 << 30)) as u64;
-    for (available, says) in
-        [(0.9, "below memory.term"), (1.9, "nothing was done yet"), (6.0, "memory was not what ended it")]
-    {
-        incident.before.last_mut().unwrap().available_bytes = gib(available);
+    for (available, says) in [
+        (900_u64 << 20, "below memory.term"),
+        (1900 << 20, "nothing was done yet"),
+        (6 << 30, "memory was not what ended it"),
+    ] {
+        incident.before.last_mut().unwrap().available_bytes = available;
         let text = text(&incident, "unclean-end");
         assert!(text.contains(says), "{available}: {text}");
     }
@@ -181,4 +182,27 @@ fn odd_files_make_no_panic() {
     let mut zero = incident("group-kill");
     zero.before.iter_mut().for_each(|sample| sample.fill_bytes_per_s = Some(0));
     assert_eq!(ids(&zero), [""; 0]);
+}
+
+#[test]
+fn every_piece_is_documented() {
+    let docs = include_str!("../../docs/oncall.md");
+    let (_, table) = docs.split_once("<!-- advice: checked by tests/incidents/advice.rs -->").unwrap();
+    let (table, _) = table.split_once("<!-- end of advice -->").unwrap();
+    let documented: Vec<&str> = table.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
+    let rooms = [
+        include_str!("../../src/report/incident/advice/acts.rs"),
+        include_str!("../../src/report/incident/advice/limits.rs"),
+        include_str!("../../src/report/incident/advice/machine.rs"),
+    ];
+    let mut given: Vec<&str> = Vec::new();
+    for source in rooms {
+        let calls = source.split("advise(").skip(1);
+        given.extend(calls.filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next()));
+    }
+    let sorted = |mut ids: Vec<&'static str>| {
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(sorted(documented), sorted(given));
 }

@@ -144,7 +144,7 @@ fn who_may_not_read_is_told_of_the_group() {
         std::os::unix::process::CommandExt::uid(&mut command, 65534);
         std::os::unix::process::CommandExt::gid(&mut command, 65534);
     } else {
-        std::fs::set_permissions(place.path("state"), PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(place.path("state"), PermissionsExt::from_mode(0o0)).unwrap();
     }
     let tried = command.output();
     std::fs::set_permissions(place.path("state"), PermissionsExt::from_mode(0o750)).unwrap();
