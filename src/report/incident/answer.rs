@@ -43,12 +43,17 @@ pub(crate) fn what(incident: &Incident) -> String {
     let victim = incident.victim.as_ref().map(who_it_was);
     let place = place(incident);
     match (incident.cause, Outcome::of(incident)) {
+        (_, Outcome::UncleanEnd) if only_hogwatch_ended(incident) => {
+            "hogwatch itself ended in the middle of an incident, without a stop; the machine went on".to_owned()
+        }
         (_, Outcome::UncleanEnd) => {
             let last =
                 incident.before.last().map(|sample| sample.t_ms).or(incident.end_ms).unwrap_or(incident.begin_ms);
+            let before = hits(incident).first().map(|hit| format!("; before that, {}", told(incident, hit, "")));
             format!(
-                "the machine ended without shutting down: it froze, was reset, or lost its power. The last record is of {}",
-                Local::at_ms(last).clock()
+                "the machine ended without shutting down: it froze, was reset, or lost its power. The last record is of {}{}",
+                Local::at_ms(last).clock(),
+                before.unwrap_or_default()
             )
         }
         (Cause::Kernel, _) => {
@@ -97,6 +102,11 @@ pub(crate) fn what(incident: &Incident) -> String {
             None => format!("{}{place} was hit", victim.unwrap_or_else(|| "a process".into())),
         },
     }
+}
+
+/// Whether of an unclean end the machine itself knows nothing: it is still the same boot.
+pub(crate) fn only_hogwatch_ended(incident: &Incident) -> bool {
+    incident.reason.contains("only hogwatch ended")
 }
 
 /// The victims after the first.
@@ -177,7 +187,7 @@ pub(crate) fn who(incident: &Incident) -> String {
     match incident.cause {
         Cause::Kernel => "the kernel's OOM killer. Its parent saw exit status 137 (128 + SIGKILL)".to_owned(),
         Cause::SystemdOomd => "systemd-oomd. The parents saw exit status 137 (128 + SIGKILL)".to_owned(),
-        Cause::Hogwatch if incident.dry_run => "nobody (hogwatch only looked on)".to_owned(),
+        Cause::Hogwatch | Cause::Unknown if incident.dry_run => "nobody: hogwatch only looked on".to_owned(),
         Cause::Hogwatch => {
             let exited = of_event(incident, "exited").map(signal);
             let status = match exited {
@@ -189,7 +199,7 @@ pub(crate) fn who(incident: &Incident) -> String {
             };
             format!("hogwatch{status}")
         }
-        Cause::Unknown if incident.kind == "unclean_end" => "not known: nobody had recorded an act".to_owned(),
+        Cause::Unknown if incident.kind == "unclean_end" => "not known: nobody was left to record it".to_owned(),
         Cause::Unknown if Outcome::of(incident) == Outcome::Lifted => "hogwatch, which ended nobody".to_owned(),
         Cause::Unknown => "nobody was ended".to_owned(),
     }
@@ -211,7 +221,7 @@ pub(crate) fn why(incident: &Incident) -> String {
         "oom_stuck" => format!("{place} is full, and the kernel finds nobody there that it may kill"),
         "kernel_oom" => incident.kernel.as_ref().map_or("the kernel found no memory".to_owned(), why_the_kernel),
         "oomd_kill" => format!("systemd-oomd's own rule was met for {place}"),
-        "unclean_end" => "the next start found the record of an incident that nobody had closed".to_owned(),
+        "unclean_end" => "the next start found an incident that nobody had closed".to_owned(),
         other => other.to_owned(),
     };
     // The kernel's own report says it all.
