@@ -60,14 +60,15 @@ pub(crate) fn what(incident: &Incident) -> String {
             let victim = incident.kernel.as_ref().and_then(|kernel| kernel.victim.as_ref()).map(who_it_was).or(victim);
             let victim = victim.unwrap_or_else(|| "a process".into());
             match incident.kernel.as_ref().is_some_and(|kernel| kernel.group) {
-                true => format!("{victim} and the whole cgroup with it{place} were killed (SIGKILL)"),
+                true => format!("{victim}{place} and everybody in its cgroup were killed (SIGKILL, memory.oom.group)"),
                 false => format!("{victim}{place} was killed (SIGKILL)"),
             }
         }
         (Cause::SystemdOomd, _) => {
             let cgroup = incident.victim.as_ref().and_then(|victim| victim.cgroup.as_deref());
             let cgroup = cgroup.or(incident.cgroup.as_deref()).map_or("a cgroup".to_owned(), short);
-            let whom = victim.map_or(String::new(), |victim| format!(": {victim}"));
+            let is_named = incident.victim.as_ref().is_some_and(|victim| victim.pid.is_some());
+            let whom = victim.filter(|_| is_named).map_or(String::new(), |victim| format!(": {victim}"));
             format!("everybody in {cgroup} was killed (SIGKILL){whom}")
         }
         (_, Outcome::Lifted) => {
