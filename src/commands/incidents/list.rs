@@ -79,6 +79,8 @@ impl Summary {
         let victim = incident.victim.as_ref();
         let comm = victim.map(|victim| match victim.members {
             Some(members) if members > 1 => format!("{} and {}", victim.comm, members - 1),
+            // systemd-oomd ends cgroups.
+            _ if victim.comm.is_empty() && incident.cause == Cause::SystemdOomd => "everybody".to_owned(),
             _ if victim.comm.is_empty() => "?".to_owned(),
             _ => victim.comm.clone(),
         });

@@ -34,14 +34,14 @@ const TASKS: usize = 64;
 /// As much of a file as tells whether it is an incident.
 const PREFIX: usize = 512;
 
-/// Whether a file that begins so is meant to be an incident: its first key is one of the schema's. A trace begins with
-/// `{"header": …`.
+/// Whether a file that begins so is meant to be an incident: its first key is one of the schema's, as hogwatch writes it or
+/// as `show --json` does (by name). A trace begins with `{"header": …`.
 pub(super) fn is_incident(begin: &[u8]) -> bool {
     let begin = &begin[..begin.len().min(PREFIX)];
     let text = String::from_utf8_lossy(begin);
     let Some(rest) = text.trim_start().strip_prefix('{') else { return false };
     let key = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
-    matches!(key, Some("schema" | "id")) && !text.contains("\"header\"")
+    matches!(key, Some("schema" | "id" | "acts")) && !text.contains("\"header\"")
 }
 
 /// Prints what would have been done.

@@ -11,14 +11,20 @@ use super::markup::Safe;
 /// A column: its heading, and whether its cells are numbers.
 type Column = (&'static str, bool);
 
-/// A table that scrolls inside its own box where it is too wide. `rows` writes `<tr>`s.
+/// A table that scrolls inside its own box where it is too wide. `rows` writes `<tr>`s. On a phone the rows of a log are
+/// paragraphs.
 fn write_table(
     out: &mut String,
     label: &str,
     columns: &[Column],
+    is_log: bool,
     rows: impl FnOnce(&mut String) -> fmt::Result,
 ) -> fmt::Result {
-    write!(out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\"><table><thead><tr>")?;
+    let class = if is_log { " class=\"log\"" } else { "" };
+    write!(
+        out,
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\"><table{class}><thead><tr>"
+    )?;
     for (name, number) in columns {
         let class = if *number { " class=\"n\"" } else { "" };
         write!(out, "<th scope=\"col\"{class}>{name}</th>")?;
@@ -53,15 +59,15 @@ pub(super) fn write_candidates(out: &mut String, incident: &Incident) -> fmt::Re
     let columns = [
         ("rank", true),
         ("process", false),
-        ("pid", true),
-        ("tier", false),
         ("size", true),
         ("in swap", true),
+        ("tier", false),
+        ("pid", true),
         ("oom_score_adj", true),
         ("uid", true),
         ("cgroup", false),
     ];
-    write_table(out, "Candidates", &columns, |out| {
+    write_table(out, "Candidates", &columns, false, |out| {
         incident.candidates.iter().try_for_each(|candidate| write_candidate(out, candidate, victim))
     })?;
     writeln!(out, "</section>")
@@ -72,13 +78,13 @@ fn write_candidate(out: &mut String, candidate: &Candidate, victim: Option<i32>)
     let (class, tag) = if victim == Some(*pid) { (" class=\"victim\"", " <b>victim</b>") } else { ("", "") };
     writeln!(
         out,
-        "<tr{class}>{}<th scope=\"row\">{}{tag}</th>{}<td>{}</td>{}{}{}{}<td class=\"path\">{}</td></tr>",
+        "<tr{class}>{}<th scope=\"row\">{}{tag}</th>{}{}<td>{}</td>{}{}{}<td class=\"path\">{}</td></tr>",
         Number(Some(rank)),
         Safe(comm),
-        Number(Some(pid)),
-        Safe(tier),
         Number(Some(Size(*size_bytes))),
         Number(Some(Size(*swap_bytes))),
+        Safe(tier),
+        Number(Some(pid)),
         Number(*oom_score_adj),
         Number(*uid),
         Safe(cgroup.as_deref().unwrap_or("–"))
@@ -110,7 +116,7 @@ pub(super) fn write_kernel(out: &mut String, incident: &Incident) -> fmt::Result
             ("oom_score_adj", true),
             ("uid", true),
         ];
-        write_table(out, "Processes of the kernel's report", &columns, |out| {
+        write_table(out, "Processes of the kernel's report", &columns, false, |out| {
             report.processes.iter().try_for_each(|process| {
                 let (class, tag) =
                     if victim == Some(process.pid) { (" class=\"victim\"", " <b>victim</b>") } else { ("", "") };
@@ -166,14 +172,14 @@ pub(super) fn write_known(out: &mut String, name: &str, value: Option<impl fmt::
 pub(super) fn write_journal(out: &mut String, incident: &Incident) -> fmt::Result {
     if !incident.events.is_empty() {
         writeln!(out, "<section><h2>The journal</h2>")?;
-        write_table(out, "Journal entries", &[("time", false), ("priority", false), ("entry", false)], |out| {
+        write_table(out, "Journal entries", &[("time", false), ("priority", false), ("entry", false)], true, |out| {
             incident.events.iter().try_for_each(|entry| write_entry(out, entry))
         })?;
         writeln!(out, "</section>")?;
     }
     if !incident.kernel_lines.is_empty() {
         writeln!(out, "<section><h2>The kernel's log</h2>")?;
-        write_table(out, "Lines of the kernel's log", &[("time", false), ("line", false)], |out| {
+        write_table(out, "Lines of the kernel's log", &[("time", false), ("line", false)], true, |out| {
             incident.kernel_lines.iter().try_for_each(|line| {
                 writeln!(
                     out,

@@ -122,7 +122,7 @@ fn write_table(out: &mut String, name: &str, rows: &[Row], others: usize) -> fmt
     writeln!(
         out,
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{name}\"><table>\
-         <thead><tr><th scope=\"col\">band</th><th scope=\"col\">who</th><th scope=\"col\" class=\"n\">first</th>\
+         <thead><tr><th scope=\"col\">band</th><th scope=\"col\">who</th><th scope=\"col\" class=\"n wide\">first</th>\
          <th scope=\"col\" class=\"n\">highest</th><th scope=\"col\" class=\"n\">last</th></tr></thead><tbody>"
     )?;
     for (n, (row, letter)) in rows.iter().zip(LETTERS).enumerate() {
@@ -144,7 +144,7 @@ fn write_table(out: &mut String, name: &str, rows: &[Row], others: usize) -> fmt
         };
         writeln!(
             out,
-            "</th><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            "</th><td class=\"n wide\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             size(row.sizes.first()),
             size(Some(&row.peak())),
             size(row.sizes.last())

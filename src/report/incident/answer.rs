@@ -43,26 +43,32 @@ pub(crate) fn what(incident: &Incident) -> String {
     let victim = incident.victim.as_ref().map(who_it_was);
     let place = place(incident);
     match (incident.cause, Outcome::of(incident)) {
+        (_, Outcome::UncleanEnd) if only_hogwatch_ended(incident) => {
+            "hogwatch itself ended in the middle of an incident, without a stop; the machine went on".to_owned()
+        }
         (_, Outcome::UncleanEnd) => {
             let last =
                 incident.before.last().map(|sample| sample.t_ms).or(incident.end_ms).unwrap_or(incident.begin_ms);
+            let before = hits(incident).first().map(|hit| format!("; before that, {}", told(incident, hit, "")));
             format!(
-                "the machine ended without shutting down: it froze, was reset, or lost its power. The last record is of {}",
-                Local::at_ms(last).clock()
+                "the machine ended without shutting down: it froze, was reset, or lost its power. The last record is of {}{}",
+                Local::at_ms(last).clock(),
+                before.unwrap_or_default()
             )
         }
         (Cause::Kernel, _) => {
             let victim = incident.kernel.as_ref().and_then(|kernel| kernel.victim.as_ref()).map(who_it_was).or(victim);
             let victim = victim.unwrap_or_else(|| "a process".into());
             match incident.kernel.as_ref().is_some_and(|kernel| kernel.group) {
-                true => format!("{victim} and the whole cgroup with it{place} were killed (SIGKILL)"),
+                true => format!("{victim}{place} and everybody in its cgroup were killed (SIGKILL, memory.oom.group)"),
                 false => format!("{victim}{place} was killed (SIGKILL)"),
             }
         }
         (Cause::SystemdOomd, _) => {
             let cgroup = incident.victim.as_ref().and_then(|victim| victim.cgroup.as_deref());
             let cgroup = cgroup.or(incident.cgroup.as_deref()).map_or("a cgroup".to_owned(), short);
-            let whom = victim.map_or(String::new(), |victim| format!(": {victim}"));
+            let is_named = incident.victim.as_ref().is_some_and(|victim| victim.pid.is_some());
+            let whom = victim.filter(|_| is_named).map_or(String::new(), |victim| format!(": {victim}"));
             format!("everybody in {cgroup} was killed (SIGKILL){whom}")
         }
         (_, Outcome::Lifted) => {
@@ -97,6 +103,11 @@ pub(crate) fn what(incident: &Incident) -> String {
             None => format!("{}{place} was hit", victim.unwrap_or_else(|| "a process".into())),
         },
     }
+}
+
+/// Whether of an unclean end the machine itself knows nothing: it is still the same boot.
+pub(crate) fn only_hogwatch_ended(incident: &Incident) -> bool {
+    incident.reason.contains("only hogwatch ended")
 }
 
 /// The victims after the first.
@@ -177,7 +188,7 @@ pub(crate) fn who(incident: &Incident) -> String {
     match incident.cause {
         Cause::Kernel => "the kernel's OOM killer. Its parent saw exit status 137 (128 + SIGKILL)".to_owned(),
         Cause::SystemdOomd => "systemd-oomd. The parents saw exit status 137 (128 + SIGKILL)".to_owned(),
-        Cause::Hogwatch if incident.dry_run => "nobody (hogwatch only looked on)".to_owned(),
+        Cause::Hogwatch | Cause::Unknown if incident.dry_run => "nobody: hogwatch only looked on".to_owned(),
         Cause::Hogwatch => {
             let exited = of_event(incident, "exited").map(signal);
             let status = match exited {
@@ -189,7 +200,7 @@ pub(crate) fn who(incident: &Incident) -> String {
             };
             format!("hogwatch{status}")
         }
-        Cause::Unknown if incident.kind == "unclean_end" => "not known: nobody had recorded an act".to_owned(),
+        Cause::Unknown if incident.kind == "unclean_end" => "not known: nobody was left to record it".to_owned(),
         Cause::Unknown if Outcome::of(incident) == Outcome::Lifted => "hogwatch, which ended nobody".to_owned(),
         Cause::Unknown => "nobody was ended".to_owned(),
     }
@@ -211,7 +222,7 @@ pub(crate) fn why(incident: &Incident) -> String {
         "oom_stuck" => format!("{place} is full, and the kernel finds nobody there that it may kill"),
         "kernel_oom" => incident.kernel.as_ref().map_or("the kernel found no memory".to_owned(), why_the_kernel),
         "oomd_kill" => format!("systemd-oomd's own rule was met for {place}"),
-        "unclean_end" => "the next start found the record of an incident that nobody had closed".to_owned(),
+        "unclean_end" => "the next start found an incident that nobody had closed".to_owned(),
         other => other.to_owned(),
     };
     // The kernel's own report says it all.

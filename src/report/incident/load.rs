@@ -18,9 +18,8 @@ use crate::report::{Escaped, Local};
 /// The largest file that is read, in bytes. hogwatch writes less than a tenth of it.
 pub const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// The most files of one folder that are looked at. hogwatch keeps `recorder.incidents` (200); a folder into which
-/// somebody collected a fleet's may have more.
-pub const MAX_FILES: usize = 10_000;
+/// The most files of one folder that are looked at: twice what `recorder.incidents` can ask for.
+pub const MAX_FILES: usize = 200_000;
 
 /// Below the state directory.
 const FOLDER: &str = "incidents";

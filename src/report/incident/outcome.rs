@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::answer::only_hogwatch_ended;
 use super::schema::{Cause, Incident, State};
 use crate::report::Size;
 
@@ -66,9 +67,11 @@ impl Outcome {
 #[must_use]
 pub fn in_short(incident: &Incident) -> impl fmt::Display {
     let (outcome, after, open) = (Outcome::of(incident), incident.after, incident.state == State::Open);
+    let same_boot = only_hogwatch_ended(incident);
     fmt::from_fn(move |f| {
         let freed = after.and_then(|after| after.freed_bytes);
         match (outcome, freed) {
+            (Outcome::UncleanEnd, _) if same_boot => f.write_str("hogwatch died")?,
             (Outcome::UncleanEnd, _) => f.write_str("machine died")?,
             (Outcome::Pretended, _) => f.write_str("dry run")?,
             (Outcome::Ended, Some(0)) => f.write_str("nothing freed")?,

@@ -111,7 +111,9 @@ impl Found {
 
     fn incidents(&mut self, target: &Target, incidents: &[Incident]) {
         for incident in incidents {
-            for sample in &incident.before {
+            // Samples of a limit say nothing of the machine.
+            let of_machine = if incident.kind == "cgroup_limit" { &[][..] } else { &incident.before };
+            for sample in of_machine {
                 let short = incident.thresholds.is_some_and(|limits| sample.available_bytes <= limits.warn_bytes);
                 self.memory.push(Memory {
                     t_ms: sample.t_ms,

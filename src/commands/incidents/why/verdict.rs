@@ -51,8 +51,8 @@ pub(super) fn of(found: &Found) -> Verdict<'_> {
         None => true,
     };
     // A later end than any that systemd told of: it was not a main process, or systemd was not heard.
-    let later =
-        killers().filter(|evidence| exit.is_some_and(|exit| evidence.t_ms > exit.t_ms + TOLD_LATE_MS)).next_back();
+    let is_later = |evidence: &&Evidence| exit.is_some_and(|exit| evidence.t_ms > exit.t_ms + TOLD_LATE_MS);
+    let later = killers().rfind(is_later);
     let (exit, because) = match later {
         Some(evidence) => (None, Some(evidence)),
         None => (exit, most_telling(killers().filter(fits))),

@@ -1,5 +1,6 @@
 //! Advice on the machine's memory.
 
+use super::super::answer::only_hogwatch_ended;
 use super::super::schema::{Advice, Cause, Incident, Tops};
 use super::acts::seconds;
 use super::command::{quoted, set_property, systemd_size};
@@ -175,7 +176,7 @@ pub(super) fn too_fast(incident: &Incident) -> Option<Advice> {
 
 /// The machine froze or was reset, and nobody had done anything.
 pub(super) fn unclean_end(incident: &Incident) -> Option<Advice> {
-    if incident.kind != "unclean_end" {
+    if incident.kind != "unclean_end" || only_hogwatch_ended(incident) {
         return None;
     }
     let (last, thresholds) = (incident.before.last()?, incident.thresholds?);
@@ -184,7 +185,8 @@ pub(super) fn unclean_end(incident: &Incident) -> Option<Advice> {
     let sysrq =
         "With kernel.sysrq = 1 (or a sum with 64 in it) Alt+SysRq+F makes a frozen machine kill its largest process";
     let text = match last.available_bytes {
-        _ if !incident.acts.is_empty() => return None,
+        // It was seen to, as far as it could be.
+        _ if incident.acts.iter().any(|act| matches!(act.event.as_str(), "term" | "kill")) => return None,
         bytes if bytes <= thresholds.term_bytes => format!(
             "{left} were available at the last look, below memory.term ({}), and no act is recorded: the machine was too slow \
              by then. Set memory.term higher. {sysrq}",

@@ -8,9 +8,6 @@ mod command;
 mod limits;
 mod machine;
 
-#[cfg(test)]
-mod tests;
-
 use super::schema::{Advice, Entry, Incident};
 
 /// The rules, the most telling first: that is the order in which advice is shown.
