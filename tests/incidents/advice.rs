@@ -135,6 +135,11 @@ fn acts_are_looked_at() {
     )]);
     let text = text(&tmpfs, "not-in-processes");
     assert!(text.contains("held by shared memory and tmpfs (18.0 GiB) and kernel slab (1.0 GiB)"), "{text}");
+    let refused = tmpfs.events.iter_mut().find(|event| event.event == "refused").unwrap();
+    refused
+        .fields
+        .insert("reason".into(), json!("…; most memory is held by anonymous memory (9 GiB) and kernel slab (1 GiB)"));
+    assert!(!self::ids(&tmpfs).contains(&"not-in-processes".to_owned()));
 }
 
 fn twice_begin() -> u64 {

@@ -75,6 +75,24 @@ fn the_page_answers() {
 }
 
 #[test]
+fn what_is_not_over_or_was_only_pretended_claims_nothing() {
+    let place = Place::new();
+    let mut refused: Json = serde_json::from_str(&text_of("refused")).unwrap();
+    refused["dry_run"] = true.into();
+    refused["after"]["recovered_ms"] = Json::Null;
+    let file = place.write("20260727T221400Z-3.json", refused.to_string());
+    let page = flat(&place.run(&["incidents", "show", file.to_str().unwrap()]).stdout);
+    assert!(page.contains("What nothing: a dry run; armed, it would not have signalled either: refused"), "{page}");
+    assert!(page.contains("Helped the trouble was not seen to end, 3.4 GiB available at the end"), "{page}");
+    refused["kind"] = "unclean_end".into();
+    refused["reason"] = "without a stop: only hogwatch ended, the machine did not".into();
+    place.write("20260727T221400Z-3.json", refused.to_string());
+    let page = flat(&place.run(&["incidents", "show", "latest"]).stdout);
+    assert!(page.contains("What hogwatch itself ended in the middle of an incident"), "{page}");
+    assert!(place.run(&["incidents"]).stdout.contains("hogwatch died"));
+}
+
+#[test]
 fn a_page_fits_eighty_columns_but_for_what_is_pasted() {
     for name in KINDS {
         for line in page(name).lines() {

@@ -95,7 +95,12 @@ pub(crate) fn what(incident: &Incident) -> String {
             ),
             None => match incident.acts.first() {
                 Some(act) => format!("nothing: a dry run, which only looks on. It {}", act.message),
-                None => "nothing: a dry run, and nothing was called for but a warning".to_owned(),
+                None => match of_event(incident, "refused") {
+                    Some(entry) => {
+                        format!("nothing: a dry run; armed, it would not have signalled either: {}", entry.message)
+                    }
+                    None => "nothing: a dry run, and nothing was called for but a warning".to_owned(),
+                },
             },
         },
         (_, Outcome::Ended | Outcome::SetAside | Outcome::Signalled) => match hits(incident).first() {
@@ -277,6 +282,7 @@ pub(crate) fn helped(incident: &Incident) -> String {
         (Outcome::Refused | Outcome::Warned | Outcome::Pretended, Some(_), _) => "it ended by itself: ",
         (_, Some(_), Some(0)) => "it ended, not because of the kill: ",
         (_, Some(_), _) => "yes: ",
+        (Outcome::Refused | Outcome::Warned | Outcome::Pretended, None, _) => "",
         (_, None, _) => "no: ",
     };
     format!("{verdict}{}", parts.join(", "))

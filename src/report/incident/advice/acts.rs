@@ -43,6 +43,10 @@ pub(super) fn protected_hog(incident: &Incident) -> Option<Advice> {
 pub(super) fn nobody_helps(incident: &Incident) -> Option<Advice> {
     let refused = refused(incident).find(|entry| text_of(entry, "comm").is_none())?;
     let held = text_of(refused, "reason")?.split("most memory is held by ").nth(1)?;
+    // That is in processes, if in many small ones.
+    if held.starts_with("anonymous memory") {
+        return None;
+    }
     advise(
         "not-in-processes",
         format!(
