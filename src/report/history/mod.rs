@@ -141,12 +141,7 @@ impl HistoryThread {
                 Evidence::KernelOom { incident, report } => {
                     self.table.report(incident, report, now);
                 }
-                Evidence::KernelLine(line) if !self.table.open.is_empty() => {
-                    if self.lines.len() == story::MOST_LINES {
-                        self.lines.remove(0);
-                    }
-                    self.lines.push(line);
-                }
+                Evidence::KernelLine(line) if !self.table.open.is_empty() => story::push_line(&mut self.lines, line),
                 // It belongs to nothing.
                 Evidence::KernelLine(_) => {}
             }
@@ -221,7 +216,7 @@ impl HistoryThread {
         waiting.sort_by_key(|sent| sent.at);
         story::add_entries(&mut incident, waiting.into_iter().map(|sent| self.entry(sent)));
         story::add_recorded(&mut incident, self.recorded(CURRENT_REACHES));
-        incident.kernel_lines.clone_from(&self.lines);
+        story::add_lines(&mut incident, &self.lines);
         story::settle(&mut incident);
         self.store.save_current(&incident)
     }
@@ -242,32 +237,31 @@ impl HistoryThread {
         }
         let is_full = self.table.is_full();
         let Some(open) = self.table.open.get_mut(at) else { return };
-        (open.urgent, open.saved) = (false, Some(clock::now()));
+        (open.urgent, open.saved) = (false, Some(*saved.as_ref().unwrap_or(&clock::now())));
         // What could not be written may be with the next entry, unless it is in everybody's way.
         if saved.is_ok() || is_full {
             (open.waiting, open.report) = (Vec::new(), None);
         }
     }
 
+    /// Up to when the recording is in the file now.
     #[inline(never)]
-    fn save_one(&self, at: usize, followed: Option<Followed>) -> Result<(), String> {
+    fn save_one(&self, at: usize, followed: Option<Followed>) -> Result<Duration, String> {
         let open = &self.table.open[at];
         let known = self.store.load(&self.origin.incident_id(open.number))?;
         let is_new = known.is_none();
         let mut incident = known.unwrap_or_else(|| self.begun(open));
         let since = open.saved.filter(|_| !is_new).map_or(ALL, |saved| clock::now().saturating_sub(saved));
         let mut recorded = self.recorded(since);
-        if open.saved.is_none() {
-            // It was complete already, and has come back.
-            story::leave_out_known(&mut recorded, &incident);
-        }
+        let recorded_to = clock::now();
+        // One that was complete already, and has come back, was never saved by this record of it.
+        story::leave_out_known(&mut recorded, &incident, open.saved.is_none());
         story::add_recorded(&mut incident, recorded);
         story::add_entries(&mut incident, open.waiting.iter().map(|sent| self.entry(sent)));
         if incident.kernel.is_none() {
             incident.kernel = open.report.as_deref().cloned();
         }
-        let lines = self.lines.iter().filter(|line| line.t_ms >= incident.begin_ms);
-        incident.kernel_lines = lines.cloned().collect();
+        story::add_lines(&mut incident, &self.lines);
         story::settle(&mut incident);
         (incident.state, incident.end_ms, incident.after) = (State::Open, None, None);
         if let Some(followed) = followed {
@@ -277,7 +271,7 @@ impl HistoryThread {
         if is_new {
             self.prune(&incident.id);
         }
-        Ok(())
+        Ok(recorded_to)
     }
 
     /// Completes the file of an incident, and forgets it.

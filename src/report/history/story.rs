@@ -2,21 +2,21 @@
 
 use serde_json::Value as Json;
 
-use super::super::incident::schema::{Cause, Entry, Incident, Victim};
+use super::super::incident::schema::{Cause, Entry, Incident, KernelLine, Victim};
 use super::super::recorder::Recorded;
 
 /// Entries in a file: acts come four at a time (sent, exited, and their like), and thirty acts tell what the next thirty
 /// would. Of more, the first and the latest half are kept.
-pub const MOST_ENTRIES: usize = 128;
+const MOST_ENTRIES: usize = 128;
 
 /// Samples in a file, of some 150 bytes each.
-pub const MOST_SAMPLES: usize = 720;
+const MOST_SAMPLES: usize = 720;
 
 /// Lists of the largest in a file, of some 2 KiB each.
-pub const MOST_TOPS: usize = 64;
+const MOST_TOPS: usize = 64;
 
 /// Kernel lines in a file.
-pub const MOST_LINES: usize = 32;
+const MOST_LINES: usize = 32;
 
 /// So much of the recording, counted back from its end, is kept as fine as it is; before that ...
 const FINE_MS: u64 = 120_000;
@@ -53,12 +53,19 @@ pub fn thin(recorded: &mut Recorded) {
     recorded.tops.retain(|one| tops(one.t_ms));
 }
 
-/// Leaves out what is in the incident already.
-pub fn leave_out_known(recorded: &mut Recorded, incident: &Incident) {
-    let known = incident.before.last().map(|sample| sample.t_ms);
-    recorded.samples.retain(|sample| known.is_none_or(|known| sample.t_ms > known));
-    let known = incident.tops.last().map(|tops| tops.t_ms);
-    recorded.tops.retain(|tops| known.is_none_or(|known| tops.t_ms > known));
+/// The date of one sample differs by so much from reading to reading, as it is rounded twice; others are further apart.
+const SAME_MS: u64 = 3;
+
+/// Leaves out what is in the incident already: the sample that was read at the seam of two readings; and all the older ones
+/// where nobody knows any more up to when it was read.
+pub fn leave_out_known(recorded: &mut Recorded, incident: &Incident, older: bool) {
+    let is_new = |known: Option<u64>| {
+        move |t_ms: u64| known.is_none_or(|known| t_ms.abs_diff(known) > SAME_MS && (t_ms > known || !older))
+    };
+    let sample = is_new(incident.before.last().map(|sample| sample.t_ms));
+    recorded.samples.retain(|one| sample(one.t_ms));
+    let tops = is_new(incident.tops.last().map(|tops| tops.t_ms));
+    recorded.tops.retain(|one| tops(one.t_ms));
 }
 
 /// Adds what was recorded since the last time. The candidates of the first act stay.
@@ -91,6 +98,23 @@ pub fn add_entries(incident: &mut Incident, entries: impl IntoIterator<Item = En
     while incident.events.len() > MOST_ENTRIES {
         incident.events.remove(MOST_ENTRIES / 2);
     }
+}
+
+/// Adds those of the kernel's lines that are not in it, and came after it began.
+pub fn add_lines(incident: &mut Incident, lines: &[KernelLine]) {
+    for line in lines.iter().filter(|line| line.t_ms >= incident.begin_ms) {
+        if !incident.kernel_lines.contains(line) {
+            push_line(&mut incident.kernel_lines, line.clone());
+        }
+    }
+}
+
+/// Adds a line, in place of the oldest where there are too many.
+pub fn push_line(lines: &mut Vec<KernelLine>, line: KernelLine) {
+    if lines.len() == MOST_LINES {
+        lines.remove(0);
+    }
+    lines.push(line);
 }
 
 /// Reads off the entries what the incident is about. The most telling one counts: whom hogwatch signalled, else whom the
