@@ -2,6 +2,7 @@
 
 mod json;
 mod livelock;
+mod next;
 mod reasons;
 mod text;
 
@@ -18,10 +19,10 @@ use clap::Args;
 
 use crate::config::{self, Config, Places, units};
 use crate::decide::cases;
-use crate::decide::livelock::Kind;
+use crate::decide::livelock::{Judged, Kind};
 use crate::decide::measure::{Gauge, Reading, Whose};
 use crate::decide::rules::Rules;
-use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Tier, Verdict, Victim};
+use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Own, Tier, Verdict, Victim};
 use crate::host::{Host, Roots, clock};
 use crate::observe::cgroups::{CgroupPath, is_within, open};
 use crate::observe::details::{Detail, Details};
@@ -34,6 +35,7 @@ use crate::report::Escaped;
 
 use super::{EXIT_CONFIG, own_self, users};
 use livelock::Look;
+pub(super) use next::{Next, next};
 
 /// Options of `hogwatch explain`.
 #[derive(Args, Debug)]
@@ -100,7 +102,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
         }
     };
     let host = Host::open(&Roots::default()).map_err(|e| format!("/proc can't be opened: {e}"));
-    let explained = match host.and_then(|host| explain(args, &config, &host)) {
+    let explained = match host.and_then(|host| answer(args, config, &host)) {
         Ok(explained) => explained,
         Err(what) => {
             eprintln!("hogwatch explain: {what}");
@@ -109,6 +111,73 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
     };
     let text = if args.json { format!("{:#}\n", explained.json()) } else { explained.text(args.all) };
     super::print(&text, if explained.candidates.is_empty() { EXIT_NOBODY } else { 0 })
+}
+
+fn answer(args: &ExplainArgs, config: Config, host: &Host) -> Result<Explained, String> {
+    let (config, changes) = fitted(config, host)?;
+    for change in changes {
+        eprintln!("note: {change}");
+    }
+    let subject = match &args.cgroup {
+        Some(path) => {
+            let path = cgroup_path(path)?;
+            Subject::Cgroup(path, livelock::look(host, &config.livelock, &path, args.span))
+        }
+        None => Subject::Memory,
+    };
+    explain(subject, &config, host, own_self(host))
+}
+
+/// The configuration as the daemon would run it on this machine, and what had to be changed for that.
+fn fitted(mut config: Config, host: &Host) -> Result<(Config, Vec<String>), String> {
+    let machine = MachineReader::open(host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
+    let meminfo = machine.read(&mut Faults::default()).map_err(|e| e.to_string())?.meminfo;
+    let changes = config.fit(meminfo.mem_total, meminfo.swap_total.unwrap_or(0));
+    Ok((config, changes))
+}
+
+/// What somebody would be killed for.
+enum Subject {
+    /// Memory that runs short.
+    Memory,
+    /// A cgroup, as it was seen.
+    Cgroup(CgroupPath, Look),
+    /// A cgroup that is known to be stuck.
+    Stuck(Stuck),
+}
+
+/// A cgroup that is stuck at its limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Stuck {
+    /// Where.
+    pub path: CgroupPath,
+    /// The limit.
+    pub limit: Judged,
+    /// `memory.current`, in bytes.
+    pub current: u64,
+    /// How.
+    pub kind: Kind,
+}
+
+impl Subject {
+    fn stuck(&self) -> Option<Stuck> {
+        match self {
+            Self::Memory | Self::Cgroup(_, Look::Not { .. }) => None,
+            Self::Stuck(stuck) => Some(*stuck),
+            Self::Cgroup(path, Look::Judged(case)) => {
+                let kind = case.kind().unwrap_or(Kind::Throttled);
+                Some(Stuck { path: *path, limit: case.limit, current: case.last.current, kind })
+            }
+        }
+    }
+
+    fn path(&self) -> Option<&CgroupPath> {
+        match self {
+            Self::Memory => None,
+            Self::Cgroup(path, _) => Some(path),
+            Self::Stuck(stuck) => Some(&stuck.path),
+        }
+    }
 }
 
 struct Explained {
@@ -135,31 +204,18 @@ struct Excluded {
     reason: String,
 }
 
-fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained, String> {
+/// Who would be killed for it now by a guard that is `own`. The configuration is a [`fitted`] one.
+fn explain(subject: Subject, config: &Config, host: &Host, own: Own) -> Result<Explained, String> {
     let hierarchy = Hierarchy::of(host);
     let mut faults = Faults::default();
     let machine = MachineReader::open(host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
-    let first = machine.read(&mut faults).map_err(|e| e.to_string())?;
-    let mut config = config.clone();
-    for change in config.fit(first.meminfo.mem_total, first.meminfo.swap_total.unwrap_or(0)) {
-        eprintln!("note: {change}");
-    }
-    let config = &config;
-    let cgroup = match &args.cgroup {
-        Some(path) => {
-            let path = cgroup_path(path)?;
-            Some((path, livelock::look(host, &config.livelock, &path, args.span)))
-        }
-        None => None,
-    };
-    // After the look, which takes its time.
     let machine = machine.read(&mut faults).map_err(|e| e.to_string())?;
     let mut enclosing = EnclosingReader::open(host, hierarchy, false);
     let rules = Rules::new(&config.victim, users()).map_err(|e| e.to_string())?;
     let mut scanner = Scanner::new(hierarchy);
     scanner.scan_with_room(host, Need { depth: Depth::All, oom_score: true }, u64::MAX, &mut faults);
     let tasks = scanner.tasks();
-    if let Some((path, _)) = &cgroup {
+    if let Some(path) = subject.path() {
         must_exist(host, path, tasks)?;
     }
     let details = details(tasks);
@@ -173,18 +229,17 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
     let mut gauge = Gauge::new(config);
     gauge.note(&machine, clock::now());
     let memory = gauge.worst(&obs);
-    let mut chooser = Chooser::new(own_self(host), &config.victim, rules);
+    let mut chooser = Chooser::new(own, &config.victim, rules);
     chooser.reserve(tasks);
-    let (reading, choice) = match &cgroup {
+    let (reading, choice) = match subject.stuck() {
         // As a case of the daemon's would choose.
-        Some((path, Look::Judged(case))) => {
-            let kind = case.kind().unwrap_or(Kind::Throttled);
-            let stuck = cases::stuck(path, case.limit, case.last.current, kind);
+        Some(Stuck { path, limit, current, kind }) => {
+            let stuck = cases::stuck(&path, limit, current, kind);
             chooser.judge(tasks, &obs, &stuck.reading, |_| false);
             (stuck.reading, chooser.choose_stuck(tasks, &stuck))
         }
-        not_judged => {
-            let whose = not_judged.as_ref().map_or(memory.whose, |(path, _)| Whose::Cgroup(*path));
+        None => {
+            let whose = subject.path().map_or(memory.whose, |path| Whose::Cgroup(*path));
             let reading = Reading { whose, ..memory };
             chooser.judge(tasks, &obs, &reading, |_| false);
             let due = Reading { available: reading.available.max(reading.term), ..reading };
@@ -210,6 +265,10 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
             Verdict::Eligible(..) => None,
         })
         .collect();
+    let cgroup = match subject {
+        Subject::Cgroup(path, look) => Some((path, look)),
+        Subject::Memory | Subject::Stuck(_) => None,
+    };
     Ok(Explained { memory, cgroup, choice, candidates, excluded, min_size })
 }
 

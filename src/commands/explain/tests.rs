@@ -190,7 +190,7 @@ impl Machine {
         let roots = Roots { proc: self.0.path().join("proc"), sys: self.0.path().join("sys") };
         // One sample: nothing moves here.
         let args = ExplainArgs { span: Duration::ZERO, ..args(&["--cgroup", cgroup]) };
-        explain(&args, config, &Host::open(&roots).unwrap())
+        answer(&args, config.clone(), &Host::open(&roots).unwrap())
     }
 }
 

@@ -160,7 +160,8 @@ impl Explained {
     }
 }
 
-fn whom(victim: &Victim) -> String {
+/// A victim in words.
+pub(super) fn whom(victim: &Victim) -> String {
     let Some(group) = victim.group else {
         return format!("{} (pid {}, {})", victim.comm, victim.id.pid, Size(victim.size));
     };

@@ -3,6 +3,7 @@
 
 mod look;
 mod text;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,20 +16,25 @@ use crate::observe::machine;
 use crate::report::status::{FetchError, StatusOptions, fetch};
 
 use super::daemon::runtime_dir;
-use look::look;
+use look::Looker;
 use text::text;
 
 /// Options of `hogwatch status`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   hogwatch status
+  hogwatch status --watch                                  on the whole terminal, every second; ? shows the keys
   hogwatch status --json | jq .memory.available_percent
 
-Exit status: 0 a daemon answered, 3 none runs (what can be seen without one is shown), 1 it can't be asked.")]
+Exit status: 0 a daemon answered, 3 none runs (what can be seen without one is shown), 1 it can't be asked; with --watch
+0 when it was left by a key, 128 and its number when by a signal.")]
 pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Show it live, on the whole terminal
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
 }
 
 /// Exit status when no daemon runs.
@@ -43,14 +49,17 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// Shows the status on stdout.
 #[must_use]
 pub fn run(args: &StatusArgs) -> ExitCode {
-    let (document, status) = match ask() {
+    if args.watch {
+        return watch::run();
+    }
+    let (document, status) = match ask(DEADLINE) {
         Ok(document) => (document, 0),
         Err(why) => {
             let not_running = matches!(why, FetchError::NotRunning);
             if !not_running {
                 eprintln!("hogwatch status: the daemon could not be asked: {why}");
             }
-            match look() {
+            match Looker::open().and_then(|mut looker| looker.look()) {
                 Ok(document) if not_running => (document, EXIT_NO_DAEMON),
                 // It may well run: who knows?
                 Ok(mut document) => {
@@ -70,13 +79,13 @@ pub fn run(args: &StatusArgs) -> ExitCode {
     super::print(&text, status)
 }
 
-/// Asks the user's own daemon, then the system's; the guard in dry run last.
-fn ask() -> Result<Json, FetchError> {
+/// Asks the user's own daemon, then the system's; the guard in dry run last; each for at most `limit`.
+fn ask(limit: Duration) -> Result<Json, FetchError> {
     let system = |name| Some(std::path::PathBuf::from(name));
     let places = [runtime_dir(false), system("/run/hogwatch"), runtime_dir(true), system("/run/hogwatch-dryrun")];
     let mut answer = Err(FetchError::NotRunning);
     for dir in places.into_iter().flatten() {
-        match fetch(&StatusOptions::in_dir(&dir).path, DEADLINE) {
+        match fetch(&StatusOptions::in_dir(&dir).path, limit) {
             Err(FetchError::NotRunning) => {}
             Ok(document) => return Ok(document),
             Err(e) => answer = Err(e),
