@@ -26,6 +26,11 @@ const NEAR_PERCENT: u64 = 90;
 /// What stalls are measured over.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// Whether cgroups can be watched here: what is watched are cgroup v2's files.
+pub(super) fn sees_cgroups(host: &Host) -> bool {
+    Hierarchy::of(host) == Hierarchy::V2
+}
+
 /// Eyes of one's own, kept open for looking again.
 #[derive(Debug)]
 pub(super) struct Looker {
@@ -98,7 +103,7 @@ impl Near {
 /// The cgroups that are near their limit, the fullest ones if there are many, watched for [`WINDOW`]. No time passes
 /// where there is none.
 fn near_their_limit(host: &Host) -> Vec<Near> {
-    let Some(root) = host.cgroup2.as_ref().filter(|_| Hierarchy::of(host) == Hierarchy::V2) else { return Vec::new() };
+    let Some(root) = host.cgroup2.as_ref().filter(|_| sees_cgroups(host)) else { return Vec::new() };
     let mut faults = Faults::default();
     let sampled = |path: &CgroupPath| {
         let files = CgroupFiles::open(&cgroups::open(root, path.as_bytes()).ok()?).ok()?;

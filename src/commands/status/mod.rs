@@ -1,12 +1,14 @@
 //! `hogwatch status`: memory, swap, pressure, limits and the last acts, as the daemon sees them; without a daemon, as far
 //! as this command can see by itself.
 
+mod lines;
 mod look;
+mod seen;
 mod text;
 mod watch;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -16,7 +18,8 @@ use crate::observe::machine;
 use crate::report::status::{FetchError, StatusOptions, fetch};
 
 use super::daemon::runtime_dir;
-use look::Looker;
+use look::{Looker, sees_cgroups};
+use seen::Document;
 use text::text;
 
 /// Options of `hogwatch status`.
@@ -74,9 +77,20 @@ pub fn run(args: &StatusArgs) -> ExitCode {
         }
     };
     let mut document = document;
-    document["swap"]["zram"] = zram();
-    let text = if args.json { format!("{document:#}\n") } else { text(&document) };
-    super::print(&text, status)
+    let host = Host::open(&Roots::default()).ok();
+    document["swap"]["zram"] = host.as_ref().map_or(Json::Null, zram);
+    if args.json {
+        return super::print(&format!("{document:#}\n"), status);
+    }
+    match Document::read(document) {
+        Ok(document) => {
+            super::print(&text(&document, host.as_ref().is_some_and(sees_cgroups), SystemTime::now()), status)
+        }
+        Err(why) => {
+            eprintln!("hogwatch status: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Asks the user's own daemon, then the system's; the guard in dry run last; each for at most `limit`.
@@ -95,8 +109,8 @@ fn ask(limit: Duration) -> Result<Json, FetchError> {
 }
 
 /// What swap on zram really costs: it lives in memory. `null` without zram.
-fn zram() -> Json {
-    Host::open(&Roots::default()).ok().and_then(|host| machine::zram(host.sys.as_ref()?)).map_or(Json::Null, |sum| {
+fn zram(host: &Host) -> Json {
+    host.sys.as_ref().and_then(machine::zram).map_or(Json::Null, |sum| {
         json!({
             "stored_bytes": sum.orig_data_size,
             "compressed_bytes": sum.compr_data_size,

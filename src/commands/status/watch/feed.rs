@@ -20,8 +20,8 @@ use crate::observe::parse::Limit;
 use crate::report::status::FetchError;
 
 use super::super::ask;
-use super::super::look::Looker;
-use super::seen::{Cgroup, Document};
+use super::super::look::{Looker, sees_cgroups};
+use super::super::seen::{Cgroup, Document};
 use super::state::{Look, NextLook, Source};
 use super::terminal;
 
@@ -104,7 +104,7 @@ fn look_once(looker: &mut Looker) -> Result<Look, String> {
         }
         Err(source) => (source, Document::read(looker.look()?)?),
     };
-    Ok(Look { source, document, at: clock::now() })
+    Ok(Look { source, document, sees_cgroups: sees_cgroups(&looker.host), at: clock::now() })
 }
 
 fn foresee(looker: &Looker, news: &Sender<News>, question: &Mutex<Question>) {

@@ -6,7 +6,6 @@
 mod draw;
 mod feed;
 mod history;
-mod seen;
 mod state;
 mod terminal;
 

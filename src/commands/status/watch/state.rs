@@ -7,8 +7,8 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::commands::explain::Next;
 
+use super::super::seen::{Document, Event};
 use super::history::{History, Sample};
-use super::seen::{Document, Event};
 
 /// Events kept by the view: the daemon remembers sixteen, and forgets them when it ends.
 const EVENTS: usize = 200;
@@ -35,6 +35,8 @@ pub enum Source {
 pub struct Look {
     pub source: Source,
     pub document: Document,
+    /// Whether cgroups can be watched here at all.
+    pub sees_cgroups: bool,
     /// When, on the clock of [`crate::host::clock::now`].
     pub at: Duration,
 }

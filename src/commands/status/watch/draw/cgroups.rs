@@ -3,17 +3,16 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::report::Size;
-
-use super::super::seen::{Cgroup, Words};
+use super::super::super::lines;
+use super::super::super::seen::{Band, Cgroup, Words, limit, size};
 use super::super::state::{Pane, State};
-use super::{BAD, FAINT, LABELS, NOTABLE, PLAIN, Page, words};
+use super::{BAD, FAINT, LABELS, NOTABLE, PLAIN, Page};
 
 /// Cells of a band.
 const BAND: usize = 10;
 
 /// Columns of the numbers in front of the path.
-const NUMBERS: usize = 70;
+const NUMBERS: usize = 72;
 
 /// A path that gets less room than this beside its numbers stands below them.
 const PATH: usize = 30;
@@ -27,6 +26,9 @@ pub(super) fn draw(page: &mut Page<'_, '_>, state: &State, lines: Vec<Line<'stat
     let stuck = look.map_or(0, |look| look.document.cgroups.iter().filter(|c| c.stuck().is_some()).count());
     let title = match (at_limit, stuck) {
         _ if look.is_none() => "cgroups".to_owned(),
+        (0, _) if look.is_some_and(|look| !look.sees_cgroups) => {
+            "cgroups are not watched: that takes cgroup v2".to_owned()
+        }
         (0, _) => "no cgroup is at its limit".to_owned(),
         (1, 0) => "1 cgroup at its limit, not stuck".to_owned(),
         (n, 0) => format!("{} cgroups at their limit, none stuck", n as u64 + more),
@@ -37,10 +39,10 @@ pub(super) fn draw(page: &mut Page<'_, '_>, state: &State, lines: Vec<Line<'stat
     let first = state.scroll.cgroups.min(hidden);
     let remark = match (hidden - first, state.pane) {
         (0, _) if first == 0 => String::new(),
-        (below, Pane::Cgroups) => format!("{first} lines above, {below} below"),
-        (below, Pane::Events) => format!("{below} lines below (tab)"),
+        (below, Pane::Cgroups) => format!("{first} more above, {below} below"),
+        (below, Pane::Events) => format!("{below} more below (tab)"),
     };
-    page.heading(&title, &remark);
+    page.heading(&title, if stuck > 0 { BAD } else { LABELS }, &remark);
     for line in lines.into_iter().skip(first).take(usize::from(rows)) {
         page.line(line);
     }
@@ -66,7 +68,7 @@ pub(super) fn lines(state: &State, width: u16) -> Vec<Line<'static>> {
     }
     for cgroup in enclosing {
         let text = format!("limit around the guard: {} of {}  ", size(cgroup.current), size(cgroup.max));
-        let path = words::cut_front(cgroup.path.as_str(), width.saturating_sub(text.len()));
+        let path = lines::cut_front(cgroup.path.as_str(), width.saturating_sub(text.len()));
         lines.push(Line::from(vec![Span::styled(text, FAINT), Span::raw(path)]));
     }
     lines
@@ -77,10 +79,9 @@ fn one(cgroup: &Cgroup, width: usize) -> Vec<Line<'static>> {
     let style = if stuck { BAD } else { PLAIN };
     let stall = cgroup.stall_percent.map_or("?".to_owned(), |percent| format!("{percent:.0} %"));
     let doing = cgroup.doing.as_ref().map_or("", Words::as_str);
-    let limit = |bytes: Option<u64>| bytes.map_or("max".to_owned(), |bytes| Size(bytes).to_string());
     let state = cgroup.state.as_ref().map_or("-", Words::as_str);
     let mut spans = vec![
-        Span::styled(format!("{:<11}", words::cut(state, 11)), style),
+        Span::styled(format!("{:<11}", lines::cut(state, 11)), style),
         Span::styled(format!(" {stall:>5} "), style),
     ];
     let band = band(cgroup, style);
@@ -88,46 +89,34 @@ fn one(cgroup: &Cgroup, width: usize) -> Vec<Line<'static>> {
         spans.push(Span::raw(format!("{:>8}  {:>8} ", size(cgroup.current), limit(cgroup.high))));
         spans.extend(band);
         spans.push(Span::raw(format!(" {:>8}  ", limit(cgroup.max))));
-        spans.push(Span::styled(format!("{:<10}  ", words::cut(doing, 10)), NOTABLE));
+        spans.push(Span::styled(format!("{:<10}  ", lines::cut(doing, 10)), NOTABLE));
     } else {
         spans.push(Span::raw(format!("{:>8} ", size(cgroup.current))));
         spans.extend(band);
     }
     let path = cgroup.path.as_str();
     if width >= NUMBERS + PATH {
-        spans.push(Span::styled(words::cut_front(path, width - NUMBERS), LABELS));
+        spans.push(Span::styled(lines::cut_front(path, width - NUMBERS), LABELS));
         return vec![Line::from(spans)];
     }
-    let path = words::cut_front(path, width.saturating_sub(2));
+    let path = lines::cut_front(path, width.saturating_sub(2));
     vec![Line::from(spans), Line::styled(format!("  {path}"), LABELS)]
 }
 
-/// Where it is between `memory.high` and `memory.max`; of `memory.max`, where there is no `memory.high`; above `memory.high`
-/// in percent, where there is no `memory.max`.
-#[expect(clippy::cast_precision_loss, reason = "for ten cells")]
+/// Its [`Band`] as a picture.
 fn band(cgroup: &Cgroup, style: Style) -> Vec<Span<'static>> {
     let outside = BAND + 2;
-    let (from, to) = match (cgroup.high, cgroup.max) {
-        (Some(high), Some(max)) if high < max => (high, max),
-        (_, Some(max)) => (0, max),
-        (Some(high), None) => {
-            let above = cgroup.current.map(|current| (current as f64 / high.max(1) as f64 - 1.0) * 100.0);
-            let words = above.map_or("?".to_owned(), |above| format!("{above:+.1} %"));
-            return vec![Span::styled(format!("{words:^outside$}"), style)];
+    match cgroup.band() {
+        Band::Free => vec![Span::raw(" ".repeat(outside))],
+        Band::Above(percent) => vec![Span::styled(format!("{:^outside$}", format!("{percent:+.1} %")), style)],
+        Band::Share(share) => {
+            let full = lines::cells(share, BAND);
+            vec![
+                Span::raw("▕"),
+                Span::styled("█".repeat(full), style),
+                Span::styled("·".repeat(BAND - full), FAINT),
+                Span::raw("▏"),
+            ]
         }
-        (None, None) => return vec![Span::raw(" ".repeat(outside))],
-    };
-    let share = cgroup.current.map_or(0.0, |current| current.saturating_sub(from) as f64 / (to - from).max(1) as f64);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 1 of ten cells")]
-    let full = (share.clamp(0.0, 1.0) * BAND as f64).ceil() as usize;
-    vec![
-        Span::raw("▕"),
-        Span::styled("█".repeat(full), style),
-        Span::styled("·".repeat(BAND - full), FAINT),
-        Span::raw("▏"),
-    ]
-}
-
-fn size(bytes: Option<u64>) -> String {
-    bytes.map_or("?".to_owned(), |bytes| Size(bytes).to_string())
+    }
 }

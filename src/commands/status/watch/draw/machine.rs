@@ -8,10 +8,11 @@ use ratatui::widgets::{RenderDirection, Sparkline};
 
 use crate::report::Size;
 
+use super::super::super::seen::{Document, Level, Limits, Words, size};
 use super::super::history::Sample;
-use super::super::seen::{Document, Limits, Words};
+
 use super::super::state::State;
-use super::{BAD, FAINT, GOOD, LABEL, LABELS, NOTABLE, PLAIN, Page};
+use super::{BAD, FAINT, GOOD, LABEL, LABELS, NOTABLE, PLAIN, Page, ROOMY};
 
 /// From this share of stalled time on, in percent, pressure is worth a look.
 const PRESSED: f64 = 10.0;
@@ -22,42 +23,11 @@ const GAP: u16 = 2;
 /// A chart narrower than this shows nothing.
 const NARROWEST: u16 = 20;
 
-/// How scarce memory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Calm,
-    Warn,
-    Term,
-    Kill,
-}
-
-impl Level {
-    fn of(document: &Document) -> Option<(Self, Limits)> {
-        let (available, limits) = (document.memory.available_bytes?, document.limits?);
-        let level = match available {
-            a if a <= limits.kill_bytes => Self::Kill,
-            a if a <= limits.term_bytes => Self::Term,
-            a if a <= limits.warn_bytes => Self::Warn,
-            _ => Self::Calm,
-        };
-        Some((level, limits))
-    }
-
-    fn style(self) -> Style {
-        match self {
-            Self::Calm => GOOD,
-            Self::Warn => NOTABLE,
-            Self::Term | Self::Kill => BAD,
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Calm => "above warn",
-            Self::Warn => "AT OR BELOW warn",
-            Self::Term => "AT OR BELOW SIGTERM",
-            Self::Kill => "AT OR BELOW SIGKILL",
-        }
+fn style_of(level: Level) -> Style {
+    match level {
+        Level::Calm => GOOD,
+        Level::Warn => NOTABLE,
+        Level::Term | Level::Kill => BAD,
     }
 }
 
@@ -81,19 +51,19 @@ pub(super) fn numbers(page: &mut Page<'_, '_>, state: &State, legend: bool) {
 fn in_numbers(document: &Document, level: Option<(Level, Limits)>, width: usize) -> Line<'static> {
     let memory = &document.memory;
     let percent = memory.available_percent.map_or("?".to_owned(), |percent| format!("{percent:.2}"));
-    let whose = match memory.scope.as_ref().map(Words::as_str) {
-        Some("cgroup") => " under the nearest limit",
-        _ => "",
-    };
     let (available, total) = (size(memory.available_bytes), size(memory.total_bytes));
-    let long = format!("{percent} % available ({available} of {total}){whose}");
+    let whole = match memory.scope.as_ref().map(Words::as_str) {
+        Some("cgroup") => format!("the {total} limit"),
+        _ => total,
+    };
+    let long = format!("{percent} % available ({available} of {whole})");
     let label = Span::styled(format!("{:<width$}", "memory", width = usize::from(LABEL)), LABELS);
-    let verdict = level.map_or_else(Span::default, |(level, _)| Span::styled(level.words(), level.style()));
+    let verdict = level.map_or_else(Span::default, |(level, _)| Span::styled(level.words(), style_of(level)));
     let fits = |text: &str| label.width() + text.len() + 2 + verdict.width() <= width;
     let (label, text) =
         if fits(&long) { (label, long) } else { (Span::styled("mem ", LABELS), format!("{percent} % ({available})")) };
     let gap = width.saturating_sub(label.width() + text.len() + verdict.width());
-    let style = level.map_or(PLAIN, |(level, _)| if level == Level::Calm { PLAIN } else { level.style() });
+    let style = level.map_or(PLAIN, |(level, _)| if level == Level::Calm { PLAIN } else { style_of(level) });
     Line::from(vec![label, Span::styled(text, style), Span::raw(" ".repeat(gap)), verdict])
 }
 
@@ -105,7 +75,7 @@ fn bar(used: Option<(u64, u64)>, level: Option<(Level, Limits)>, width: u16) -> 
     };
     let at = |available: u64| place(total.saturating_sub(available), total, cells);
     let filled = at(available);
-    let style = level.map_or(PLAIN, |(level, _)| level.style());
+    let style = level.map_or(PLAIN, |(level, _)| style_of(level));
     let mut marks: Vec<(usize, &str)> = Vec::new();
     if let Some((_, limits)) = level {
         // From the end, so that marks that fall together stand side by side in their order.
@@ -143,14 +113,19 @@ fn meaning(limits: Limits, width: usize) -> Line<'static> {
 pub(super) fn in_short(state: &State) -> Line<'static> {
     let Some(look) = &state.picture().look else { return Line::default() };
     let percent = look.document.memory.available_percent.map_or("?".to_owned(), |percent| format!("{percent:.1}"));
-    let style = Level::of(&look.document).map_or(PLAIN, |(level, _)| level.style());
-    Line::styled(format!("{percent} % free"), style)
+    let style = Level::of(&look.document).map_or(PLAIN, |(level, _)| style_of(level));
+    Line::styled(format!("{percent} % available"), style)
 }
 
 /// Swap and pressure in one line.
-pub(super) fn swap_and_pressure(state: &State) -> Line<'static> {
+pub(super) fn swap_and_pressure(state: &State, width: u16) -> Line<'static> {
     let Some(look) = &state.picture().look else { return Line::default() };
-    let (swap, _) = swap(&look.document);
+    let (mut swap, _) = swap(&look.document);
+    if let (Some(total @ 1..), Some(free)) = (look.document.swap.total_bytes, look.document.swap.free_bytes)
+        && width < ROOMY
+    {
+        swap = format!("swap {} %", place(total.saturating_sub(free), total, 100));
+    }
     let (pressure, pressed) = pressure(&look.document);
     Line::from(vec![Span::raw(format!("{swap}   ")), Span::styled(pressure, pressed)])
 }
@@ -193,7 +168,7 @@ pub(super) fn charts(area: Rect, frame: &mut Frame<'_>, state: &State) {
     let picture = state.picture();
     let Some(look) = &picture.look else { return };
     let (pressure, pressure_style) = pressure(&look.document);
-    let level = Level::of(&look.document).map_or(PLAIN, |(level, _)| level.style());
+    let level = Level::of(&look.document).map_or(PLAIN, |(level, _)| style_of(level));
     let memory = &look.document.memory;
     let used = memory.total_bytes.zip(memory.available_bytes).map(|(total, left)| total.saturating_sub(left));
     let mut all: Vec<(String, Style, Style, Value)> =
@@ -211,7 +186,8 @@ pub(super) fn charts(area: Rect, frame: &mut Frame<'_>, state: &State) {
         let (columns, step) = picture.history.columns(usize::from(area.width), value);
         let [head, chart] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(*area);
         let span = over(step * usize::from(area.width));
-        let gap = usize::from(area.width).saturating_sub(title.len() + span.len()).max(1);
+        let gap = usize::from(area.width).saturating_sub(title.len() + span.len());
+        let span = if gap > 0 { span } else { String::new() };
         let title = vec![Span::styled(title, style), Span::raw(" ".repeat(gap)), Span::styled(span, FAINT)];
         frame.render_widget(Line::from(title), head);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 1")]
@@ -224,8 +200,4 @@ pub(super) fn charts(area: Rect, frame: &mut Frame<'_>, state: &State) {
 /// How long a chart reaches back.
 fn over(seconds: usize) -> String {
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
-}
-
-fn size(bytes: Option<u64>) -> String {
-    bytes.map_or("?".to_owned(), |bytes| Size(bytes).to_string())
 }

@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
+use super::super::lines;
 use super::state::{Scroll, State};
 
 pub use plain::plain;
@@ -49,10 +50,17 @@ pub fn draw(frame: &mut Frame<'_>, state: &State) -> Scroll {
         return Scroll::default();
     }
     let alert = words::alert(state);
-    let alert = alert.map(|alert| words::wrapped(&alert, area.width));
+    let alert = alert.map(|alert| lines::wrapped(&alert, area.width));
     let next = words::next(state, area.width);
     let at_limit = cgroups::lines(state, area.width);
-    let rows = Rows::of(area.height, alert.as_ref().map_or(0, Vec::len), next.len(), at_limit.len());
+    let events = events::lines(state, area.width);
+    let wanted = Wanted {
+        alert: alert.as_ref().map_or(0, Vec::len),
+        next: next.len(),
+        cgroups: at_limit.len(),
+        events: events.all.len(),
+    };
+    let rows = Rows::of(area.height, &wanted);
 
     page.line(words::title(state, area.width));
     for line in alert.into_iter().flatten().take(rows.alert) {
@@ -62,7 +70,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State) -> Scroll {
     if rows.charts > 0 {
         machine::charts(page.take(rows.charts), page.frame, state);
     } else {
-        page.line(machine::swap_and_pressure(state));
+        page.line(machine::swap_and_pressure(state, area.width));
     }
     for line in next.into_iter().take(rows.next) {
         page.line(line);
@@ -70,7 +78,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State) -> Scroll {
     let footer = rows.footer.then(|| page.take_last());
     let most = Scroll {
         cgroups: cgroups::draw(&mut page, state, at_limit, rows.cgroups),
-        events: events::draw(&mut page, state),
+        events: events::draw(&mut page, state, events),
     };
     if let Some(footer) = footer {
         page.frame.render_widget(words::footer(state), footer);
@@ -79,6 +87,14 @@ pub fn draw(frame: &mut Frame<'_>, state: &State) -> Scroll {
         help::draw(frame, area);
     }
     most
+}
+
+/// How many rows parts would fill.
+struct Wanted {
+    alert: usize,
+    next: usize,
+    cgroups: usize,
+    events: usize,
 }
 
 /// How many rows each part gets.
@@ -96,20 +112,20 @@ struct Rows {
 
 impl Rows {
     /// In this order each gets what is worth most next, and the events the rest.
-    fn of(height: u16, alert: usize, next: usize, cgroups: usize) -> Self {
+    fn of(height: u16, wanted: &Wanted) -> Self {
         let mut left = height.saturating_sub(LEAST_ROWS);
         let mut take = |rows: usize| {
             let taken = u16::try_from(rows).unwrap_or(left).min(left);
             left -= taken;
             taken
         };
-        let alert = usize::from(take(alert));
+        let alert = usize::from(take(wanted.alert));
         // A heading, and the two lines of the worst.
-        let worst = take(cgroups.min(3));
-        let more_next = usize::from(take(next.saturating_sub(1).min(2)));
+        let worst = take(wanted.cgroups.min(3));
+        let more_next = usize::from(take(wanted.next.saturating_sub(1).min(2)));
         let legend = take(1) == 1;
         let footer = take(1) == 1;
-        let next = 1 + more_next + usize::from(take(next.saturating_sub(1 + more_next)));
+        let next = 1 + more_next + usize::from(take(wanted.next.saturating_sub(1 + more_next)));
         let events = take(4);
         // One line of the least is theirs already.
         let charts = if left >= CHART - 1 {
@@ -119,11 +135,17 @@ impl Rows {
             0
         };
         left += events;
-        let rest = u16::try_from(cgroups).unwrap_or(u16::MAX).saturating_sub(worst).min(left / 2);
+        let rest = rows_of(wanted.cgroups).saturating_sub(worst).min(left / 2);
         left -= rest;
-        let taller = if charts > 0 { (left / 5).min(TALLEST_CHART - CHART) } else { 0 };
+        // What few events leave, and a part of what many would fill.
+        let spare = left.saturating_sub(rows_of(wanted.events)).max(left / 5);
+        let taller = if charts > 0 { spare.min(TALLEST_CHART - CHART) } else { 0 };
         Self { alert, legend, footer, next, cgroups: worst + rest, charts: charts + taller }
     }
+}
+
+fn rows_of(lines: usize) -> u16 {
+    u16::try_from(lines).unwrap_or(u16::MAX)
 }
 
 /// A page that is filled from the top.
@@ -155,12 +177,13 @@ impl Page<'_, '_> {
     }
 
     /// A heading, with a rule to the right end.
-    pub fn heading(&mut self, words: &str, remark: &str) {
+    pub fn heading(&mut self, words: &str, style: Style, remark: &str) {
         let width = usize::from(self.left.width);
-        let remark = if remark.is_empty() { String::new() } else { format!(" {remark}") };
+        let fits = Span::raw(words).width() + Span::raw(remark).width() + 2 < width;
+        let remark = if remark.is_empty() || !fits { String::new() } else { format!(" {remark}") };
         let rule = width.saturating_sub(Span::raw(words).width() + Span::raw(&remark).width() + 1);
         self.line(Line::from(vec![
-            Span::styled(words.to_owned(), LABELS),
+            Span::styled(words.to_owned(), style),
             Span::styled(format!(" {}", "─".repeat(rule)), FAINT),
             Span::styled(remark, FAINT),
         ]));

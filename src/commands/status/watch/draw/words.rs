@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use ratatui::text::{Line, Span};
 
-use super::super::super::super::explain::Next;
+use crate::commands::explain::Next;
+use crate::commands::status::lines;
+
 use super::super::state::{Look, Pane, Source, State};
 use super::{BAD, FAINT, GOOD, LABEL, LABELS, NOTABLE, PLAIN, ROOMY};
 
@@ -30,7 +32,7 @@ pub(super) fn title(state: &State, width: u16) -> Line<'static> {
     let [name, words] = left;
     // The time stays whole: a view that hangs shows by it.
     let room = usize::from(width).saturating_sub(name.width() + right.len() + 1);
-    let words = Span::styled(cut(&words.content, room), words.style);
+    let words = Span::styled(lines::cut(&words.content, room), words.style);
     Line::from(vec![name, words, Span::raw(" ".repeat(gap)), Span::styled(right, LABELS)])
 }
 
@@ -107,7 +109,8 @@ fn sentence(next: &Next) -> String {
 fn labelled(texts: Vec<(String, ratatui::style::Style)>, width: u16) -> Vec<Line<'static>> {
     let (label, indent) = if width >= ROOMY { ("next victim", LABEL) } else { ("next", 5) };
     let room = width.saturating_sub(indent);
-    let lines = texts.into_iter().flat_map(|(text, style)| wrapped(&text, room).into_iter().map(move |l| (l, style)));
+    let lines =
+        texts.into_iter().flat_map(|(text, style)| lines::wrapped(&text, room).into_iter().map(move |l| (l, style)));
     let mut label = Some(label);
     let beside = |(line, style)| {
         let label = format!("{:<width$}", label.take().unwrap_or(""), width = usize::from(indent));
@@ -128,75 +131,4 @@ pub(super) fn footer(state: &State) -> Line<'static> {
 /// `03:15:02`, by the clock on the wall.
 pub(super) fn clock(at: SystemTime, utc_offset: i32) -> String {
     crate::report::clock(at, utc_offset).to_string()
-}
-
-/// Cut off at the end, with a mark.
-pub(super) fn cut(text: &str, width: usize) -> String {
-    if Span::raw(text).width() <= width {
-        return text.to_owned();
-    }
-    let mut kept = String::new();
-    for c in text.chars() {
-        if Span::raw(kept.as_str()).width() + Span::raw(c.to_string()).width() + 1 > width {
-            break;
-        }
-        kept.push(c);
-    }
-    kept + "…"
-}
-
-/// Cut off at the beginning, with a mark: the end of a path says most.
-pub(super) fn cut_front(text: &str, width: usize) -> String {
-    let backwards: String = text.chars().rev().collect();
-    cut(&backwards, width).chars().rev().collect()
-}
-
-/// Broken into lines of at most `width` columns, between words where possible. At least one line.
-pub(super) fn wrapped(text: &str, width: u16) -> Vec<String> {
-    let width = usize::from(width.max(2));
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last().map_or(0, |line| Span::raw(line.as_str()).width());
-        let gap = usize::from(last > 0);
-        if last > 0 && last + gap + Span::raw(word).width() > width {
-            lines.push(String::new());
-        } else if last > 0
-            && let Some(line) = lines.last_mut()
-        {
-            line.push(' ');
-        }
-        for c in word.chars() {
-            let full =
-                lines.last().is_some_and(|l| Span::raw(l.as_str()).width() + Span::raw(c.to_string()).width() > width);
-            if full {
-                lines.push(String::new());
-            }
-            if let Some(line) = lines.last_mut() {
-                line.push(c);
-            }
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_broken_between_words_and_long_words_anywhere() {
-        assert_eq!(wrapped("", 10), [""]);
-        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrapped("one /a/very/long/path end", 8), ["one", "/a/very/", "long/pat", "h end"]);
-        assert_eq!(wrapped("日本語 日本語", 7), ["日本語", "日本語"]);
-        assert_eq!(wrapped("日本語", 3), ["日", "本", "語"]);
-    }
-
-    #[test]
-    fn what_is_cut_says_so() {
-        assert_eq!(cut("12345", 5), "12345");
-        assert_eq!(cut("123456", 5), "1234…");
-        assert_eq!(cut("日本語", 5), "日本…");
-        assert_eq!(cut_front("/user.slice/a.scope", 9), "…/a.scope");
-    }
 }

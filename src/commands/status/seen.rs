@@ -1,4 +1,4 @@
-//! The status document as the view uses it. What is missing is absent, so that a daemon of another version can be watched.
+//! The status document as it is shown. What is missing is absent, so that a daemon of another version can be asked.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::decide::livelock::Kind;
-use crate::report::Escaped;
+use crate::report::{Escaped, Size};
 
 /// Text that came from somebody else, harmless in a terminal. A daemon escapes what it sends; whoever else listens at its
 /// socket may not.
@@ -50,6 +50,7 @@ pub struct Document {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Daemon {
+    pub running: Option<bool>,
     pub pid: Option<i32>,
     pub dry_run: Option<bool>,
     pub version: Option<Words>,
@@ -78,6 +79,15 @@ pub struct Limits {
 pub struct Swap {
     pub total_bytes: Option<u64>,
     pub free_bytes: Option<u64>,
+    pub zram: Option<Zram>,
+}
+
+/// Swap that lives in memory, in bytes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Zram {
+    pub stored_bytes: u64,
+    pub memory_bytes: u64,
 }
 
 /// Percents, 0 to 100.
@@ -124,7 +134,7 @@ impl Document {
             let seen_ms = self.memory.seen_ms;
             self.memory = Memory { seen_ms, ..fresh.memory };
         }
-        self.swap = fresh.swap;
+        self.swap = Swap { zram: self.swap.zram.take(), ..fresh.swap };
         self.psi = fresh.psi;
     }
 
@@ -139,7 +149,75 @@ impl Document {
     }
 }
 
+/// How scarce memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Calm,
+    Warn,
+    Term,
+    Kill,
+}
+
+impl Level {
+    /// By the thresholds; `None` where they, or what is available, are not known.
+    pub fn of(document: &Document) -> Option<(Self, Limits)> {
+        let (available, limits) = (document.memory.available_bytes?, document.limits?);
+        let level = match available {
+            a if a <= limits.kill_bytes => Self::Kill,
+            a if a <= limits.term_bytes => Self::Term,
+            a if a <= limits.warn_bytes => Self::Warn,
+            _ => Self::Calm,
+        };
+        Some((level, limits))
+    }
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Calm => "above warn",
+            Self::Warn => "AT OR BELOW warn",
+            Self::Term => "AT OR BELOW SIGTERM",
+            Self::Kill => "AT OR BELOW SIGKILL",
+        }
+    }
+}
+
+/// A size, or `?` where it is not known.
+pub fn size(bytes: Option<u64>) -> String {
+    bytes.map_or("?".to_owned(), |bytes| Size(bytes).to_string())
+}
+
+/// A limit, or `max` where there is none.
+pub fn limit(bytes: Option<u64>) -> String {
+    bytes.map_or("max".to_owned(), |bytes| Size(bytes).to_string())
+}
+
+/// Where a cgroup is between its limits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Band {
+    /// The share of the way from `memory.high` to `memory.max`, 0 to 1; from nothing, where there is no `memory.high`.
+    Share(f64),
+    /// Percent above `memory.high`, where there is no `memory.max`.
+    Above(f64),
+    /// It has no limit of its own.
+    Free,
+}
+
 impl Cgroup {
+    #[expect(clippy::cast_precision_loss, reason = "for a picture of ten cells")]
+    pub fn band(&self) -> Band {
+        let current = self.current.unwrap_or(0);
+        let share = |from: u64, to: u64| {
+            let share = current.saturating_sub(from) as f64 / to.saturating_sub(from).max(1) as f64;
+            Band::Share(share.clamp(0.0, 1.0))
+        };
+        match (self.high, self.max) {
+            (Some(high), Some(max)) if high < max => share(high, max),
+            (_, Some(max)) => share(0, max),
+            (Some(high), None) => Band::Above((current as f64 / high.max(1) as f64 - 1.0) * 100.0),
+            (None, None) => Band::Free,
+        }
+    }
+
     /// How it is stuck, if it is.
     pub fn stuck(&self) -> Option<Kind> {
         let state = self.state.as_ref()?.as_str();
