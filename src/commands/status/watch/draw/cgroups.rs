@@ -26,9 +26,7 @@ pub(super) fn draw(page: &mut Page<'_, '_>, state: &State, lines: Vec<Line<'stat
     let stuck = look.map_or(0, |look| look.document.cgroups.iter().filter(|c| c.stuck().is_some()).count());
     let title = match (at_limit, stuck) {
         _ if look.is_none() => "cgroups".to_owned(),
-        (0, _) if look.is_some_and(|look| !look.sees_cgroups) => {
-            "cgroups are not watched: that takes cgroup v2".to_owned()
-        }
+        (0, _) if look.is_some_and(|look| !look.sees_cgroups) => "no cgroup v2: cgroups are not watched".to_owned(),
         (0, _) => "no cgroup is at its limit".to_owned(),
         (1, 0) => "1 cgroup at its limit, not stuck".to_owned(),
         (n, 0) => format!("{} cgroups at their limit, none stuck", n as u64 + more),
