@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Stdout, stdout};
 use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -38,6 +39,9 @@ impl Abilities {
     }
 }
 
+/// Whether there is something to give back: a second time would move the cursor over what was said since.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// The screen while the view has it. It is given back when this is dropped, and when the program panics.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
@@ -55,6 +59,7 @@ impl Screen {
             usual(what);
         }));
         enable_raw_mode()?;
+        TAKEN.store(true, Ordering::Relaxed);
         let taken = execute!(stdout(), EnterAlternateScreen)
             .and_then(|()| Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(ONE_WRITE, stdout()))));
         if taken.is_err() {
@@ -88,6 +93,9 @@ impl Drop for Screen {
 
 /// Leaves the terminal as it was found: modes, screen, cursor. Where it is gone there is nothing to give back.
 pub fn give_back() {
+    if !TAKEN.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = disable_raw_mode();
     let _ = execute!(stdout(), LeaveAlternateScreen, Show);
 }
