@@ -1,7 +1,7 @@
 //! The machine: memory with its thresholds, swap and pressure, now and over time.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{RenderDirection, Sparkline};
@@ -180,11 +180,14 @@ pub(super) fn charts(area: Rect, frame: &mut Frame<'_>, state: &State) {
         all.push((swap, swap_style, NOTABLE, |sample| sample.swap));
     }
     all.push((pressure, pressure_style, BAD, |sample| sample.some));
-    let shown = usize::from((area.width + GAP) / (NARROWEST + GAP)).clamp(1, all.len());
-    let areas = Layout::horizontal(vec![Constraint::Fill(1); shown]).spacing(GAP).split(area);
-    for ((title, style, bars, value), area) in all.into_iter().zip(areas.iter()) {
-        let (columns, step) = picture.history.columns(usize::from(area.width), value);
-        let [head, chart] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(*area);
+    let room = usize::from((area.width + GAP) / (NARROWEST + GAP)).clamp(1, all.len());
+    let shown = u16::try_from(room).unwrap_or(1);
+    let width = (area.width - GAP * (shown - 1)) / shown;
+    for ((title, style, bars, value), place) in all.into_iter().zip(0..shown) {
+        let area = Rect { x: area.x + place * (width + GAP), width, ..area };
+        let head = Rect { height: 1, ..area };
+        let chart = Rect { y: area.y + 1, height: area.height - 1, ..area };
+        let (columns, step) = picture.history.columns(usize::from(width), value);
         let span = over(step * usize::from(area.width));
         let gap = usize::from(area.width).saturating_sub(title.len() + span.len());
         let span = if gap > 0 { span } else { String::new() };

@@ -135,10 +135,10 @@ hogwatch  guarding (pid 812, version 0.1.0)                             03:15:02
 memory       50.00 % available (8.0 GiB of 16.0 GiB)                  above warn
 ▕███████████████████████████████████████·······························W···TK··▏
 W warn at 1.6 GiB   T SIGTERM at 819 MiB   K SIGKILL at 492 MiB available
-in use 8.0 GiB       25 s  swap 1.0 GiB of 4.0 GiB     PSI some 1.5, full 0.2 %
+in use 8.0 GiB       25 s  swap 1.0 GiB of 4.0 GiB    PSI some 1.5, full 0.2 %
 
                         ▄
-                        █                           ▆
+                        █                          ▆
 next victim  of /user.slice/user-1000.slice/band.slice, which is stuck: hog (pid
              538, 211 MiB): in no list; 2.2 GiB would come back
              of all, if memory ran short: qemu (pid 26161, 2.2 GiB) in
