@@ -18,7 +18,7 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   hogwatch explain               who would be killed now, and why
-  hogwatch status                memory, pressure, limits and the last acts
+  hogwatch status                memory, pressure, limits and the last acts (--watch: live)
   hogwatch incidents             what happened, and what to change
   hogwatch daemon --dry-run      watch, decide and report, but signal nobody
   hogwatch config check          whether /etc/hogwatch/hogwatch.toml is good

@@ -15,6 +15,9 @@ use crate::decide::victim::Own;
 use crate::host::Host;
 use crate::host::process::may_signal_others;
 
+/// Exit status for a command line that can't be followed, as the parser of options has it.
+pub const EXIT_USAGE: u8 = 2;
+
 /// Exit status for a bad configuration (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
 

@@ -24,6 +24,10 @@ pub(super) const LATEST_EVENTS: usize = 16;
 /// How long connections are left alone after one could not be accepted: it would only fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// So many callers are answered before the thread looks whether it is to stop, or has something else to do: whoever calls
+/// without end shall not keep it.
+const CLIENTS_A_TURN: usize = 16;
+
 /// All that the thread owns.
 #[derive(Debug)]
 pub(super) struct ErrandsThread {
@@ -72,9 +76,9 @@ impl ErrandsThread {
         }
     }
 
-    /// Answers whoever asks; when that must rest, until when.
+    /// Answers those who ask, as many as have their turn; when that must rest, until when.
     fn serve(&mut self) -> Option<Instant> {
-        loop {
+        for _ in 0..CLIENTS_A_TURN {
             match self.server.as_ref()?.accept() {
                 Ok(Some(stream)) => {
                     // What was sent before somebody asked belongs into the answer.
@@ -88,6 +92,7 @@ impl ErrandsThread {
                 }
             }
         }
+        None
     }
 
     fn catch_up(&mut self) {

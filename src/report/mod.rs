@@ -61,6 +61,7 @@ pub use recorder::Recorder;
 pub use size::Size;
 pub use table::{EVENTS, EventSpec, Priority};
 pub use text::Text;
+pub use time::clock;
 pub use tracing::level_filters::LevelFilter;
 pub use unit::unit_of;
 

@@ -66,6 +66,11 @@ impl Utc {
     }
 }
 
+/// The time of day, `03:15:02`, on a clock `offset` seconds east of UTC.
+pub fn clock(at: SystemTime, offset: i32) -> impl fmt::Display {
+    Utc::shifted(at, offset).clock()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -108,7 +108,7 @@ impl<'a> Setup<'a> {
 }
 
 /// Gives a hogwatch command the namespace's own runtime and state directories, as systemd would.
-fn at_home(inside: &Inside, command: &mut Command) {
+pub fn at_home(inside: &Inside, command: &mut Command) {
     for (variable, name) in [("RUNTIME_DIRECTORY", "runtime"), ("STATE_DIRECTORY", "state")] {
         let directory = inside.file(name);
         fs::create_dir_all(&directory).expect("a directory for the daemon");

@@ -17,6 +17,7 @@ mod journal;
 mod memory;
 mod namespace;
 mod programs;
+mod tmux;
 
 mod choosing;
 mod incidents;
@@ -26,6 +27,7 @@ mod limits;
 mod metrics;
 mod races;
 mod refusing;
+mod watching;
 
 /// Declares a test whose body runs inside a namespace of its own; the body is handed the proof of it.
 macro_rules! scenario {

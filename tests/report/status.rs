@@ -1,8 +1,11 @@
 //! The status socket from outside.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use hogwatch::report::status::{FetchError, Limits, Scope, Snapshot, StatusOptions, fetch};
@@ -100,11 +103,95 @@ fn peers_that_write_garbage_or_never_read_cost_nobody_anything() {
 }
 
 #[test]
+fn a_hundred_idle_peers_keep_nobody_waiting_and_find_their_answer_whenever_they_read() {
+    let daemon = Daemon::start();
+    daemon.sender.publish(|into| *into = snapshot(7));
+    let idle: Vec<UnixStream> = (0..100).map(|_| UnixStream::connect(daemon.path()).unwrap()).collect();
+    assert_eq!(daemon.ask()["memory"]["available_bytes"], 7);
+    daemon.sender.publish(|into| *into = snapshot(8));
+    assert_eq!(daemon.ask()["memory"]["available_bytes"], 8);
+    // They were answered and let go of when they called, not kept until they read.
+    for mut peer in idle {
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["memory"]["available_bytes"], 7);
+    }
+}
+
+#[test]
+fn a_peer_that_reads_byte_by_byte_or_has_closed_its_end_gets_all_of_it() {
+    let daemon = Daemon::start();
+    for pid in 1..=16 {
+        daemon.sender.send(&act(pid));
+        daemon.ask();
+    }
+    let mut slow = UnixStream::connect(daemon.path()).unwrap();
+    let mut half = UnixStream::connect(daemon.path()).unwrap();
+    half.shutdown(Shutdown::Write).unwrap();
+    UnixStream::connect(daemon.path()).unwrap().shutdown(Shutdown::Both).unwrap();
+    let mut answer = String::new();
+    half.read_to_string(&mut answer).unwrap();
+    let mut slowly = Vec::new();
+    let mut byte = [0];
+    while slow.read(&mut byte).unwrap() == 1 {
+        slowly.push(byte[0]);
+        if slowly.len() % 1000 == 0 {
+            assert_eq!(daemon.ask()["schema"], 1);
+        }
+    }
+    for answer in [answer.as_bytes(), &slowly] {
+        let answer: Value = serde_json::from_slice(answer).unwrap();
+        assert_eq!(answer["events"].as_array().unwrap().len(), 16);
+    }
+}
+
+/// Calls and hangs up without end, from several threads, while `body` runs.
+fn under_a_flood<T>(path: &Path, body: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    let calls = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // Full, or gone by now.
+                    if let Ok(mut peer) = UnixStream::connect(path) {
+                        calls.fetch_add(1, Ordering::Relaxed);
+                        let _ = peer.write_all(b"GET / HTTP/1.1\r\n\r\n\0\xff");
+                    }
+                }
+            });
+        }
+        while calls.load(Ordering::Relaxed) < 100 {
+            thread::yield_now();
+        }
+        let result = body();
+        over.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+#[test]
+fn a_flood_of_callers_keeps_neither_an_honest_one_nor_the_end_waiting() {
+    let Daemon { dir, sender, reporter } = Daemon::start();
+    let path = dir.path().join("status.sock");
+    let ended = under_a_flood(&path, || {
+        for pid in 1..=5 {
+            sender.send(&act(pid));
+            let events = &fetch(&path, LIMIT).unwrap()["events"];
+            assert_eq!(events.as_array().unwrap().last().unwrap()["pid"], pid);
+        }
+        reporter.stop(LIMIT)
+    });
+    assert!(ended, "the reporter stops");
+}
+
+#[test]
 fn a_hundred_clients_at_once() {
     let daemon = Daemon::start();
     daemon.sender.publish(|into| *into = snapshot(7));
     let path = daemon.path();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let clients: Vec<_> = (0..100).map(|_| scope.spawn(|| fetch(&path, LIMIT))).collect();
         for client in clients {
             assert_eq!(client.join().unwrap().unwrap()["memory"]["available_bytes"], 7);

@@ -2,6 +2,7 @@
 
 mod json;
 mod livelock;
+mod next;
 mod reasons;
 mod text;
 
@@ -18,11 +19,11 @@ use clap::Args;
 
 use crate::config::{self, Config, Places, units};
 use crate::decide::cases;
-use crate::decide::livelock::Kind;
+use crate::decide::livelock::{Judged, Kind};
 use crate::decide::measure::{Gauge, Level, Reading, Whose};
 use crate::decide::pressure::{LOOK, PressureRule, PressureTerms};
 use crate::decide::rules::Rules;
-use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Tier, Verdict, Victim};
+use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Own, Tier, Verdict, Victim};
 use crate::host::{Host, Roots, clock};
 use crate::observe::cgroups::{CgroupPath, is_within, open};
 use crate::observe::details::{Detail, Details};
@@ -36,6 +37,7 @@ use crate::report::Escaped;
 use super::daemon::{Plan, Sources};
 use super::{EXIT_CONFIG, own_self, users};
 use livelock::Look;
+pub(super) use next::{Next, next};
 
 /// Options of `hogwatch explain`.
 #[derive(Args, Debug)]
@@ -102,7 +104,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
         }
     };
     let host = Host::open(&Roots::default()).map_err(|e| format!("/proc can't be opened: {e}"));
-    let explained = match host.and_then(|host| explain(args, &config, &host)) {
+    let explained = match host.and_then(|host| answer(args, config, &host)) {
         Ok(explained) => explained,
         Err(what) => {
             eprintln!("hogwatch explain: {what}");
@@ -113,19 +115,63 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
     super::print(&text, if explained.candidates.is_empty() { EXIT_NOBODY } else { 0 })
 }
 
-struct Explained {
-    /// The memory guard's view.
-    memory: Reading,
-    /// The livelock guard's view, of the cgroup that was asked for.
-    cgroup: Option<(CgroupPath, Look)>,
-    /// Its memory by `[cgroup_limits]`, where that section chooses it and it has a `memory.max`.
-    limits: Option<Reading>,
+fn answer(args: &ExplainArgs, config: Config, host: &Host) -> Result<Explained, String> {
+    let (config, changes) = fitted(config, host)?;
+    for change in changes {
+        eprintln!("note: {change}");
+    }
+    let subject = match &args.cgroup {
+        Some(path) => Subject::Cgroup(Box::new(Asked::look(cgroup_path(path)?, &config, host, args.span))),
+        None => Subject::Memory,
+    };
+    explain(subject, &config, host, own_self(host))
+}
+
+/// The configuration as the daemon would run it on this machine, and what had to be changed for that.
+fn fitted(mut config: Config, host: &Host) -> Result<(Config, Vec<String>), String> {
+    let machine = MachineReader::open(host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
+    let meminfo = machine.read(&mut Faults::default()).map_err(|e| e.to_string())?.meminfo;
+    let changes = config.fit(meminfo.mem_total, meminfo.swap_total.unwrap_or(0));
+    Ok((config, changes))
+}
+
+/// What somebody would be killed for.
+enum Subject {
+    /// Memory that runs short.
+    Memory,
+    /// A cgroup, as it was seen.
+    Cgroup(Box<Asked>),
+    /// A cgroup that is known to be stuck.
+    Stuck(Stuck),
+}
+
+/// A cgroup that somebody asks about.
+struct Asked {
+    path: CgroupPath,
+    /// The livelock guard's view.
+    look: Look,
+    /// `[cgroup_limits]` chooses it.
+    chosen: bool,
     /// Its pressure by `[pressure]`, where that section chooses it.
     pressure: Option<Pressed>,
-    choice: Choice,
-    candidates: Vec<Candidate>,
-    excluded: Vec<Excluded>,
-    min_size: u64,
+}
+
+impl Asked {
+    fn look(path: CgroupPath, config: &Config, host: &Host, span: Duration) -> Self {
+        let plan = plan(config, host.page_size);
+        let mut rule = plan.pressure_terms(path.as_bytes()).map(PressureRule::new);
+        let look = livelock::look(host, &config.livelock, &path, span, rule.as_mut());
+        let pressure = rule.map(|rule| Pressed {
+            terms: *rule.terms(),
+            percent: rule.share(span.min(LOOK)).map(|share| share * 100.0),
+        });
+        Self { path, look, chosen: plan.is_chosen(path.as_bytes()), pressure }
+    }
+
+    /// The livelock guard kills for it now.
+    fn is_acted_on(&self) -> bool {
+        matches!(&self.look, Look::Judged(case) if case.is_acted_on())
+    }
 }
 
 /// A cgroup's pressure.
@@ -143,6 +189,65 @@ impl Pressed {
     }
 }
 
+/// A cgroup that is stuck at its limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Stuck {
+    /// Where.
+    pub path: CgroupPath,
+    /// The limit.
+    pub limit: Judged,
+    /// `memory.current`, in bytes.
+    pub current: u64,
+    /// How.
+    pub kind: Kind,
+}
+
+impl Subject {
+    fn stuck(&self) -> Option<Stuck> {
+        match self {
+            Self::Memory => None,
+            Self::Stuck(stuck) => Some(*stuck),
+            Self::Cgroup(asked) => match &asked.look {
+                Look::Not { .. } => None,
+                Look::Judged(case) => {
+                    let kind = case.kind().unwrap_or(Kind::Throttled);
+                    Some(Stuck { path: asked.path, limit: case.limit, current: case.last.current, kind })
+                }
+            },
+        }
+    }
+
+    fn path(&self) -> Option<&CgroupPath> {
+        match self {
+            Self::Memory => None,
+            Self::Cgroup(asked) => Some(&asked.path),
+            Self::Stuck(stuck) => Some(&stuck.path),
+        }
+    }
+
+    fn asked(&self) -> Option<&Asked> {
+        match self {
+            Self::Cgroup(asked) => Some(asked),
+            Self::Memory | Self::Stuck(_) => None,
+        }
+    }
+}
+
+struct Explained {
+    /// The memory guard's view.
+    memory: Reading,
+    /// The livelock guard's view, of the cgroup that was asked for.
+    cgroup: Option<(CgroupPath, Look)>,
+    /// Its memory by `[cgroup_limits]`, where that section chooses it and it has a `memory.max`.
+    limits: Option<Reading>,
+    /// Its pressure by `[pressure]`, where that section chooses it.
+    pressure: Option<Pressed>,
+    choice: Choice,
+    candidates: Vec<Candidate>,
+    excluded: Vec<Excluded>,
+    min_size: u64,
+}
+
 struct Candidate {
     task: Task,
     cgroup: Option<String>,
@@ -156,42 +261,21 @@ struct Excluded {
     reason: String,
 }
 
-fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained, String> {
+/// Who would be killed for it now by a guard that is `own`. The configuration is a [`fitted`] one.
+fn explain(subject: Subject, config: &Config, host: &Host, own: Own) -> Result<Explained, String> {
     let hierarchy = Hierarchy::of(host);
     let mut faults = Faults::default();
     let machine = MachineReader::open(host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
-    let first = machine.read(&mut faults).map_err(|e| e.to_string())?;
-    let mut config = config.clone();
-    for change in config.fit(first.meminfo.mem_total, first.meminfo.swap_total.unwrap_or(0)) {
-        eprintln!("note: {change}");
-    }
-    let config = &config;
-    let plan = plan(config, host.page_size);
-    let mut enclosing = EnclosingReader::open(host, hierarchy, false);
-    let mut pressure = None;
-    let cgroup = match &args.cgroup {
-        Some(path) => {
-            let path = cgroup_path(path)?;
-            let mut rule = plan.pressure_terms(path.as_bytes()).map(PressureRule::new);
-            let look = livelock::look(host, &config.livelock, &path, args.span, rule.as_mut());
-            pressure = rule.map(|rule| Pressed {
-                terms: *rule.terms(),
-                percent: rule.share(args.span.min(LOOK)).map(|share| share * 100.0),
-            });
-            if plan.is_chosen(path.as_bytes()) {
-                adopt(&mut enclosing, host, &path);
-            }
-            Some((path, look))
-        }
-        None => None,
-    };
-    // After the look, which takes its time.
     let machine = machine.read(&mut faults).map_err(|e| e.to_string())?;
+    let mut enclosing = EnclosingReader::open(host, hierarchy, false);
+    if let Some(asked) = subject.asked().filter(|asked| asked.chosen) {
+        adopt(&mut enclosing, host, &asked.path);
+    }
     let rules = Rules::new(&config.victim, users()).map_err(|e| e.to_string())?;
     let mut scanner = Scanner::new(hierarchy);
     scanner.scan_with_room(host, Need { depth: Depth::All, oom_score: true }, u64::MAX, &mut faults);
     let tasks = scanner.tasks();
-    if let Some((path, _)) = &cgroup {
+    if let Some(path) = subject.path() {
         must_exist(host, path, tasks)?;
     }
     let details = details(tasks);
@@ -208,25 +292,23 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
     // Those of `[cgroup_limits]` come last.
     let enclosing = &obs.enclosing[..obs.enclosing.iter().take_while(|e| !e.chosen).count()];
     let memory = gauge.worst(&Observation { enclosing, ..obs });
-    let mut chooser = Chooser::new(own_self(host), &config.victim, rules);
+    let mut chooser = Chooser::new(own, &config.victim, rules);
     chooser.reserve(tasks);
-    let (reading, choice) = match &cgroup {
-        // Its own memory.max comes first when it is that near.
-        Some((_, look))
-            if let (false, Some(reading)) = (is_acted_on(look), limits.filter(|r| r.level >= Level::Term)) =>
-        {
+    // Its own memory.max comes first when it is that near.
+    let due = limits.filter(|limits| limits.level >= Level::Term && !subject.asked().is_some_and(Asked::is_acted_on));
+    let (reading, choice) = match (due, subject.stuck()) {
+        (Some(reading), _) => {
             chooser.judge(tasks, &obs, &reading, |_| false);
             (reading, chooser.choose(tasks, &reading))
         }
         // As a case of the daemon's would choose.
-        Some((path, Look::Judged(case))) => {
-            let kind = case.kind().unwrap_or(Kind::Throttled);
-            let stuck = cases::stuck(path, case.limit, case.last.current, kind);
+        (None, Some(Stuck { path, limit, current, kind })) => {
+            let stuck = cases::stuck(&path, limit, current, kind);
             chooser.judge(tasks, &obs, &stuck.reading, |_| false);
             (stuck.reading, chooser.choose_stuck(tasks, &stuck))
         }
-        not_judged => {
-            let whose = not_judged.as_ref().map_or(memory.whose, |(path, _)| Whose::Cgroup(*path));
+        (None, None) => {
+            let whose = subject.path().map_or(memory.whose, |path| Whose::Cgroup(*path));
             let reading = Reading { whose, ..memory };
             chooser.judge(tasks, &obs, &reading, |_| false);
             let due = Reading { available: reading.available.max(reading.term), ..reading };
@@ -252,6 +334,10 @@ fn explain(args: &ExplainArgs, config: &Config, host: &Host) -> Result<Explained
             Verdict::Eligible(..) => None,
         })
         .collect();
+    let (cgroup, pressure) = match subject {
+        Subject::Cgroup(asked) => (Some((asked.path, asked.look)), asked.pressure),
+        Subject::Memory | Subject::Stuck(_) => (None, None),
+    };
     Ok(Explained { memory, cgroup, limits, pressure, choice, candidates, excluded, min_size })
 }
 
@@ -334,10 +420,6 @@ fn plan(config: &Config, page_size: u64) -> Plan {
             plan
         }
     }
-}
-
-fn is_acted_on(look: &Look) -> bool {
-    matches!(look, Look::Judged(case) if case.is_acted_on())
 }
 
 /// Has the limit of the cgroup read as `[cgroup_limits]` has it. One that can't be is one without.

@@ -194,7 +194,7 @@ impl Machine {
     fn watch(&self, cgroup: &str, config: &Config, span: Duration) -> Result<Explained, String> {
         let roots = Roots { proc: self.0.path().join("proc"), sys: self.0.path().join("sys") };
         let args = ExplainArgs { span, ..args(&["--cgroup", cgroup]) };
-        explain(&args, config, &Host::open(&roots).unwrap())
+        answer(&args, config.clone(), &Host::open(&roots).unwrap())
     }
 }
 
@@ -393,4 +393,28 @@ fn the_time_to_watch_is_a_duration_and_wants_a_cgroup() {
     for words in [&["--for", "12s"][..], &["--cgroup", "/a", "--for", "12"], &["--cgroup", "/a", "--for", "500ms"]] {
         assert!(Cli::try_parse_from([&["explain"], words].concat()).is_err(), "{words:?}");
     }
+}
+
+#[test]
+fn the_short_answer_is_the_long_ones_first() {
+    let machine = service(&[("small", 40), ("hog", 150)]);
+    let roots = Roots { proc: machine.0.path().join("proc"), sys: machine.0.path().join("sys") };
+    let host = Host::open(&roots).unwrap();
+    let next = |stuck: Option<&Stuck>, config: &Config| next(config, &host, own_self(&host), stuck).unwrap();
+    let path = CgroupPath::new(b"/system.slice/web.service").unwrap();
+    let stuck = Stuck { path, limit: Judged::High(200 * MIB), current: 213 * MIB, kind: Kind::Throttled };
+
+    let of_cgroup = next(Some(&stuck), &Config::default());
+    assert!(of_cgroup.whom.unwrap().starts_with("hog (pid "));
+    assert_eq!(of_cgroup.cgroup.as_deref(), Some("/system.slice/web.service/workers"));
+    assert_eq!(of_cgroup.why, "in no list; 150 MiB would come back");
+    let of_memory = next(None, &Config::default());
+    assert!(of_memory.whom.unwrap().starts_with("elsewhere (pid "));
+
+    let mut nobody = Config::default();
+    nobody.victim.protect = ["hog", "small", "elsewhere"].map(|name| config::Pattern::parse(name).unwrap()).to_vec();
+    let refused = next(None, &nobody);
+    assert_eq!((refused.whom, refused.why.as_str()), (None, "no process is eligible"));
+    let gone = Stuck { path: CgroupPath::new(b"/gone").unwrap(), ..stuck };
+    assert!(super::next(&Config::default(), &host, own_self(&host), Some(&gone)).is_err());
 }

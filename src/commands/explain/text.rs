@@ -186,7 +186,8 @@ fn write_memory_rules(out: &mut String, rules: &[MemoryRule]) -> Result {
     Ok(())
 }
 
-fn whom(victim: &Victim) -> String {
+/// A victim in words.
+pub(super) fn whom(victim: &Victim) -> String {
     let Some(group) = victim.group else {
         return format!("{} (pid {}, {})", victim.comm, victim.id.pid, Size(victim.size));
     };

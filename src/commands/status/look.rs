@@ -15,7 +15,7 @@ use crate::observe::cgroups::{self, CgroupPath};
 use crate::observe::limits::{EnclosingReader, Hierarchy};
 use crate::observe::machine::MachineReader;
 use crate::observe::parse::{parse_cgroup_bytes, parse_limit};
-use crate::observe::{Faults, Observation};
+use crate::observe::{Enclosing, Faults, Machine, Observation};
 use crate::report::status::{Daemon, Snapshot, document};
 
 use super::super::daemon::{AT_LIMIT, AtLimit, snapshot as write_snapshot};
@@ -26,25 +26,64 @@ const NEAR_PERCENT: u64 = 90;
 /// What stalls are measured over.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What can be seen without a daemon.
-pub(super) fn look() -> Result<Json, String> {
-    let mut config =
-        config::at_start(None, &Places::of_this_process()).map_or_else(|_| Config::default(), |started| started.config);
-    let host = Host::open(&Roots::default()).map_err(|e| format!("/proc can't be opened: {e}"))?;
-    let mut faults = Faults::default();
-    let machine = MachineReader::open(&host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
-    let machine = machine.read(&mut faults).map_err(|e| e.to_string())?;
-    let _ = config.fit(machine.meminfo.mem_total, machine.meminfo.swap_total.unwrap_or(0));
-    let mut enclosing = EnclosingReader::open(&host, Hierarchy::of(&host), false);
-    let enclosing = enclosing.read(&mut faults);
-    let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
-    let mut gauge = Gauge::new(&config);
-    gauge.note(&machine, clock::now());
-    let near = near_their_limit(&host);
-    let near_limit = near.iter().map(Near::as_at_limit);
+/// Whether cgroups can be watched here: what is watched are cgroup v2's files.
+pub(super) fn sees_cgroups(host: &Host) -> bool {
+    Hierarchy::of(host) == Hierarchy::V2
+}
+
+/// Eyes of one's own, kept open for looking again.
+#[derive(Debug)]
+pub(super) struct Looker {
+    /// The machine.
+    pub host: Host,
+    /// The configuration as a daemon would find it.
+    pub config: Config,
+    machine: MachineReader,
+    enclosing: EnclosingReader,
+    gauge: Gauge,
+    faults: Faults,
+}
+
+impl Looker {
+    pub fn open() -> Result<Self, String> {
+        let places = Places::of_this_process();
+        let mut config = config::at_start(None, &places).map_or_else(|_| Config::default(), |started| started.config);
+        let host = Host::open(&Roots::default()).map_err(|e| format!("/proc can't be opened: {e}"))?;
+        let mut faults = Faults::default();
+        let machine = MachineReader::open(&host).map_err(|e| format!("/proc/meminfo can't be opened: {e}"))?;
+        let meminfo = machine.read(&mut faults).map_err(|e| e.to_string())?.meminfo;
+        let _ = config.fit(meminfo.mem_total, meminfo.swap_total.unwrap_or(0));
+        let enclosing = EnclosingReader::open(&host, Hierarchy::of(&host), false);
+        let gauge = Gauge::new(&config);
+        Ok(Self { host, config, machine, enclosing, gauge, faults })
+    }
+
+    /// What can be seen without a daemon. It takes [`WINDOW`] where a cgroup is near its limit.
+    pub fn look(&mut self) -> Result<Json, String> {
+        let near = near_their_limit(&self.host);
+        let near_limit = near.iter().map(Near::as_at_limit);
+        let machine = self.machine.read(&mut self.faults).map_err(|e| e.to_string())?;
+        Ok(written(&mut self.gauge, &machine, self.enclosing.read(&mut self.faults), near_limit))
+    }
+
+    /// The machine's memory, swap and pressure, and nothing else: at once.
+    pub fn glance(&mut self) -> Result<Json, String> {
+        let machine = self.machine.read(&mut self.faults).map_err(|e| e.to_string())?;
+        Ok(written(&mut self.gauge, &machine, &[], std::iter::empty()))
+    }
+}
+
+fn written<'a>(
+    gauge: &mut Gauge,
+    machine: &Machine,
+    enclosing: &[Enclosing],
+    near_limit: impl Iterator<Item = AtLimit<'a>>,
+) -> Json {
+    gauge.note(machine, clock::now());
+    let obs = Observation { machine, enclosing, victim_exited: false, tasks: None, details: None };
     let mut snapshot = Snapshot::empty();
-    write_snapshot(&mut snapshot, &gauge.worst(&obs), &machine, enclosing, near_limit);
-    Ok(document(Daemon { pid: None, dry_run: None }, Some((SystemTime::now(), &snapshot))))
+    write_snapshot(&mut snapshot, &gauge.worst(&obs), machine, enclosing, near_limit);
+    document(Daemon { pid: None, dry_run: None }, Some((SystemTime::now(), &snapshot)))
 }
 
 /// A cgroup near its limit.
@@ -64,7 +103,7 @@ impl Near {
 /// The cgroups that are near their limit, the fullest ones if there are many, watched for [`WINDOW`]. No time passes
 /// where there is none.
 fn near_their_limit(host: &Host) -> Vec<Near> {
-    let Some(root) = host.cgroup2.as_ref().filter(|_| Hierarchy::of(host) == Hierarchy::V2) else { return Vec::new() };
+    let Some(root) = host.cgroup2.as_ref().filter(|_| sees_cgroups(host)) else { return Vec::new() };
     let mut faults = Faults::default();
     let sampled = |path: &CgroupPath| {
         let files = CgroupFiles::open(&cgroups::open(root, path.as_bytes()).ok()?).ok()?;
