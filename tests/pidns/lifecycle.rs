@@ -109,7 +109,7 @@ scenario! {
     fn it_stays_small(inside) {
         const MOST_DESCRIPTORS: usize = 56;
         const MOST_RESIDENT_KIB: u64 = 4 * 1024;
-        const MOST_ANONYMOUS_KIB: u64 = 400;
+        const MOST_ANONYMOUS_KIB: u64 = 800;
         const MORE_AFTER_AN_ACT_KIB: u64 = 96;
         let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
