@@ -119,9 +119,14 @@ pub fn noted(note: &Note, machine: &Machine) -> Event {
             event
         }
         Note::Spared { victim, reading } => {
-            let mut event = of_victim(EventKind::Refused, victim, reading);
-            event.reason =
-                Text::format(format_args!("memory came back while it was given time to exit: {}", Left(reading)));
+            // No victim's fields: an entry that names somebody is about what was done to him.
+            let mut event = of_reading(EventKind::Recovered, reading);
+            event.reason = Text::format(format_args!(
+                "{} (pid {}) got SIGTERM and lives, SIGKILL is not needed; {}",
+                victim.comm,
+                victim.id.pid,
+                Left(reading)
+            ));
             event
         }
         Note::Refused(refusal, reading, spared) => {
