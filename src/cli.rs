@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, daemon, explain, replay, status};
+use crate::commands::{config, daemon, explain, hook_exec, replay, status};
 use crate::config::BuiltIns;
 use crate::decide::builtin::{self, Name};
 
@@ -36,6 +36,9 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Memory, pressure, limits and the last acts
     Status(status::StatusArgs),
+    /// What a hook's process is first; for the daemon
+    #[command(hide = true)]
+    HookExec(hook_exec::HookExecArgs),
 }
 
 /// Parses the command line and runs the command.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::HookExec(args) => hook_exec::run(&args),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod dir;
 pub mod memory;
 pub mod notify;
+pub mod ordinary;
 pub mod process;
 pub mod wait;
 pub mod watchdog;

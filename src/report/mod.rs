@@ -13,6 +13,7 @@ mod errands;
 mod escape;
 mod event;
 mod field;
+pub mod hooks;
 pub mod incident;
 mod journal;
 mod journald;
@@ -35,6 +36,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{Builder, JoinHandle};
@@ -95,6 +97,7 @@ pub struct EventSender {
     journal: Arc<Queue>,
     errands: Arc<Queue>,
     shared: Arc<Shared>,
+    around: hooks::Surroundings,
     /// The queues are for one writer: not `Sync`.
     one_writer: PhantomData<Cell<()>>,
 }
@@ -112,6 +115,14 @@ impl EventSender {
     #[must_use]
     pub fn room(&self) -> usize {
         self.journal.room()
+    }
+
+    /// Starts the thread that runs hooks: see [`hooks::Hooks`]. `home` is the cgroup directory of the daemon's own unit.
+    ///
+    /// # Errors
+    /// No thread, descriptor or socket could be had.
+    pub fn start_hooks(&self, commands: hooks::Commands, home: Option<PathBuf>) -> io::Result<hooks::Hooks> {
+        hooks::Hooks::start(&self.around, commands, home)
     }
 
     /// Leaves what the guard just saw for whoever asks for the status. Never blocks, never allocates.
@@ -140,6 +151,7 @@ impl Reporter {
             journal: Arc::new(Queue::new(JOURNAL_SLOTS)?),
             errands: Arc::new(Queue::new(ERRANDS_SLOTS)?),
             shared: Arc::new(Shared::default()),
+            around: hooks::Surroundings { origin, output: options.output.clone() },
             one_writer: PhantomData,
         };
         let writers = options.output.open()?;

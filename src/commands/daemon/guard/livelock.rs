@@ -415,13 +415,8 @@ impl Guard {
             return Outcome::Recovered;
         }
         // The cause once more, right before the signal.
-        let again = match self.parts.engine.cases().cgroup_of(place) {
-            Some(id) => self.sample_again(id),
-            None if !self.machine_is_ours_still() => return Outcome::Recovered,
-            None => self.sample_machine_now(),
-        };
-        let cases = self.parts.engine.cases();
-        if !again || !cases.still_holds(place) {
+        let incident = self.parts.engine.cases().incident(place);
+        if !self.case_holds(place) || self.wait_for_hook(act, incident) && !self.case_holds(place) {
             return Outcome::Recovered;
         }
         let Parts { engine, host, dry_run, .. } = &mut self.parts;
@@ -430,8 +425,16 @@ impl Guard {
         if let (Ok(_), Some(fd)) = (&sent, actor.wake_up()) {
             let _ = self.wait_set.add(fd, Source::Victim);
         }
-        let incident = engine.cases().incident(place);
         self.tell_sent(act, sent, incident)
+    }
+
+    /// Looks at what a case is about once more.
+    fn case_holds(&mut self, place: usize) -> bool {
+        let again = match self.parts.engine.cases().cgroup_of(place) {
+            Some(id) => self.sample_again(id),
+            None => self.machine_is_ours_still() && self.sample_machine_now(),
+        };
+        again && self.parts.engine.cases().still_holds(place)
     }
 
     /// Whether the one victim still lives in the stuck cgroup: somebody may have moved it out, to save it. A guard that may be

@@ -2,6 +2,7 @@
 //! victims.
 
 mod acting;
+pub mod hooks;
 mod lifting;
 mod livelock;
 pub mod plan;
@@ -31,6 +32,7 @@ use crate::observe::machine::{MachineReader, ReadError};
 use crate::observe::pressure::Trigger;
 use crate::observe::scan::Scanner;
 use crate::observe::{Depth, Faults, Machine, Need, Observation};
+use crate::report::hooks::{Commands, Hooks};
 use crate::report::{Event, EventKind, EventSender, Text};
 
 use super::clerk::{Answer, Clerk};
@@ -48,6 +50,8 @@ use timers::{Timers, due};
 pub struct Parts {
     /// Sends signals.
     pub actor: Actor,
+    /// What is run before and after acts.
+    pub commands: Commands,
     /// Signal nobody.
     pub dry_run: bool,
     /// The limits around us.
@@ -68,6 +72,8 @@ pub struct Parts {
     pub own: Own,
     /// Where notes on lifts are kept.
     pub runtime: Option<PathBuf>,
+    /// The cgroup directory of our own unit, where we run in one (v2).
+    pub unit_dir: Option<PathBuf>,
 }
 
 /// The guard.
@@ -91,12 +97,15 @@ pub struct Guard {
     lifting: Lifting,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
+    /// When a hook was last waited for.
+    waited_at: Option<Duration>,
 }
 
 /// The other threads.
 struct Link {
     sender: EventSender,
     clerk: Option<Clerk>,
+    hooks: Option<Hooks>,
     reader: Option<Reader>,
     scout: Option<Scout>,
 }
@@ -120,6 +129,7 @@ impl Guard {
             breaker: Breaker::new(),
             lifting: Lifting::default(),
             throttleable: false,
+            waited_at: None,
             parts,
             scanner,
             wait_set,
@@ -207,7 +217,8 @@ impl Guard {
         let now = clock::now();
         self.timers.state = self.parts.journal_every.map(|every| now + every);
         self.near = true;
-        self.link = Some(Link { sender, clerk: clerk.ok(), reader: None, scout: None });
+        self.link = Some(Link { sender, clerk: clerk.ok(), hooks: None, reader: None, scout: None });
+        self.follow_hooks(self.parts.commands.clone());
         self.look_whether_throttleable();
         self.ask_scout();
         self.timers.others = Some(now);
@@ -264,6 +275,7 @@ impl Guard {
         if ready.has(Source::Errand) {
             self.take_answers();
             self.take_lifts();
+            self.take_remarks();
         }
     }
 
@@ -276,6 +288,7 @@ impl Guard {
                     self.parts.journal_every = config.journal.every;
                     self.parts.plan = Arc::new(self.parts.plan.again(&config));
                     self.follow_cgroups();
+                    self.follow_hooks(hooks::commands(&config));
                     self.timers.state = config.journal.every.map(|every| clock::now() + every);
                     if let Some(clerk) = self.link.as_ref().and_then(|link| link.clerk.as_ref()) {
                         clerk.applied(old);
@@ -382,10 +395,19 @@ impl Guard {
 
     fn send(&self, event: &Event) {
         if let Some(link) = &self.link {
-            let mut event = *event;
-            event.incident = event.incident.or(self.parts.engine.episode());
-            event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
+            let event = self.complete(event);
             link.sender.send(&event);
+            if let Some(hooks) = &link.hooks {
+                hooks.after(&event);
+            }
         }
+    }
+
+    /// An event with what every event has.
+    fn complete(&self, event: &Event) -> Event {
+        let mut event = *event;
+        event.incident = event.incident.or(self.parts.engine.episode());
+        event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
+        event
     }
 }
