@@ -54,8 +54,13 @@ fn close_others_at_exec() -> io::Result<()> {
 fn default_signals() {
     /// `_NSIG` of the kernel.
     const SIGNALS: libc::c_int = 64;
+    /// The kernel's own `struct sigaction`, never larger than this: all zeroes is SIG_DFL without flags. By the system call,
+    /// because the C library hides two signals of its own, which its posix_spawn(3) leaves ignored.
+    const DEFAULT: [u64; 8] = [0; 8];
     for signal in 1..=SIGNALS {
-        // SAFETY: SIG_DFL is a valid disposition; for signals that have no other the call fails, which changes nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        let (act, set_size) = (DEFAULT.as_ptr(), size_of::<u64>());
+        // SAFETY: `act` points to more than the call reads, and null is allowed for the old one. For signals that have no other
+        // disposition the call fails, which changes nothing.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, act, std::ptr::null::<u64>(), set_size) };
     }
 }

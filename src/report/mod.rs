@@ -22,6 +22,7 @@ mod output;
 mod queue;
 mod record;
 mod repeats;
+mod restart;
 mod sentence;
 mod size;
 pub mod status;
@@ -47,6 +48,7 @@ pub use event::{CGROUP_BYTES, CMDLINE_BYTES, COMM_BYTES, Event, EventKind, REASO
 pub use field::Field;
 pub use lines::{LineStyle, UtcOffset};
 pub use output::Output;
+pub use restart::{Follows, Policy, Restart, Signals};
 pub use size::Size;
 pub use table::{EVENTS, EventSpec, Priority};
 pub use text::Text;

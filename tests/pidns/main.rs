@@ -19,6 +19,7 @@ mod namespace;
 mod programs;
 
 mod choosing;
+mod hooks;
 mod killing;
 mod lifecycle;
 mod limits;

@@ -12,6 +12,7 @@ mod snapshot;
 mod surveyor;
 mod systemctl;
 mod tell;
+mod units;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

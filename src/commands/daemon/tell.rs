@@ -340,6 +340,7 @@ fn name_victim(event: &mut Event, victim: &Victim) {
     event.swap_bytes = Some(victim.swap);
     event.oom_score_adj = victim.oom_score_adj;
     event.members = victim.group.map(|g| g.members);
+    event.whole = victim.group.is_some_and(|g| g.whole);
 }
 
 fn of_reading(kind: EventKind, reading: &Reading) -> Event {

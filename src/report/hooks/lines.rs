@@ -1,5 +1,6 @@
 //! What a hook writes, on its way to the journal: a bounded number of harmless lines.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
@@ -20,6 +21,9 @@ pub const MOST_LINES: u32 = 100;
 /// ... of so many bytes each; a longer one becomes several.
 pub const LINE_BYTES: usize = 1024;
 
+/// What is kept while the journal takes nothing. A socket's queue holds ten datagrams by the kernel's default.
+const PENDING_BYTES: usize = 32 * 1024;
+
 /// Read at a time: what a pipe holds by default (pipe(7)).
 const READ_BYTES: usize = 4096;
 
@@ -31,7 +35,9 @@ const READS: u32 = 16;
 pub(super) struct Sink {
     journald: Option<(UnixDatagram, PathBuf)>,
     stderr: bool,
-    entry: Vec<u8>,
+    /// Entries that the journal did not take at once, oldest first, and their bytes.
+    pending: VecDeque<Vec<u8>>,
+    pending_bytes: usize,
 }
 
 impl Sink {
@@ -46,22 +52,29 @@ impl Sink {
                 io::Result::Ok((socket, path))
             })
             .transpose()?;
-        Ok(Self { stderr: journald.is_none() && output.stderr.is_some(), journald, entry: Vec::new() })
+        let stderr = journald.is_none() && output.stderr.is_some();
+        Ok(Self { journald, stderr, pending: VecDeque::new(), pending_bytes: 0 })
     }
 
-    /// Writes a line, unless that would have to wait; whether it was written.
+    /// Writes a line, or keeps it for a while when that would have to wait; whether there was room for that.
     fn write(&mut self, hook: &'static str, incident: Option<&str>, text: &[u8]) -> bool {
         let text = Escaped(text).to_string();
-        if let Some((socket, path)) = &self.journald {
-            self.entry.clear();
-            put(&mut self.entry, "MESSAGE", text.as_bytes());
-            put(&mut self.entry, "PRIORITY", (Priority::Info as u8).to_string().as_bytes());
-            put(&mut self.entry, "SYSLOG_IDENTIFIER", b"hogwatch-hook");
-            put(&mut self.entry, "HOGWATCH_HOOK", hook.as_bytes());
+        if self.journald.is_some() {
+            let mut entry = Vec::new();
+            put(&mut entry, "MESSAGE", text.as_bytes());
+            put(&mut entry, "PRIORITY", (Priority::Info as u8).to_string().as_bytes());
+            put(&mut entry, "SYSLOG_IDENTIFIER", b"hogwatch-hook");
+            put(&mut entry, "HOGWATCH_HOOK", hook.as_bytes());
             if let Some(incident) = incident {
-                put(&mut self.entry, "HOGWATCH_INCIDENT", incident.as_bytes());
+                put(&mut entry, "HOGWATCH_INCIDENT", incident.as_bytes());
             }
-            return socket.send_to(&self.entry, path).is_ok();
+            let fits = self.pending_bytes + entry.len() <= PENDING_BYTES;
+            if fits {
+                self.pending_bytes += entry.len();
+                self.pending.push_back(entry);
+                self.flush();
+            }
+            return fits;
         }
         let stderr = io::stderr();
         let takes = self.stderr && poll_ready(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], Some(Duration::ZERO));
@@ -69,6 +82,23 @@ impl Sink {
             eprintln!("hogwatch-hook ({hook}): {text}");
         }
         takes || !self.stderr
+    }
+
+    /// Gives the journal what was kept, as far as it takes it.
+    pub fn flush(&mut self) {
+        let Some((socket, path)) = &self.journald else { return };
+        while let Some(entry) = self.pending.front() {
+            if socket.send_to(entry, path).is_err() {
+                return;
+            }
+            self.pending_bytes -= entry.len();
+            self.pending.pop_front();
+        }
+    }
+
+    /// Whether something was kept.
+    pub fn is_behind(&self) -> bool {
+        !self.pending.is_empty()
     }
 }
 

@@ -174,6 +174,15 @@ impl Run {
         !matches!(waitid(Id::Pid(pid_of(&self.child)), how), Ok(WaitStatus::StillAlive))
     }
 
+    /// Waits until it has exited, or the deadline is over.
+    pub fn await_exit(&self, deadline: Instant) {
+        /// Between two looks: a killed process needs a millisecond or two.
+        const LOOK: Duration = Duration::from_millis(2);
+        while !self.is_gone() && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Signals its process, its session's group, and whoever else is in its cgroup.
     fn signal(&self, signal: Signal) {
         let pid = pid_of(&self.child);

@@ -28,6 +28,12 @@ const REMOVE_AGAIN: Duration = Duration::from_millis(50);
 /// So often: whoever hangs in the kernel longer keeps its cgroup, and systemd removes it with the unit's.
 const REMOVE_TRIES: u32 = 100;
 
+/// Between two tries to give the journal what it did not take.
+const FLUSH_AGAIN: Duration = Duration::from_millis(50);
+
+/// At the end, so long what was killed may take to be gone, so that no zombie is left.
+const LAST_WAIT: Duration = Duration::from_millis(200);
+
 /// All that the thread owns.
 #[derive(Debug)]
 pub(super) struct HooksThread {
@@ -75,9 +81,13 @@ impl HooksThread {
 
     /// Until the guard's end is gone; then nothing runs any more.
     pub fn run(mut self) {
+        self.try_commands();
         loop {
             match self.inbox.try_recv() {
-                Ok(commands) => self.commands = commands,
+                Ok(commands) => {
+                    self.commands = commands;
+                    self.try_commands();
+                }
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => break,
             }
@@ -89,11 +99,27 @@ impl HooksThread {
             self.say_surplus();
             self.wait();
         }
+        let deadline = Instant::now() + LAST_WAIT;
+        self.runs.iter().for_each(Run::kill);
         for run in std::mem::take(&mut self.runs) {
+            run.await_exit(deadline);
             let ended = run.finish(&mut self.sink);
             self.emptying.extend(ended.cgroup.map(|cgroup| (cgroup, 0)));
         }
         self.remove_cgroups();
+    }
+
+    /// A hook that can't be started is better said now than found out when it is needed.
+    fn try_commands(&self) {
+        for (hook, argv) in [(Hook::Before, &self.commands.before), (Hook::After, &self.commands.after)] {
+            if let Some(Err(why)) = argv.first().map(|program| look_up(program)) {
+                self.say_broken(hook, &why);
+            }
+        }
+    }
+
+    fn say_broken(&self, hook: Hook, why: &str) {
+        self.remark(format_args!("the {} hook can't be started: {why}", hook.name()));
     }
 
     fn wait(&self) {
@@ -102,7 +128,8 @@ impl HooksThread {
         fds.extend(self.runs.iter().flat_map(Run::wake_ups).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let due = self.runs.iter().map(|run| run.due(now)).min();
         let remove = (!self.emptying.is_empty()).then_some(REMOVE_AGAIN);
-        poll_ready(&mut fds, due.into_iter().chain(remove).min());
+        let flush = self.sink.is_behind().then_some(FLUSH_AGAIN);
+        poll_ready(&mut fds, due.into_iter().chain(remove).chain(flush).min());
         self.shared.queue.clear_wake();
     }
 
@@ -156,7 +183,7 @@ impl HooksThread {
                 true
             }
             Err(why) => {
-                self.remark(format_args!("the {} hook can't be started: {why}", hook.name()));
+                self.say_broken(hook, &why);
                 false
             }
         }
@@ -182,6 +209,7 @@ impl HooksThread {
             }
         }
         self.remove_cgroups();
+        self.sink.flush();
     }
 
     fn remove_cgroups(&mut self) {

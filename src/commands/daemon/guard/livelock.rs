@@ -26,6 +26,7 @@ use super::super::reader::Reader;
 use super::super::snapshot::AtLimit;
 use super::super::surveyor::Surveyor;
 use super::super::tell;
+use super::units::cgroups_of_largest;
 use super::{Guard, Parts};
 
 /// The livelock guard's own. Room is set aside at the start: taking memory later may be what is throttled.
@@ -361,7 +362,11 @@ impl Guard {
         let stalls = cases.detector(id).is_some_and(livelock::Detector::wants_stat);
         let pause = if open || stalls || fresh { OFTEN } else { SELDOM };
         stirring.due = on_the_beat(now + (pause * crowd).min(RAREST.max(pause)));
+        let path = stirring.path;
         let keep = verdict != Verdict::Quiet || fresh || open || stirring.always;
+        if stalls {
+            self.ask_of_stuck(&path);
+        }
         if lifted {
             self.follow_lift(id, &sample);
         }
@@ -475,6 +480,8 @@ impl Guard {
         if let Some(reader) = &link.reader {
             reader.ask(self.scanner.largest(stuck).iter());
         }
+        let wanted = cgroups_of_largest(&mut self.scanner, stuck);
+        self.ask_for_units(wanted);
     }
 
     /// Lets go of victims that are no longer under way.

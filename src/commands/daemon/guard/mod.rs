@@ -10,6 +10,7 @@ mod sight;
 mod signals;
 mod thrash;
 mod timers;
+mod units;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -97,6 +98,7 @@ pub struct Guard {
     lifting: Lifting,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
+    units: units::Units,
     /// When a hook was last waited for.
     waited_at: Option<Duration>,
 }
@@ -129,6 +131,7 @@ impl Guard {
             breaker: Breaker::new(),
             lifting: Lifting::default(),
             throttleable: false,
+            units: units::Units::default(),
             waited_at: None,
             parts,
             scanner,
@@ -299,6 +302,10 @@ impl Guard {
                     self.parts.engine.set_machine_is_ours(!runs);
                     continue;
                 }
+                Answer::Units(known) => {
+                    self.units.known = known;
+                    continue;
+                }
                 Answer::Managed(asked) => {
                     self.take_managed(asked);
                     continue;
@@ -408,6 +415,7 @@ impl Guard {
         let mut event = *event;
         event.incident = event.incident.or(self.parts.engine.episode());
         event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
+        event.follows = super::units::foretell(&self.units.known, &event);
         event
     }
 }
