@@ -69,9 +69,10 @@ impl Repeats {
     /// The last of those that were held back, once their time is over and none like them has followed, and how many more
     /// there were. At the end (`all`) without waiting for that.
     pub fn overdue(&mut self, now: Instant, all: bool) -> Option<(Box<Sent>, u64)> {
-        let known = self.known.iter_mut().find(|known| {
-            known.last_held.is_some() && (all || now.saturating_duration_since(known.since) >= WINDOW)
-        })?;
+        let known = self
+            .known
+            .iter_mut()
+            .find(|known| known.last_held.is_some() && (all || now.saturating_duration_since(known.since) >= WINDOW))?;
         let held_back = std::mem::take(&mut known.held_back);
         // The next one begins a burst of its own.
         (known.since, known.said) = (now, 1);

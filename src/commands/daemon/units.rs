@@ -44,7 +44,8 @@ impl Asker {
     pub fn ask(&mut self, own: &Systemctl, wanted: &Wanted) -> Vec<Unit> {
         let now = Instant::now();
         self.asked.retain(|(_, at, _)| now.saturating_duration_since(*at) < GOOD_FOR);
-        let mut names: Vec<(Option<u32>, &str)> = wanted.iter().flatten().filter_map(|path| service(path.as_bytes())).collect();
+        let mut names: Vec<(Option<u32>, &str)> =
+            wanted.iter().flatten().filter_map(|path| service(path.as_bytes())).collect();
         names.sort_unstable();
         names.dedup();
         for manager in names.chunk_by(|a, b| a.0 == b.0) {
@@ -69,9 +70,9 @@ impl Asker {
 /// The service that a cgroup belongs to, and the user in whose manager it is.
 fn service(cgroup: &[u8]) -> Option<(Option<u32>, &str)> {
     let name = std::str::from_utf8(unit_of(cgroup)?).ok().filter(|name| name.ends_with(".service"))?;
-    let manager = cgroup.split(|byte| *byte == b'/').find_map(|part| {
-        std::str::from_utf8(part).ok()?.strip_prefix("user@")?.strip_suffix(".service")?.parse().ok()
-    });
+    let manager = cgroup
+        .split(|byte| *byte == b'/')
+        .find_map(|part| std::str::from_utf8(part).ok()?.strip_prefix("user@")?.strip_suffix(".service")?.parse().ok());
     // The manager itself is a service of the system's.
     Some((manager.filter(|_| !name.starts_with("user@")), name))
 }
@@ -105,7 +106,9 @@ fn parse(block: &str) -> Option<Unit> {
         })
     };
     Some(Unit {
-        cgroup: value("ControlGroup").filter(|path| path.starts_with('/')).and_then(|p| CgroupPath::new(p.as_bytes()))?,
+        cgroup: value("ControlGroup")
+            .filter(|path| path.starts_with('/'))
+            .and_then(|p| CgroupPath::new(p.as_bytes()))?,
         main: value("MainPID")?.parse().ok().filter(|pid| *pid > 0)?,
         policy: Policy {
             restart: Restart::from_word(value("Restart")?)?,
@@ -124,9 +127,8 @@ pub fn foretell(units: &[Unit], event: &Event) -> Option<Follows> {
         return None;
     }
     let signal: Signal = event.signal?;
-    let taken = |unit: &&Unit| {
-        event.pid == Some(unit.main) || event.whole && event.cgroup.as_bytes() == unit.cgroup.as_bytes()
-    };
+    let taken =
+        |unit: &&Unit| event.pid == Some(unit.main) || event.whole && event.cgroup.as_bytes() == unit.cgroup.as_bytes();
     units.iter().find(taken).map(|unit| unit.policy.follows(signal))
 }
 
@@ -170,7 +172,8 @@ mod tests {
             ControlGroup=\\nMainPID=0\\nRestart=no\\n'";
         let systemctl = fake::systemctl(dir.path(), script);
         let mut asker = Asker::default();
-        let wanted = wanted(&["/system.slice/b.service", "/system.slice/a.service", "/system.slice/c.service", "/x.slice"]);
+        let wanted =
+            wanted(&["/system.slice/b.service", "/system.slice/a.service", "/system.slice/c.service", "/x.slice"]);
         let units = asker.ask(&systemctl, &wanted);
         assert_eq!(units.len(), 2);
         let asked = || std::fs::read_to_string(dir.path().join("asked")).unwrap().lines().count();

@@ -77,7 +77,8 @@ impl Sink {
             return fits;
         }
         let stderr = io::stderr();
-        let takes = self.stderr && poll_ready(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], Some(Duration::ZERO));
+        let takes =
+            self.stderr && poll_ready(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], Some(Duration::ZERO));
         if takes {
             eprintln!("hogwatch-hook ({hook}): {text}");
         }

@@ -148,12 +148,8 @@ impl Hooks {
     /// their own below it.
     pub(super) fn start(around: &Surroundings, commands: Commands, home: Option<PathBuf>) -> io::Result<Self> {
         let bell = || EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC);
-        let shared = Arc::new(Shared {
-            queue: Queue::new(SLOTS)?,
-            answered: AtomicI32::new(0),
-            answer: bell()?,
-            bell: bell()?,
-        });
+        let shared =
+            Arc::new(Shared { queue: Queue::new(SLOTS)?, answered: AtomicI32::new(0), answer: bell()?, bell: bell()? });
         let (sender, inbox) = mpsc::channel();
         let (remark, remarks) = mpsc::sync_channel(REMARKS);
         let (until_done, running) = mpsc::channel();
