@@ -237,7 +237,7 @@ impl Drop for Hooks {
     }
 }
 
-/// Not later than `now` any more.
+/// How long it is from `now` until then; nothing when that is over.
 fn until(deadline: Instant, now: Instant) -> Duration {
     deadline.saturating_duration_since(now)
 }
