@@ -128,8 +128,8 @@ impl Clerk {
     }
 
     /// Asks what systemd does when one of these services is ended.
-    pub fn ask_for_units(&self, wanted: Wanted) {
-        let _ = self.requests.try_send(Request::Units(wanted));
+    pub fn ask_for_units(&self, wanted: &Wanted) {
+        let _ = self.requests.try_send(Request::Units(*wanted));
     }
 
     /// Says that a new configuration is in force, and hands over the old lists.

@@ -48,9 +48,9 @@ mod tests {
     use super::super::super::text::Text;
     use super::*;
 
-    fn told(hook: Hook, event: Event) -> Vec<(String, String)> {
+    fn told(hook: Hook, event: &Event) -> Vec<(String, String)> {
         let origin = Origin { dry_run: false, started: SystemTime::UNIX_EPOCH };
-        variables(hook, &Sent { at: SystemTime::now(), event }, &origin)
+        variables(hook, &Sent { at: SystemTime::now(), event: *event }, &origin)
     }
 
     fn get<'a>(variables: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -69,7 +69,7 @@ mod tests {
             available_percent: Some(4.866),
             ..Event::new(EventKind::Term)
         };
-        let told = told(Hook::Before, event);
+        let told = told(Hook::Before, &event);
         for (name, value) in [
             ("HOGWATCH_HOOK", "before"),
             ("HOGWATCH_EVENT", "term"),
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn nothing_else_of_the_daemons_environment_is_passed_on() {
-        let told = told(Hook::After, Event::new(EventKind::Refused));
+        let told = told(Hook::After, &Event::new(EventKind::Refused));
         let strangers: Vec<_> = told
             .iter()
             .map(|(name, _)| name.as_str())

@@ -481,7 +481,7 @@ impl Guard {
             reader.ask(self.scanner.largest(stuck).iter());
         }
         let wanted = cgroups_of_largest(&mut self.scanner, stuck);
-        self.ask_for_units(wanted);
+        self.ask_for_units(&wanted);
     }
 
     /// Lets go of victims that are no longer under way.

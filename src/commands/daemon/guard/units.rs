@@ -24,7 +24,7 @@ impl Guard {
     /// Has systemd asked for the units of the largest tasks of the last scan.
     pub(super) fn ask_of_largest(&mut self) {
         let wanted = cgroups_of_largest(&mut self.scanner, |_, _| true);
-        self.ask_for_units(wanted);
+        self.ask_for_units(&wanted);
     }
 
     /// The same for cgroups that stall.
@@ -32,11 +32,11 @@ impl Guard {
         if due(&mut self.units.asked_of_stuck, clock::now(), ASK_OF_STUCK) {
             let mut wanted = [None; UNITS];
             wanted[0] = Some(*path);
-            self.ask_for_units(wanted);
+            self.ask_for_units(&wanted);
         }
     }
 
-    pub(super) fn ask_for_units(&self, wanted: Wanted) {
+    pub(super) fn ask_for_units(&self, wanted: &Wanted) {
         if let Some(clerk) = self.link.as_ref().and_then(|link| link.clerk.as_ref()) {
             clerk.ask_for_units(wanted);
         }
