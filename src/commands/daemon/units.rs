@@ -18,6 +18,9 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// An answer is good for so long: a service that was restarted has another main process, and settings change seldom.
 const GOOD_FOR: Duration = Duration::from_secs(30);
 
+/// Root gets to a user's manager by way of a login, which starts processes and is noted in the journal: so often at most.
+const LOGIN_EVERY: Duration = Duration::from_secs(600);
+
 /// What is asked.
 const PROPERTIES: &str = "--property=ControlGroup,MainPID,Type,ExitType,Restart,SuccessExitStatus,RestartForceExitStatus,\
                           RestartPreventExitStatus";
@@ -37,13 +40,18 @@ pub struct Unit {
 #[derive(Debug, Default)]
 pub struct Asker {
     asked: Vec<(String, Instant, Option<Unit>)>,
+    /// Users whose manager was asked by a login, and when.
+    logins: Vec<(u32, Instant)>,
 }
 
 impl Asker {
     /// Asks for those that are not known yet. Those that systemd does not tell of are left out.
     pub fn ask(&mut self, own: &Systemctl, wanted: &Wanted) -> Vec<Unit> {
         let now = Instant::now();
-        self.asked.retain(|(_, at, _)| now.saturating_duration_since(*at) < GOOD_FOR);
+        let age = |at: Instant| now.saturating_duration_since(at);
+        self.logins.retain(|(_, at)| age(*at) < LOGIN_EVERY);
+        let good_for = |key: &str| if !own.user && key.contains('/') { LOGIN_EVERY } else { GOOD_FOR };
+        self.asked.retain(|(key, at, _)| age(*at) < good_for(key));
         let mut names: Vec<(Option<u32>, &str)> =
             wanted.iter().flatten().filter_map(|path| service(path.as_bytes())).collect();
         names.sort_unstable();
@@ -53,7 +61,7 @@ impl Asker {
             let key = |name: &str| user.map_or_else(|| name.to_owned(), |uid| format!("{uid}/{name}"));
             let known = |name: &str| self.asked.iter().any(|(asked, ..)| *asked == key(name));
             let names: Vec<&str> = manager.iter().map(|(_, name)| *name).filter(|name| !known(name)).collect();
-            if names.is_empty() {
+            if names.is_empty() || user.is_some_and(|uid| !own.user && !self.may_log_in(uid, now)) {
                 continue;
             }
             let shown = show(own, user, &names, now + DEADLINE).unwrap_or_default();
@@ -64,6 +72,17 @@ impl Asker {
             }
         }
         self.asked.iter().rev().filter_map(|(.., unit)| *unit).take(2 * UNITS).collect()
+    }
+}
+
+impl Asker {
+    /// Whether a user's manager may be asked by a login now; then it is.
+    fn may_log_in(&mut self, uid: u32, now: Instant) -> bool {
+        let may = self.logins.iter().all(|(user, _)| *user != uid);
+        if may {
+            self.logins.push((uid, now));
+        }
+        may
     }
 }
 
@@ -195,6 +214,25 @@ mod tests {
         assert_eq!(foretell(&units, &group), Some(Follows::CleanEnd));
         assert_eq!(foretell(&units, &Event { whole: false, ..group }), None, "a worker's end is not the service's");
         assert_eq!(foretell(&units, &Event { event: EventKind::Refused, ..event(42, Signal::SIGTERM) }), None);
+    }
+
+    #[test]
+    fn root_logs_in_to_a_users_manager_seldom() {
+        let dir = tempfile::tempdir().unwrap();
+        let systemctl = fake::systemctl(dir.path(), "echo \"$@\" >> $(dirname $0)/asked");
+        let mut asker = Asker::default();
+        let user = "/user.slice/user-1000.slice/user@1000.service/app.slice";
+        for name in ["a", "b", "a"] {
+            asker.ask(&systemctl, &wanted(&[&format!("{user}/{name}.service")]));
+        }
+        let asked = std::fs::read_to_string(dir.path().join("asked")).unwrap();
+        let expected = format!("--no-ask-password --user --machine=1000@.host show {PROPERTIES} -- a.service\n");
+        assert_eq!(asked, expected);
+        let own = Systemctl { user: true, ..systemctl };
+        asker.ask(&own, &wanted(&[&format!("{user}/c.service"), "/system.slice/x.service"]));
+        let asked = std::fs::read_to_string(dir.path().join("asked")).unwrap();
+        let expected = format!("--user --no-ask-password show {PROPERTIES} -- c.service");
+        assert_eq!(asked.lines().last(), Some(expected.as_str()));
     }
 
     #[test]
