@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, daemon, explain, incidents, replay, status};
+use crate::commands::{config, daemon, explain, hook_exec, incidents, replay, status};
 use crate::config::BuiltIns;
 use crate::decide::builtin::{self, Name};
 
@@ -39,6 +39,9 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Memory, pressure, limits and the last acts
     Status(status::StatusArgs),
+    /// What a hook's process is first; for the daemon
+    #[command(hide = true)]
+    HookExec(hook_exec::HookExecArgs),
 }
 
 /// Parses the command line and runs the command.
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Incidents(args) => incidents::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::HookExec(args) => hook_exec::run(&args),
     }
 }
 

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 
 use crate::config::{self, BuiltIns, Loaded, Places, earlyoom};
 use crate::observe::parse::parse_meminfo;
+use crate::report::hooks::look_up;
 
 /// EX_CONFIG of sysexits.h.
 const BAD_CONFIGURATION: u8 = 78;
@@ -136,8 +137,18 @@ fn check(file: Option<&Path>, places: &Places, totals: Option<Totals>) -> Outcom
     // Settings that are right, but do nothing or something else: better said now than found out when they were needed.
     let idle = loaded.not_acted_on().into_iter().map(|key| format!("{key} is not acted on by this version"));
     let adjusted = totals.map_or(Vec::new(), |totals| totals.adjustments(&loaded));
-    let notes = adjusted.into_iter().chain(loaded.doubts()).chain(idle);
+    let notes = adjusted.into_iter().chain(loaded.doubts()).chain(broken_hooks(&loaded)).chain(idle);
     Outcome { status: 0, stdout, stderr: notes.map(|note| format!("note: {note}\n")).collect() }
+}
+
+/// Hooks that can't be started.
+fn broken_hooks(loaded: &Loaded) -> Vec<String> {
+    let hooks = [("before", &loaded.config.hooks.before), ("after", &loaded.config.hooks.after)];
+    let broken = hooks.into_iter().filter_map(|(key, argv)| {
+        let why = look_up(argv.first()?).err()?;
+        Some(format!("{}: hooks.{key} can't be started: {why}", loaded.place_of("hooks", key)?))
+    });
+    broken.collect()
 }
 
 fn show(file: Option<&Path>, built_ins: &BuiltIns<'_>, places: &Places, totals: Option<Totals>) -> Outcome {

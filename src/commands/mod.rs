@@ -3,6 +3,7 @@
 pub mod config;
 pub mod daemon;
 pub mod explain;
+pub mod hook_exec;
 pub mod incidents;
 pub mod replay;
 mod stall;

@@ -67,6 +67,11 @@ impl Loaded {
         })
     }
 
+    /// `FILE:LINE` of where a key was set; none when it was not.
+    pub fn place_of(&self, section: &'static str, key: &'static str) -> Option<String> {
+        self.origins.of(section, key).map(|place| self.place(place))
+    }
+
     /// `FILE:LINE` of where a value was set.
     pub(super) fn place(&self, place: &Place) -> String {
         let source = &self.sources[place.source];

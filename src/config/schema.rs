@@ -14,7 +14,7 @@ use super::units::{Amount, write_duration};
 
 /// Sections that are read and checked, but that this version does not act on yet. Remove a section from here when the
 /// code that acts on it arrives.
-pub const NOT_ACTED_ON: &[&str] = &["hooks", "notify", "run"];
+pub const NOT_ACTED_ON: &[&str] = &["run"];
 
 /// The livelock detector's shortest window: below 6 s healthy bursts are taken for livelocks.
 const MIN_WINDOW: Duration = Duration::from_secs(6);

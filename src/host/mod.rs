@@ -9,6 +9,7 @@ pub mod dir;
 pub mod kmsg;
 pub mod memory;
 pub mod notify;
+pub mod ordinary;
 pub mod process;
 pub mod wait;
 pub mod watchdog;

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use super::restart::Follows;
 use super::table::{EVENTS, EventSpec};
 use super::text::Text;
 
@@ -100,6 +101,10 @@ pub struct Event {
     pub signal: Option<Signal>,
     /// How many processes were taken together; `None` for one process.
     pub members: Option<u32>,
+    /// They are all that lived in the cgroup.
+    pub whole: bool,
+    /// What systemd does next with the victim's unit; `None` where that is not known.
+    pub follows: Option<Follows>,
     /// The limit that counts: the threshold, `memory.max`, or the `memory.high` that is lifted.
     pub limit_bytes: Option<u64>,
     /// Available memory.
@@ -137,6 +142,8 @@ impl Event {
             oom_score_adj: None,
             signal: None,
             members: None,
+            whole: false,
+            follows: None,
             limit_bytes: None,
             available_bytes: None,
             available_percent: None,

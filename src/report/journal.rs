@@ -34,11 +34,9 @@ impl JournalThread {
     pub fn run(mut self) -> bool {
         loop {
             while let Some(sent) = self.queue.pop().or_else(|| self.remarks.take()) {
-                if let Some(held_back) = self.repeats.admit(&sent.event, Instant::now())
-                    && !self.write(&sent, held_back)
-                {
-                    self.lost += 1;
-                    self.counts.count_lost(1);
+                match self.repeats.admit(&sent.event, Instant::now()) {
+                    Some(held_back) => self.write_or_count(&sent, held_back),
+                    None => self.repeats.hold(&sent),
                 }
                 if self.stop.is_overdue() {
                     return self.lost == 0 && self.is_empty() && self.queue.take_dropped() == 0;
@@ -47,10 +45,24 @@ impl JournalThread {
             // What was lost came after all that was in the queue: this is its place in the story.
             self.report_losses();
             // Looked at before the queue, or an event sent just before the stop could be missed.
-            if self.stop.is_requested() && self.is_empty() {
+            let stopping = self.stop.is_requested();
+            if !self.is_empty() {
+                continue;
+            }
+            while let Some((sent, held_back)) = self.repeats.overdue(Instant::now(), stopping) {
+                self.write_or_count(&sent, held_back);
+            }
+            if stopping {
                 return self.lost == 0;
             }
-            self.queue.wait();
+            self.queue.wait(self.repeats.due(Instant::now()));
+        }
+    }
+
+    fn write_or_count(&mut self, sent: &Sent, held_back: u64) {
+        if !self.write(sent, held_back) {
+            self.lost += 1;
+            self.counts.count_lost(1);
         }
     }
 

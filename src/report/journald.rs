@@ -92,7 +92,7 @@ fn put_shown(entry: &mut Vec<u8>, value: &mut String, name: &str, shown: impl Di
 
 /// One field: `NAME=value`, or, for a value with control characters in it, the name on a line of its own, the length
 /// as 64 bits little endian, and the bytes. Names are ours; values may be anybody's.
-fn put(entry: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(super) fn put(entry: &mut Vec<u8>, name: &str, value: &[u8]) {
     entry.extend_from_slice(name.as_bytes());
     if value.iter().any(u8::is_ascii_control) {
         entry.push(b'\n');

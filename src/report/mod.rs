@@ -16,6 +16,7 @@ mod escape;
 mod event;
 mod field;
 mod history;
+pub mod hooks;
 pub mod html;
 pub mod incident;
 mod journal;
@@ -29,6 +30,7 @@ mod record;
 pub mod recorder;
 mod remarks;
 mod repeats;
+mod restart;
 mod sentence;
 mod size;
 pub mod status;
@@ -58,6 +60,7 @@ pub use lines::{LineStyle, UtcOffset};
 pub use local::Local;
 pub use output::Output;
 pub use recorder::Recorder;
+pub use restart::{Follows, Policy, Restart, Signals};
 pub use size::Size;
 pub use table::{EVENTS, EventSpec, Priority};
 pub use text::Text;
@@ -128,6 +131,7 @@ pub struct EventSender {
     shared: Arc<Shared>,
     counts: Arc<Counts>,
     textfile: Arc<Wanted>,
+    around: hooks::Surroundings,
     /// The queues are for one writer: not `Sync`.
     one_writer: PhantomData<Cell<()>>,
 }
@@ -180,6 +184,14 @@ impl EventSender {
         self.errands.wake();
     }
 
+    /// Starts the thread that runs hooks: see [`hooks::Hooks`]. `home` is the cgroup directory of the daemon's own unit.
+    ///
+    /// # Errors
+    /// No thread, descriptor or socket could be had.
+    pub fn start_hooks(&self, commands: hooks::Commands, home: Option<PathBuf>) -> io::Result<hooks::Hooks> {
+        hooks::Hooks::start(&self.around, commands, home)
+    }
+
     /// Leaves what the guard just saw for whoever asks for the status. Never blocks, never allocates.
     pub fn publish(&self, write: impl FnOnce(&mut Snapshot)) {
         self.shared.publish(write);
@@ -210,6 +222,7 @@ impl Reporter {
             shared: Arc::new(Shared::default()),
             counts: Arc::new(Counts::default()),
             textfile: Arc::new(Wanted::default()),
+            around: hooks::Surroundings { origin, output: options.output.clone() },
             one_writer: PhantomData,
         };
         let writers = options.output.open()?;

@@ -114,9 +114,9 @@ impl Queue {
         let _ = self.wake.write(1);
     }
 
-    /// Reader's side: waits until something was pushed or [`Queue::wake`] was called.
-    pub fn wait(&self) {
-        poll_ready(&mut [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)], None);
+    /// Reader's side: waits until something was pushed or [`Queue::wake`] was called, or for so long.
+    pub fn wait(&self, limit: Option<Duration>) {
+        poll_ready(&mut [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)], limit);
         self.clear_wake();
     }
 
@@ -196,7 +196,7 @@ mod tests {
         });
         let (mut seen, mut last) = (0_u64, 0);
         'reading: loop {
-            queue.wait();
+            queue.wait(None);
             while let Some(sent) = queue.pop() {
                 let Some(pid) = sent.event.pid else { break 'reading };
                 assert!(pid > last, "{pid} after {last}");

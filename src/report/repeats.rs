@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use super::event::{Event, EventKind};
+use super::queue::Sent;
 
 /// So many alike are written…
 const BURST: u32 = 5;
@@ -26,6 +27,8 @@ struct Known {
     last: Instant,
     said: u32,
     held_back: u64,
+    /// The last one that was held back.
+    last_held: Option<Box<Sent>>,
 }
 
 impl Repeats {
@@ -51,16 +54,45 @@ impl Repeats {
             return None;
         }
         known.said += 1;
+        known.last_held = None;
         Some(std::mem::take(&mut known.held_back))
     }
 
+    /// Keeps one that [`Repeats::admit`] has just held back: should none like it follow, it is the end of the story.
+    pub fn hold(&mut self, sent: &Sent) {
+        let alike = fingerprint(&sent.event);
+        if let Some(known) = self.known.iter_mut().find(|known| known.alike == alike) {
+            known.last_held = Some(Box::new(*sent));
+        }
+    }
+
+    /// The last of those that were held back, once their time is over and none like them has followed, and how many more
+    /// there were. At the end (`all`) without waiting for that.
+    pub fn overdue(&mut self, now: Instant, all: bool) -> Option<(Box<Sent>, u64)> {
+        let known = self
+            .known
+            .iter_mut()
+            .find(|known| known.last_held.is_some() && (all || now.saturating_duration_since(known.since) >= WINDOW))?;
+        let held_back = std::mem::take(&mut known.held_back);
+        // The next one begins a burst of its own.
+        (known.since, known.said) = (now, 1);
+        Some((known.last_held.take()?, held_back.saturating_sub(1)))
+    }
+
+    /// How long until [`Repeats::overdue`] has something, if nothing else happens.
+    pub fn due(&self, now: Instant) -> Option<Duration> {
+        let held = self.known.iter().filter(|known| known.last_held.is_some());
+        held.map(|known| WINDOW.saturating_sub(now.saturating_duration_since(known.since))).min()
+    }
+
     fn remember(&mut self, alike: u64, now: Instant) {
+        // Rather one that owes nothing than one that was quiet for longer.
         if self.known.len() == DIFFERENT
-            && let Some(quietest) = (0..DIFFERENT).min_by_key(|&i| self.known[i].last)
+            && let Some(quietest) = (0..DIFFERENT).min_by_key(|&i| (self.known[i].held_back > 0, self.known[i].last))
         {
             self.known.swap_remove(quietest);
         }
-        self.known.push(Known { alike, since: now, last: now, said: 1, held_back: 0 });
+        self.known.push(Known { alike, since: now, last: now, said: 1, held_back: 0, last_held: None });
     }
 }
 
@@ -100,6 +132,36 @@ mod tests {
         assert_eq!(repeats.admit(&event, at(59)), None);
         assert_eq!(repeats.admit(&event, at(60)), Some(2));
         assert_eq!(repeats.admit(&event, at(61)), Some(0));
+    }
+
+    #[test]
+    fn the_end_of_a_burst_is_told_when_its_minute_is_over() {
+        let (mut repeats, start) = (Repeats::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let send = |repeats: &mut Repeats, second: u64| {
+            let event = complaint(EventKind::Warn, &format!("9.{second} % available"));
+            let admitted = repeats.admit(&event, at(second));
+            if admitted.is_none() {
+                repeats.hold(&Sent { at: std::time::SystemTime::now(), event });
+            }
+            admitted
+        };
+        for second in 0..8 {
+            send(&mut repeats, second);
+        }
+        assert_eq!(repeats.due(at(8)), Some(Duration::from_secs(52)));
+        assert!(repeats.overdue(at(59), false).is_none());
+        let (last, more) = repeats.overdue(at(60), false).unwrap();
+        assert_eq!((last.event.reason.as_bytes(), more), (&b"9.7 % available"[..], 2));
+        assert!(repeats.overdue(at(200), true).is_none());
+        assert_eq!(repeats.due(at(200)), None);
+        assert_eq!(send(&mut repeats, 61), Some(0), "nothing is counted twice");
+
+        for second in 62..70 {
+            send(&mut repeats, second);
+        }
+        let (_, more) = repeats.overdue(at(70), true).unwrap();
+        assert_eq!(more, 4, "at the end nothing is waited for");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::escape::Escaped;
 use super::event::{Event, EventKind};
+use super::restart::Follows;
 use super::size::{Size, Span};
 use super::unit::unit_of;
 
@@ -26,9 +27,9 @@ pub(super) fn write(out: &mut impl Write, event: &Event, dry_run: bool) -> fmt::
         EventKind::Warn => write!(out, "memory is getting short{place}{cause}"),
         EventKind::Term | EventKind::Kill => {
             let sent = if dry_run { "would send" } else { "sent" };
-            write!(out, "{sent} {} to {}{place}{cause}", signal(event), Who(event))
+            write!(out, "{sent} {} to {}{place}{cause}{}", signal(event), Who(event), Next(event, dry_run))
         }
-        EventKind::Exited => exited(out, event),
+        EventKind::Exited => exited(out, event, dry_run),
         EventKind::SetAside => {
             write!(out, "{}{place} did not exit{} {}, set aside{cause}", Who(event), Within(event), signal(event))
         }
@@ -75,7 +76,7 @@ pub(super) fn write(out: &mut impl Write, event: &Event, dry_run: bool) -> fmt::
     }
 }
 
-fn exited(out: &mut impl Write, event: &Event) -> fmt::Result {
+fn exited(out: &mut impl Write, event: &Event, dry_run: bool) -> fmt::Result {
     let cause = Cause(event);
     match (event.signal, event.elapsed_ms) {
         (None, _) => write!(out, "{} exited by itself", Who(event))?,
@@ -91,7 +92,7 @@ fn exited(out: &mut impl Write, event: &Event) -> fmt::Result {
         Some(bytes) => write!(out, "; {} came back", Size(bytes))?,
         None => {}
     }
-    write!(out, "{cause}")
+    write!(out, "{cause}{}", Next(event, dry_run))
 }
 
 fn signal(event: &Event) -> &'static str {
@@ -184,6 +185,24 @@ fn stuck_as(event: &Event) -> Option<&'static str> {
         "thrash" | "swap_thrash" => Some("thrashing"),
         "pressure" => Some("pressure"),
         _ => None,
+    }
+}
+
+/// `; unit db.service will not restart`, where that is known.
+struct Next<'a>(&'a Event, bool);
+
+impl fmt::Display for Next<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(event, dry_run) = self;
+        let (Some(follows), Some(unit)) = (event.follows, unit_of(event.cgroup.as_bytes())) else { return Ok(()) };
+        let (unit, will) = (Escaped(unit), if *dry_run { "would" } else { "will" });
+        match follows {
+            Follows::Restarts => write!(f, "; unit {unit} {will} be restarted by systemd"),
+            Follows::StaysDown => write!(f, "; unit {unit} {will} not restart"),
+            Follows::CleanEnd => {
+                write!(f, "; unit {unit} {will} not restart: to systemd {} is a clean end", signal(event))
+            }
+        }
     }
 }
 

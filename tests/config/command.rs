@@ -37,6 +37,17 @@ fn check_says_ok_and_which_files_were_read() {
 }
 
 #[test]
+fn check_notes_a_hook_that_can_not_be_started() {
+    let machine = Machine::new();
+    let path = machine.write("x.toml", "[hooks]\nbefore = [\"sh\"]\nafter = [\"/nonexistent/page\", \"now\"]\n");
+    let name = path.to_str().unwrap();
+    let said = run(&machine, &["check", name]);
+    assert_eq!((said.status, said.stdout), (0, format!("ok: {name}\n")));
+    let note = format!("note: {name}:3: hooks.after can't be started: there is no /nonexistent/page\n");
+    assert_eq!(said.stderr, note);
+}
+
+#[test]
 fn check_exits_78_on_a_bad_file() {
     let machine = Machine::new();
     let path = machine.write("bad.toml", "[memory]\nterm = \"NaN%\"\n");

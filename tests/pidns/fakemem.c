@@ -3,6 +3,7 @@
 //
 // stdin:  "level KIB\n"  every read says MemAvailable KIB from now on
 //         "dip KIB\n"    the next read says KIB, the reads after it the level again
+// SIGUSR1:                 every read says what MemAvailable was at the start: for those without our stdin
 // stdout: "mounted\n" once, "ok\n" for every level, "dipped\n" when a dip has been read
 //
 // Build: cc -O2 -o fakemem fakemem.c
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,8 @@
 #define LARGEST_REQUEST 135168 // FUSE asks readers for 128 KiB and a header at least
 
 static int fuse;
-static long level = -1, dip = -1;
+static volatile long level = -1;
+static long dip = -1;
 static char real[8192], answer[8192];
 
 static void die(const char *what) {
@@ -107,13 +110,22 @@ static void obey(void) {
 	char line[64] = "";
 	if (read(0, line, sizeof line - 1) <= 0)
 		exit(0);
-	if (sscanf(line, "level %ld", &level) == 1)
+	long kib;
+	if (sscanf(line, "level %ld", &kib) == 1) {
+		level = kib;
 		puts("ok");
+	}
 	else if (sscanf(line, "dip %ld", &dip) != 1)
 		die("not understood");
 }
 
+static void forget(int signal) {
+	(void)signal;
+	level = -1;
+}
+
 int main(void) {
+	signal(SIGUSR1, forget);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	int meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
 	if (meminfo < 0 || read(meminfo, real, sizeof real - 1) <= 0)

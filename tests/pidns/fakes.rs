@@ -31,6 +31,11 @@ impl FakeMeminfo {
         Err(String::from_utf8_lossy(&out.stderr).trim().to_owned())
     }
 
+    /// Whom to send SIGUSR1, and MemAvailable is what it was at the beginning.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Lets MemAvailable be `mib` MiB from now on.
     pub fn set_available(&mut self, mib: u64) {
         self.tell(&format!("level {}\n", mib << 10));

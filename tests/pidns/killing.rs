@@ -107,6 +107,11 @@ scenario! {
         wise.expect("freed");
         journal.watch_quietly(GRACE * 2);
         assert_eq!(journal.signals().len(), 1, "the SIGTERM was enough");
+        let spared = journal.wait_event("recovered");
+        let who = format!("wise (pid {}) got SIGTERM and lives", wise.pid());
+        assert!(spared.message().contains(&who), "{spared}");
+        assert_eq!(spared.get("PRIORITY"), Some("5"), "good news wakes nobody: {spared}");
+        assert_eq!(journal.of("refused").len(), 0);
         assert!(wise.is_alive() && small.is_alive());
     }
 }

@@ -20,6 +20,7 @@ mod programs;
 mod tmux;
 
 mod choosing;
+mod hooks;
 mod incidents;
 mod killing;
 mod lifecycle;

@@ -131,7 +131,7 @@ fn an_entry_waits_for_a_journald_that_restarts() {
 #[test]
 fn complaints_are_held_back_and_acts_are_not() {
     let journald = FakeJournald::start();
-    let (sender, _reporter) = journald.reporter(false);
+    let (sender, reporter) = journald.reporter(false);
     let refused = |percent: &str| Event {
         reason: Text::format(format_args!("{percent} % available, nobody is worth killing")),
         ..Event::new(EventKind::Refused)
@@ -151,4 +151,8 @@ fn complaints_are_held_back_and_acts_are_not() {
         sender.send(&term(pid));
         assert_eq!(journald.entry().get("HOGWATCH_PID"), Some(pid.to_string().as_str()));
     }
+    // The end comes before the next one: what was held back is not lost with it.
+    assert!(reporter.stop(Duration::from_secs(5)));
+    let last = "refused to signal anyone: 4.9 % available, nobody is worth killing (4 similar held back)";
+    assert_eq!(journald.entry().message(), last);
 }

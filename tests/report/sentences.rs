@@ -271,6 +271,37 @@ fn what_is_not_known_is_not_said() {
 }
 
 #[test]
+fn what_systemd_does_next_is_said() {
+    use hogwatch::report::Follows;
+    let event = Event {
+        pid: Some(42),
+        comm: Text::from_bytes(b"db"),
+        cgroup: Text::from_bytes(b"/system.slice/db.service"),
+        signal: Some(Signal::SIGTERM),
+        kind: Some("memory"),
+        ..Event::new(EventKind::Term)
+    };
+    let cases = [
+        (Follows::Restarts, "unit db.service will be restarted by systemd"),
+        (Follows::StaysDown, "unit db.service will not restart"),
+        (Follows::CleanEnd, "unit db.service will not restart: to systemd SIGTERM is a clean end"),
+    ];
+    let journald = FakeJournald::start();
+    let (sender, _reporter) = journald.reporter(false);
+    for (follows, words) in cases {
+        sender.send(&Event { follows: Some(follows), ..event });
+        let expected = format!("sent SIGTERM to db (pid 42) in db.service: memory; {words}");
+        assert_eq!(journald.entry().message(), expected);
+        sender.send(&Event { follows: Some(follows), event: EventKind::Exited, kind: None, ..event });
+        assert_eq!(journald.entry().message(), format!("db (pid 42) exited after SIGTERM; {words}"));
+    }
+    let (sender, _reporter) = journald.reporter(true);
+    sender.send(&Event { follows: Some(Follows::StaysDown), ..event });
+    let expected = "would send SIGTERM to db (pid 42) in db.service: memory; unit db.service would not restart";
+    assert_eq!(journald.entry().message(), expected);
+}
+
+#[test]
 fn a_dry_run_says_would() {
     let journald = FakeJournald::start();
     let (sender, _reporter) = journald.reporter(true);

@@ -16,6 +16,8 @@ use crate::observe::machine::MachineReader;
 use crate::report::{REASON_BYTES, Text, systemd};
 
 use super::managed::{Managed, Sources};
+use super::systemctl::Systemctl;
+use super::units::{Asker, Unit, Wanted};
 use super::{fit, others};
 use crate::commands::users;
 
@@ -32,6 +34,8 @@ enum Request {
     Others,
     /// Ask systemd which units it wants relieved of pressure.
     Systemd,
+    /// Ask systemd what it does when one of these services is ended.
+    Units(Wanted),
     /// The new configuration is in force; drop the old lists and tell systemd.
     Applied(Rules),
 }
@@ -45,6 +49,8 @@ pub enum Answer {
     SystemGuardRuns(bool),
     /// The units that systemd wants relieved of pressure; or why that is not known.
     Managed(Result<Managed, Text<REASON_BYTES>>),
+    /// What systemd does when a service is ended, as far as it is known.
+    Units(Vec<Unit>),
     /// Bad files; what is wrong with them.
     Bad(Text<REASON_BYTES>),
     /// The good configuration could not be kept.
@@ -74,6 +80,7 @@ impl Clerk {
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
         let ring = Arc::clone(&bell);
         thread::Builder::new().name("clerk".into()).stack_size(STACK_BYTES).spawn(move || {
+            let mut asker = Asker::default();
             for request in inbox {
                 let answer = match request {
                     Request::Keep(text) => keep(&places, &text),
@@ -83,6 +90,7 @@ impl Clerk {
                         let asked = Sources::of_this_process().ask();
                         Some(Answer::Managed(asked.map_err(|why| Text::from_bytes(why.as_bytes()))))
                     }
+                    Request::Units(wanted) => Some(Answer::Units(asker.ask(&Systemctl::of_this_process(), &wanted))),
                     Request::Applied(old) => {
                         drop(old);
                         let _ = systemd::ready();
@@ -117,6 +125,11 @@ impl Clerk {
     /// Asks which units systemd wants relieved of pressure.
     pub fn ask_systemd(&self) {
         let _ = self.requests.try_send(Request::Systemd);
+    }
+
+    /// Asks what systemd does when one of these services is ended.
+    pub fn ask_for_units(&self, wanted: &Wanted) {
+        let _ = self.requests.try_send(Request::Units(*wanted));
     }
 
     /// Says that a new configuration is in force, and hands over the old lists.

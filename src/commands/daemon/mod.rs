@@ -14,6 +14,7 @@ mod snapshot;
 mod surveyor;
 pub(in crate::commands) mod systemctl;
 pub(in crate::commands) mod tell;
+mod units;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -146,6 +147,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     let _ = systemd::ready();
     let ended = guard.watch();
     let _ = systemd::stopping();
+    guard.end_hooks();
     guard.end_lifts();
     guard.say_stop();
     reporter.stop(LAST_WORDS);
@@ -181,10 +183,13 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     let rules = Rules::new(&started.config.victim, users()).map_err(|e| Failure::Other(e.to_string()))?;
     let missing = Missing::probe();
     let page_size = host.page_size;
-    let own_unit = own_unit().and_then(|path| CgroupPath::new(path.as_bytes()));
+    let own_unit = own_unit();
+    let unit_dir = own_unit.as_deref().and_then(unit_dir);
+    let own_unit = own_unit.and_then(|path| CgroupPath::new(path.as_bytes()));
     let recorder = Recorder::new(started.config.recorder.keep);
     let guard = Guard::new(Parts {
         actor: Actor::new(hierarchy, missing),
+        commands: guard::hooks::commands(&started.config),
         dry_run: args.dry_run,
         enclosing,
         engine: Engine::new(&started.config, rules, own),
@@ -196,6 +201,7 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
         own,
         recorder: recorder.clone(),
         runtime: runtime.clone(),
+        unit_dir,
     })
     .map_err(cannot("the guard can't be set up"))?;
 
@@ -259,6 +265,13 @@ fn protect_self(guard: &Guard, locked: std::io::Result<()>, degraded: &impl Fn(s
     if !denied.is_empty() {
         degraded(format_args!("hogwatch itself is not {}: the system unit has these rights", denied.join(", ")));
     }
+}
+
+/// Where a unit's cgroup is, in the unified hierarchy.
+fn unit_dir(path: &str) -> Option<PathBuf> {
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    let dir = root.join(path.strip_prefix('/')?);
+    (root.join("cgroup.controllers").exists() && dir.join("cgroup.procs").exists()).then_some(dir)
 }
 
 /// The innermost cgroup, when systemd started us as a service: then it is our own unit.

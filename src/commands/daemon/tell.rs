@@ -119,9 +119,14 @@ pub fn noted(note: &Note, machine: &Machine) -> Event {
             event
         }
         Note::Spared { victim, reading } => {
-            let mut event = of_victim(EventKind::Refused, victim, reading);
-            event.reason =
-                Text::format(format_args!("memory came back while it was given time to exit: {}", Left(reading)));
+            // No victim's fields: an entry that names somebody is about what was done to him.
+            let mut event = of_reading(EventKind::Recovered, reading);
+            event.reason = Text::format(format_args!(
+                "{} (pid {}) got SIGTERM and lives, SIGKILL is not needed; {}",
+                victim.comm,
+                victim.id.pid,
+                Left(reading)
+            ));
             event
         }
         Note::Refused(refusal, reading, spared) => {
@@ -335,6 +340,7 @@ fn name_victim(event: &mut Event, victim: &Victim) {
     event.swap_bytes = Some(victim.swap);
     event.oom_score_adj = victim.oom_score_adj;
     event.members = victim.group.map(|g| g.members);
+    event.whole = victim.group.is_some_and(|g| g.whole);
 }
 
 fn of_reading(kind: EventKind, reading: &Reading) -> Event {

@@ -1,19 +1,27 @@
-# An entry of a kill has its fields, and a hostile process name forges none.
+# An entry of a kill has its fields, and hostile names of a process, its arguments, its unit and its cgroup forge none.
 # suites: trixie
 start_guard
-hog big --name $'x\nHOGWATCH_A=1' --pause 10 --to 4
-hog_at big paused
-victim=$(hog_pid big)
+# The whole of it is an argument; its first 15 bytes are the process's name. (The message id is that of "stop".)
+hostile=$'x\nHOGWATCH_A=1\nMESSAGE_ID=ee57293d4051427cb3f3b1acf9e0af62\nPRIORITY=0\nHOGWATCH_EVENT=stop\e[2J\r'
+# In a unit's name systemd escapes, and the escapes are plain text. In a cgroup's the kernel forbids the line break alone.
+big='b\x0aig' home=$'x\e]0;title\a HOGWATCH_B=1\r'
+hog "$big" --name "$hostile" --pause 10 --to 4
+hog_at "$big" paused
+victim=$(hog_pid "$big")
+mkdir "/sys/fs/cgroup/system.slice/hog-$big.service/$home"
+echo "$victim" > "/sys/fs/cgroup/system.slice/hog-$big.service/$home/cgroup.procs"
 foretell "$victim"
 bystanders
-resume big
+resume "$big"
 wait_for 20 gone "$victim" || fail "the hog lives 20 s after it went on"
-expect_only_victim "$victim" big SIGTERM
+expect_only_victim "$victim" "$big" SIGTERM
 entries term | jq .
 
 same "UID" 0 "$(field term UID)"
-same "UNIT" hog-big.service "$(field term UNIT)"
-same "CGROUP" /system.slice/hog-big.service "$(field term CGROUP)"
+same "UNIT" 'hog-b\x0aig.service' "$(field term UNIT)"
+same "CGROUP" '/system.slice/hog-b\x0aig.service/x\x1b]0;title\x07 HOGWATCH_B=1\r' "$(field term CGROUP)"
+same "COMM" 'x\nHOGWATCH_A=1\n' "$(field term COMM)"
+expect "the command line, escaped" grep -qF 'MESSAGE_ID=ee57293d4051427cb3f3b1acf9e0af62\nPRIORITY=0\nHOGWATCH_EVENT=stop\x1b[2J\r' <<< "$(field term CMDLINE)"
 same "SIGNAL" SIGTERM "$(field term SIGNAL)"
 same "OOM_SCORE_ADJ" 0 "$(field term OOM_SCORE_ADJ)"
 expect "PRIORITY err or crit" test "$(field term PRIORITY)" -le 3
@@ -33,6 +41,9 @@ expect "FREED_BYTES of the exited entry to be a number" grep -qxE '[0-9]+' <<< "
 for event in start term exited; do
   expect "a MESSAGE_ID for $event" grep -qxE '[0-9a-f]{32}' <<< "$(field "$event" MESSAGE_ID)"
 done
-expect "no forged field" not eval '[[ -n $(journal HOGWATCH_A=1) ]]'
+for forged in HOGWATCH_A=1 HOGWATCH_B=1 MESSAGE_ID=ee57293d4051427cb3f3b1acf9e0af62 PRIORITY=0 HOGWATCH_EVENT=stop; do
+  same "entries of hogwatch's with a forged $forged" "" "$(journal -t hogwatch "$forged")"
+done
+expect "no control character in what journalctl prints" not grep -q $'[\e\r\a]' <<< "$(log -a -t hogwatch)"
 same "lines of the message" 1 "$(field term MESSAGE | wc -l)"
 expect "the catalog to explain it" eval 'log -x HOGWATCH_EVENT=term | grep -q "Subject:"'

@@ -35,11 +35,7 @@ impl Guard {
         if self.parts.actor.aim(&self.parts.host, &act.victim, opened) == Aim::Gone {
             return Outcome::Gone;
         }
-        // Who can't look once more does not shoot; the next turn will.
-        let Ok(machine) = self.parts.machine.read(&mut self.faults) else { return Outcome::Recovered };
-        let enclosing = self.parts.enclosing.read(&mut self.faults);
-        let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
-        if !self.parts.engine.still_holds(act, &obs) {
+        if !self.cause_holds(act) || self.wait_for_hook(act, None) && !self.cause_holds(act) {
             return Outcome::Recovered;
         }
         let Parts { actor, engine, host, dry_run, .. } = &mut self.parts;
@@ -48,6 +44,14 @@ impl Guard {
             let _ = self.wait_set.add(fd, Source::Victim);
         }
         self.tell_sent(act, sent, None)
+    }
+
+    /// Looks at the cause once more. Who can't look does not shoot; the next turn will.
+    fn cause_holds(&mut self, act: &Act) -> bool {
+        let Ok(machine) = self.parts.machine.read(&mut self.faults) else { return false };
+        let enclosing = self.parts.enclosing.read(&mut self.faults);
+        let obs = Observation { machine: &machine, enclosing, victim_exited: false, tasks: None, details: None };
+        self.parts.engine.still_holds(act, &obs)
     }
 
     /// Whether the machine's memory is still this guard's business. The clerk looks every few seconds; a system's guard that

@@ -26,6 +26,7 @@ use super::super::reader::Reader;
 use super::super::snapshot::AtLimit;
 use super::super::surveyor::Surveyor;
 use super::super::tell;
+use super::units::cgroups_of_largest;
 use super::{Guard, Parts};
 
 /// The livelock guard's own. Room is set aside at the start: taking memory later may be what is throttled.
@@ -368,9 +369,13 @@ impl Guard {
         let stalls = cases.detector(id).is_some_and(livelock::Detector::wants_stat);
         let pause = if open || stalls || fresh { OFTEN } else { SELDOM };
         stirring.due = on_the_beat(now + (pause * crowd).min(RAREST.max(pause)));
+        let path = stirring.path;
         let keep = verdict != Verdict::Quiet || fresh || open || stirring.always;
         if let Some(before) = before.filter(|before| before.oom_kill < sample.events.oom_kill) {
             self.note_kills(at, before, &sample);
+        }
+        if stalls {
+            self.ask_of_stuck(&path);
         }
         if lifted {
             self.follow_lift(id, &sample);
@@ -425,13 +430,8 @@ impl Guard {
             return Outcome::Recovered;
         }
         // The cause once more, right before the signal.
-        let again = match self.parts.engine.cases().cgroup_of(place) {
-            Some(id) => self.sample_again(id),
-            None if !self.machine_is_ours_still() => return Outcome::Recovered,
-            None => self.sample_machine_now(),
-        };
-        let cases = self.parts.engine.cases();
-        if !again || !cases.still_holds(place) {
+        let incident = self.parts.engine.cases().incident(place);
+        if !self.case_holds(place) || self.wait_for_hook(act, incident) && !self.case_holds(place) {
             return Outcome::Recovered;
         }
         let Parts { engine, host, dry_run, .. } = &mut self.parts;
@@ -440,8 +440,16 @@ impl Guard {
         if let (Ok(_), Some(fd)) = (&sent, actor.wake_up()) {
             let _ = self.wait_set.add(fd, Source::Victim);
         }
-        let incident = engine.cases().incident(place);
         self.tell_sent(act, sent, incident)
+    }
+
+    /// Looks at what a case is about once more.
+    fn case_holds(&mut self, place: usize) -> bool {
+        let again = match self.parts.engine.cases().cgroup_of(place) {
+            Some(id) => self.sample_again(id),
+            None => self.machine_is_ours_still() && self.sample_machine_now(),
+        };
+        again && self.parts.engine.cases().still_holds(place)
     }
 
     /// Whether the one victim still lives in the stuck cgroup: somebody may have moved it out, to save it. A guard that may be
@@ -482,6 +490,8 @@ impl Guard {
         if let Some(reader) = &link.reader {
             reader.ask(self.scanner.largest(stuck).iter());
         }
+        let wanted = cgroups_of_largest(&mut self.scanner, stuck);
+        self.ask_for_units(&wanted);
     }
 
     /// Lets go of victims that are no longer under way.

@@ -2,6 +2,7 @@
 //! victims.
 
 mod acting;
+pub mod hooks;
 mod kills;
 mod lifting;
 mod livelock;
@@ -11,6 +12,7 @@ mod sight;
 mod signals;
 mod thrash;
 mod timers;
+mod units;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -33,6 +35,7 @@ use crate::observe::machine::{MachineReader, ReadError};
 use crate::observe::pressure::Trigger;
 use crate::observe::scan::Scanner;
 use crate::observe::{Depth, Faults, Machine, Need, Observation};
+use crate::report::hooks::{Commands, Hooks};
 use crate::report::{Event, EventKind, EventSender, Recorder, Text};
 
 use super::clerk::{Answer, Clerk};
@@ -52,6 +55,8 @@ use timers::{Timers, due};
 pub struct Parts {
     /// Sends signals.
     pub actor: Actor,
+    /// What is run before and after acts.
+    pub commands: Commands,
     /// Signal nobody.
     pub dry_run: bool,
     /// The limits around us.
@@ -74,6 +79,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// Where notes on lifts are kept.
     pub runtime: Option<PathBuf>,
+    /// The cgroup directory of our own unit, where we run in one (v2).
+    pub unit_dir: Option<PathBuf>,
 }
 
 /// The guard.
@@ -99,12 +106,16 @@ pub struct Guard {
     kills: Kills,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
+    units: units::Units,
+    /// When a hook was last waited for.
+    waited_at: Option<Duration>,
 }
 
 /// The other threads.
 struct Link {
     sender: EventSender,
     clerk: Option<Clerk>,
+    hooks: Option<Hooks>,
     reader: Option<Reader>,
     scout: Option<Scout>,
 }
@@ -130,6 +141,8 @@ impl Guard {
             recording: Recording::new(),
             kills: Kills::default(),
             throttleable: false,
+            units: units::Units::default(),
+            waited_at: None,
             parts,
             scanner,
             wait_set,
@@ -217,7 +230,8 @@ impl Guard {
         let now = clock::now();
         self.timers.state = self.parts.journal_every.map(|every| now + every);
         self.near = true;
-        self.link = Some(Link { sender, clerk: clerk.ok(), reader: None, scout: None });
+        self.link = Some(Link { sender, clerk: clerk.ok(), hooks: None, reader: None, scout: None });
+        self.follow_hooks(self.parts.commands.clone());
         self.look_whether_throttleable();
         self.ask_scout();
         self.timers.others = Some(now);
@@ -277,6 +291,7 @@ impl Guard {
             self.take_answers();
             self.take_lifts();
             self.take_kills();
+            self.take_remarks();
         }
     }
 
@@ -296,6 +311,7 @@ impl Guard {
                     if let Some(link) = &self.link {
                         link.sender.set_textfile(config.metrics.textfile.take());
                     }
+                    self.follow_hooks(hooks::commands(&config));
                     self.timers.state = config.journal.every.map(|every| clock::now() + every);
                     if let Some(clerk) = self.link.as_ref().and_then(|link| link.clerk.as_ref()) {
                         clerk.applied(old);
@@ -304,6 +320,10 @@ impl Guard {
                 }
                 Answer::SystemGuardRuns(runs) => {
                     self.parts.engine.set_machine_is_ours(!runs);
+                    continue;
+                }
+                Answer::Units(known) => {
+                    self.units.known = known;
                     continue;
                 }
                 Answer::Managed(asked) => {
@@ -408,10 +428,20 @@ impl Guard {
 
     fn send(&self, event: &Event) {
         if let Some(link) = &self.link {
-            let mut event = *event;
-            event.incident = event.incident.or(self.parts.engine.episode());
-            event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
+            let event = self.complete(event);
             link.sender.send(&event);
+            if let Some(hooks) = &link.hooks {
+                hooks.after(&event);
+            }
         }
+    }
+
+    /// An event with what every event has.
+    fn complete(&self, event: &Event) -> Event {
+        let mut event = *event;
+        event.incident = event.incident.or(self.parts.engine.episode());
+        event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
+        event.follows = super::units::foretell(&self.units.known, &event);
+        event
     }
 }

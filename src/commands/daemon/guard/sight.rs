@@ -106,6 +106,7 @@ impl Guard {
         if let Some(reader) = self.link.as_ref().and_then(|link| link.reader.as_ref()) {
             reader.ask(self.scanner.largest(|_, _| true).iter());
         }
+        self.ask_of_largest();
     }
 
     /// Limits come and go: whether one of them could throttle the guard itself is looked up now and then.
