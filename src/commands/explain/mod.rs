@@ -121,7 +121,7 @@ fn answer(args: &ExplainArgs, config: Config, host: &Host) -> Result<Explained, 
         eprintln!("note: {change}");
     }
     let subject = match &args.cgroup {
-        Some(path) => Subject::Cgroup(Box::new(Asked::look(cgroup_path(path)?, &config, host, args.span))),
+        Some(path) => Subject::Cgroup(Box::new(Asked::look(&cgroup_path(path)?, &config, host, args.span))),
         None => Subject::Memory,
     };
     explain(subject, &config, host, own_self(host))
@@ -157,15 +157,15 @@ struct Asked {
 }
 
 impl Asked {
-    fn look(path: CgroupPath, config: &Config, host: &Host, span: Duration) -> Self {
+    fn look(path: &CgroupPath, config: &Config, host: &Host, span: Duration) -> Self {
         let plan = plan(config, host.page_size);
         let mut rule = plan.pressure_terms(path.as_bytes()).map(PressureRule::new);
-        let look = livelock::look(host, &config.livelock, &path, span, rule.as_mut());
+        let look = livelock::look(host, &config.livelock, path, span, rule.as_mut());
         let pressure = rule.map(|rule| Pressed {
             terms: *rule.terms(),
             percent: rule.share(span.min(LOOK)).map(|share| share * 100.0),
         });
-        Self { path, look, chosen: plan.is_chosen(path.as_bytes()), pressure }
+        Self { path: *path, look, chosen: plan.is_chosen(path.as_bytes()), pressure }
     }
 
     /// The livelock guard kills for it now.
