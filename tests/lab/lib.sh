@@ -142,6 +142,25 @@ foretell() {
   same "explain's first candidate" "$pid" "$(jq -r '.candidates[0].pid' <<< "$told")"
 }
 
+# expect_incident KIND CAUSE WORDS...: the latest incident of this kind, ended by CAUSE, is in the list, and the page that
+# `incidents show` prints of it says all the WORDS (wherever its lines break). Its id is in INCIDENT then.
+expect_incident() {
+  local kind=$1 cause=$2 page words; shift 2
+  wait_for 20 find_incident "$kind" "$cause" ||
+    fail "no incident of kind $kind by $cause, but $(hogwatch incidents --json | jq -c '[.incidents[] | [.kind, .cause]]')"
+  # It is written at the first act, and again as the rest becomes known.
+  for words; do
+    page_says "$words" || wait_for 20 page_says "$words" || { hogwatch incidents show "$INCIDENT"; fail "the page does not say '$words'"; }
+  done
+  hogwatch incidents show "$INCIDENT"
+}
+find_incident() {
+  INCIDENT=$(hogwatch incidents --json |
+    jq -r --arg kind "$1" --arg cause "$2" '[.incidents[] | select(.kind == $kind and .cause == $cause)][0].id // empty')
+  [[ -n $INCIDENT ]]
+}
+page_says() { [[ $(hogwatch incidents show "$INCIDENT" | tr -s ' \n' ' ') == *"$1"* ]]; }
+
 # Everything that runs outside the lab's own unit: "PID NAME" lines. Left out: kernel threads, and helpers that end when
 # they have nothing to do.
 processes() {

@@ -26,3 +26,4 @@ wait_for 20 entry recovered || fail "no entry 'recovered' 20 s after the kill"
 same "kernel OOM kills" $((OOM_KILLS + 1)) "$(oom_kills)"
 expect_signalled
 expect_bystanders
+expect_incident kernel_oom kernel "hog (pid " "of hog-big.service was killed" "the kernel's OOM killer" "the whole machine was out of memory"

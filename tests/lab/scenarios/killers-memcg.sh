@@ -53,3 +53,4 @@ same "entries of lost abilities" "" "$(field degraded MESSAGE)"
 expect_signalled
 expect_bystanders
 expect "the small one to live" alive "$small"
+expect_incident kernel_oom kernel "(pid $first," "the kernel's OOM killer" "memory.max of 100 MiB" "it was not the machine's memory that ran out"

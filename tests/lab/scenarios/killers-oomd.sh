@@ -22,3 +22,4 @@ expect "an incident" test "$(field oomd_kill INCIDENT)" != null
 expect_signalled
 expect_no_kernel_oom
 expect_bystanders
+expect_incident oomd_kill systemd-oomd "everybody in hog-victim.service was killed" "systemd-oomd"

@@ -17,3 +17,5 @@ expect_gone "$band" 15 "$victim" "the hog"
 expect_calm server "$(now_ms)"
 expect_only_victim "$victim" plateau SIGTERM
 expect_told "$band" throttled $((200 << 20)) "$victim"
+expect_incident throttled hogwatch "SIGTERM was sent to hog (pid $victim," "it exited" "band.slice was stuck at its limit" \
+  "memory.high (200 MiB) below memory.max with no swap" "systemctl set-property band.slice MemoryHigh=infinity"
