@@ -2,11 +2,12 @@
 # Measures what the guard costs and how fast it is, beside earlyoom where that is installed. It measures and never judges:
 # no figure makes it fail.
 #
-# usage: benches/run.sh HOGWATCH [latency|crowd|idle]...     (all of them when none is named)
+# usage: benches/run.sh HOGWATCH [latency|crowd|idle|recorder]...     (all of them when none is named)
 #
 #   latency   from "MemAvailable at the limit" to "SIGTERM in the victim", with a hog filling 1 GB/s
 #   crowd     the same among 2,000 idle processes: what a look at the process table costs
 #   idle      CPU time a second, and memory, of a guard with nothing to do
+#   recorder  CPU time a second among 2,000 idle processes: with plenty of memory, below twice `warn`, and while memory falls
 #
 # EARLYOOM=PATH measures another earlyoom than the one installed; ROUNDS=15 and IDLE_SECONDS=60 are what the published
 # figures were taken with. Every guard runs in a PID namespace of its own, as in `make demo`. The machine should be quiet.
@@ -31,11 +32,11 @@ available_kib() { field MemAvailable /proc/meminfo; }
 # ---- outside ------------------------------------------------------------------------------------------------------
 
 outside() {
-	[ $# -ge 1 ] && [ -x "$1" ] || fail "usage: benches/run.sh HOGWATCH [latency|crowd|idle]..."
+	[ $# -ge 1 ] && [ -x "$1" ] || fail "usage: benches/run.sh HOGWATCH [latency|crowd|idle|recorder]..."
 	here=$(cd "$(dirname "$0")" && pwd)
 	hogwatch=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 	shift
-	[ $# -gt 0 ] || set -- latency crowd idle
+	[ $# -gt 0 ] || set -- latency crowd idle recorder
 	earlyoom=${EARLYOOM:-$(command -v earlyoom || :)}
 	scratch=$(mktemp -d)
 	space=''
@@ -83,7 +84,14 @@ outside() {
 				inside idle "$guard" || fail "$guard: see above"
 			done
 			;;
-		*) fail "$what: not a measurement; there are latency, crowd and idle" ;;
+		recorder)
+			printf '\nrecorder: %s s each among %s processes, one after the other\n' "$idle_seconds" "$crowd"
+			printf '  %-10s %9s %14s %13s\n' memory 'CPU us/s' '% of one core' 'anonymous KiB'
+			for course in calm near falling; do
+				inside recorder "$course" || fail "$course: see above"
+			done
+			;;
+		*) fail "$what: not a measurement; there are latency, crowd, idle and recorder" ;;
 		esac
 	done
 }
@@ -108,7 +116,7 @@ watched=''  # what the sampler is to wait for, the same in the guard's own terms
 
 start_hogwatch() {
 	RUNTIME_DIRECTORY=/run/guard STATE_DIRECTORY=/run/state \
-		"$hogwatch" daemon --config "$1" 8>&- >"$scratch/guard.log" 2>&1 &
+		"$hogwatch" daemon --config "$@" 7>&- 8>&- >"$scratch/guard.log" 2>&1 &
 	guard=$!
 	wait_for grep -q started "$scratch/guard.log"
 }
@@ -186,6 +194,48 @@ cpu_ns() { # of all threads, so far
 	cat /proc/"$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
 }
 
+crowd() {
+	mkfifo /run/crowd.in
+	"$scratch/hog" name=crowd children="$crowd" each=4 upto=0 </run/crowd.in >/run/crowd.out &
+	exec 7>/run/crowd.in
+	wait_for grep -q ready /run/crowd.out
+}
+
+watch_cpu() { # for so many seconds: sets cpu_us, microseconds of CPU time a second
+	sleep 2 # past its start
+	before=$(cpu_ns "$guard")
+	began=$(date +%s%N)
+	sleep "$1"
+	after=$(cpu_ns "$guard")
+	ended=$(date +%s%N)
+	cpu_us=$(awk -v ns=$((after - before)) -v span=$((ended - began)) 'BEGIN { printf "%.1f", ns / span * 1e6 }')
+}
+
+recorder() { # a dry run: the guard only looks
+	crowd
+	room_mib=$(($(available_kib) / 1024))
+	seconds=$idle_seconds
+	case $1 in
+	calm) warn=4 term=3 kill=2 ;;
+	near) warn=$((room_mib * 2 / 3)) term=$((room_mib / 4)) kill=$((room_mib / 8)) ;;
+	falling) # the limit is 45 s away, so it is not reached meanwhile
+		falling_mib=64
+		[ "$seconds" -lt 30 ] || seconds=30
+		term=$((room_mib - falling_mib * 45)) warn=$((term + falling_mib)) kill=$((term / 2))
+		"$scratch/hog" name=hog first=4 rate="$falling_mib" upto=$((falling_mib * 45)) <<-END >/run/hog.out 7>&- &
+			1
+		END
+		;;
+	esac
+	printf '[memory]\nscope = "host"\nwarn = "%s MiB"\nterm = "%s MiB"\nkill = "%s MiB"\n' "$warn" "$term" "$kill" \
+		>/run/hogwatch.toml
+	start_hogwatch /run/hogwatch.toml --dry-run
+	watch_cpu "$seconds"
+	! grep -q 'would send' "$scratch/guard.log" || fail "the limit was reached meanwhile; is the machine quiet?"
+	awk -v name="$1" -v us="$cpu_us" -v anon="$(field RssAnon "/proc/$guard/status")" \
+		'BEGIN { printf "  %-10s %9.1f %14.3f %13d\n", name, us, us / 1e4, anon }'
+}
+
 idle() {
 	case $1 in
 	hogwatch)
@@ -194,18 +244,12 @@ idle() {
 		;;
 	earlyoom) start_earlyoom -m 5,3 ;;
 	esac
-	sleep 2 # past its start
-	before=$(cpu_ns "$guard")
-	began=$(date +%s%N)
-	sleep "$idle_seconds"
-	after=$(cpu_ns "$guard")
-	ended=$(date +%s%N)
+	watch_cpu "$idle_seconds"
 	status=/proc/$guard/status
 	fds=0
 	for _ in "/proc/$guard/fd/"*; do fds=$((fds + 1)); done
-	awk -v name="$1" -v ns=$((after - before)) -v span=$((ended - began)) -v rss="$(field VmRSS "$status")" \
-		-v anon="$(field RssAnon "$status")" -v fds="$fds" \
-		'BEGIN { printf "  %-10s %9.1f %12d %13d %5d\n", name, ns / span * 1e6, rss, anon, fds }'
+	awk -v name="$1" -v us="$cpu_us" -v rss="$(field VmRSS "$status")" -v anon="$(field RssAnon "$status")" \
+		-v fds="$fds" 'BEGIN { printf "  %-10s %9.1f %12d %13d %5d\n", name, us, rss, anon, fds }'
 }
 
 measure() {
@@ -218,13 +262,11 @@ measure() {
 	case $what in
 	latency) latency "$name" ;;
 	crowd)
-		mkfifo /run/crowd.in
-		"$scratch/hog" name=crowd children="$crowd" each=4 upto=0 </run/crowd.in >/run/crowd.out &
-		exec 7>/run/crowd.in
-		wait_for grep -q ready /run/crowd.out
+		crowd
 		latency "$name"
 		;;
 	idle) idle "$name" ;;
+	recorder) recorder "$name" ;;
 	esac
 }
 

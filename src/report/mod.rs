@@ -80,7 +80,7 @@ const ERRANDS_SLOTS: usize = 8;
 const HISTORY_SLOTS: usize = 16;
 
 /// Losses, once a minute, and what an earlier run left.
-const REMARKS_SLOTS: usize = 4;
+const REMARKS_SLOTS: usize = 2;
 
 /// Stacks are locked in memory, so they are small. Debug builds were seen to pass all tests with 20 and 24 KiB; the
 /// errands thread has besides a few copies of the snapshot (10 KiB).

@@ -1,7 +1,9 @@
 //! Who is chosen among processes that are looked at one by one.
 
 use hogwatch::config::{Amount, Order};
+use hogwatch::decide::measure::{Reading, Whose};
 use hogwatch::decide::victim::{Choice, Refusal, Tier};
+use hogwatch::observe::CgroupPath;
 use hogwatch::observe::cgroups::Preference;
 use hogwatch::observe::parse::State;
 use hogwatch::observe::{Depth, Small, Task};
@@ -203,4 +205,33 @@ fn whose_oom_score_adj_is_unknown_comes_last() {
     assert_eq!(bench.pid(), Some(11));
     bench.tasks.list.pop();
     assert_eq!(bench.pid(), Some(10));
+}
+
+#[test]
+fn the_foremost_are_the_first_in_rank() {
+    let mut bench = Bench::new();
+    bench.config.victim.prefer = patterns(&["^p"]);
+    bench.config.victim.avoid = patterns(&["^a"]);
+    bench.config.victim.protect = patterns(&["^keep"]);
+    for (pid, name) in (10..200).zip(["p1", "o1", "a1", "keep", "o2", "p2"].into_iter().cycle()) {
+        // Some are too small to be worth it, some equal.
+        let size = u64::try_from(pid % 23).unwrap() * 30 * MIB;
+        bench.add_in(if pid % 2 == 0 { "/even" } else { "/odd" }, sized(pid, name, size));
+    }
+    let (_, chooser) = bench.choose();
+    let reading = bench.reading();
+    let ranked = chooser.ranked(&bench.tasks, &reading);
+    let expected: Vec<i32> = ranked.iter().map(|index| bench.tasks.list[*index].id.pid).collect();
+    let foremost = |reading: &Reading| -> Vec<i32> {
+        chooser.foremost::<8>(&bench.tasks, reading).iter().map(|(task, _)| task.id.pid).collect()
+    };
+    assert_eq!(foremost(&reading), expected[..8]);
+    assert_eq!(chooser.foremost::<8>(&bench.tasks, &reading).iter().next().unwrap().1, Tier::Prefer);
+
+    // Of a narrower scope than they were judged for: those within.
+    let path = CgroupPath::new(b"/odd").unwrap();
+    let odd: Vec<i32> = expected.iter().copied().filter(|pid| pid % 2 == 1).take(8).collect();
+    assert_eq!(foremost(&Reading { whose: Whose::Cgroup(path), ..reading }), odd);
+    let elsewhere = CgroupPath::new(b"/elsewhere").unwrap();
+    assert_eq!(foremost(&Reading { whose: Whose::Cgroup(elsewhere), ..reading }), [0_i32; 0]);
 }

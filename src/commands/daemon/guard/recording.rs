@@ -158,8 +158,11 @@ impl Guard {
     }
 
     /// Records the candidates of an act that was just decided on a look at the processes, and the largest by the same
-    /// look. Allocates nothing.
+    /// look; and the memory then, where that is what the samples are of. Allocates nothing.
     pub(super) fn record_act(&mut self, act: &Act) {
+        if act.reading.whose == self.recording.whose {
+            self.record_sample(&act.reading);
+        }
         let Self { parts: Parts { engine, recorder, .. }, scanner, link, recording, throttleable, .. } = self;
         if !recording.judged {
             return;
