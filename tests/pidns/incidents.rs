@@ -6,11 +6,12 @@ use std::process::Command;
 use hogwatch::report::incident::schema::{Cause, Incident, State};
 use nix::sys::signal::Signal;
 
+use crate::fakes::FakeMeminfo;
 use crate::guard::{Guard, Setup};
 use crate::hog::{Plan, wait_for};
 use crate::journal::Journal;
 use crate::memory::{self, CAP, FAR, Limits, ROOM};
-use crate::namespace::Inside;
+use crate::namespace::{Inside, left_out};
 use crate::scenario;
 
 /// All that are on disk.
@@ -107,5 +108,35 @@ scenario! {
         let lost = journal.wait("the loss", |entry| entry.message().contains("No space left on device"));
         assert!(lost.event() == "degraded", "{lost}");
         assert_eq!(incidents(inside).len(), 0);
+    }
+}
+
+scenario! {
+    /// Memory that comes back by itself: the end belongs to the incident, and `current.json` goes with it.
+    fn the_end_of_a_shortage_ends_its_incident(inside) {
+        let mut meminfo = match FakeMeminfo::cover(inside) {
+            Ok(meminfo) => meminfo,
+            Err(why) => return left_out("the_end_of_a_shortage_ends_its_incident", &why),
+        };
+        meminfo.set_available(4000);
+        let journal = Journal::listen(inside);
+        let config = "[memory]\nwarn = \"3000 MiB\"\nterm = \"2 MiB\"\nkill = \"1 MiB\"\nscope = \"host\"\n";
+        let mut guard = Guard::start(inside, &journal, config);
+        let current = inside.file("state").join("current.json");
+        assert!(!current.exists(), "nothing goes on");
+        meminfo.set_available(2000);
+        let warn = journal.wait_event("warn");
+        assert!(wait_for(|| current.exists()), "current.json");
+        meminfo.set_available(4000);
+        let recovered = journal.wait_event("recovered");
+        assert_eq!(recovered.get("HOGWATCH_INCIDENT"), warn.get("HOGWATCH_INCIDENT"), "{recovered}");
+        assert!(wait_for(|| !current.exists()), "current.json goes");
+        guard.signal(Signal::SIGTERM);
+        guard.wait();
+        let all = incidents(inside);
+        assert_eq!(all.len(), 1);
+        let after = all[0].after.expect("what followed");
+        assert!(after.recovered_ms.is_some() && all[0].end_ms > Some(all[0].begin_ms), "{after:?}");
+        assert_eq!((all[0].kind.as_str(), &all[0].victim), ("memory", &None));
     }
 }

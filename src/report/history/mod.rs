@@ -330,9 +330,7 @@ impl HistoryThread {
     }
 
     fn recorded(&self, last: Duration) -> Recorded {
-        let mut recorded = self.recorder.recorded(last);
-        story::thin(&mut recorded);
-        recorded
+        self.recorder.recorded_thinly(last, story::WANTED)
     }
 
     /// An entry as it is in the journal, and how many were hit together.

@@ -1,9 +1,11 @@
 //! What an incident's entries come to: its kind, who ended whom, where, and how it went on. Pure.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
 use super::super::incident::schema::{Cause, Entry, Incident, KernelLine, Victim};
-use super::super::recorder::Recorded;
+use super::super::recorder::{Recorded, Thinning};
 
 /// Entries in a file: acts come four at a time (sent, exited, and their like), and thirty acts tell what the next thirty
 /// would. Of more, the first and the latest half are kept.
@@ -18,40 +20,18 @@ const MOST_TOPS: usize = 64;
 /// Kernel lines in a file.
 const MOST_LINES: usize = 32;
 
-/// So much of the recording, counted back from its end, is kept as fine as it is; before that ...
-const FINE_MS: u64 = 120_000;
-
-/// ... one sample in this time ...
-const COARSE_SAMPLES_MS: u64 = 5_000;
-
-/// ... and one list of the largest in this.
-const COARSE_TOPS_MS: u64 = 30_000;
+/// What of the recording goes into a file: of what was minutes before, a sample in 5 s tells as much as twenty.
+pub const WANTED: Thinning = Thinning {
+    fine: Some(Duration::from_secs(120)),
+    samples_every: Duration::from_secs(5),
+    tops_every: Duration::from_secs(30),
+};
 
 /// The kernel's OOM killer has killed.
 const KERNEL_OOM: &str = "kernel_oom";
 
 /// What was done to somebody or something; the other entries say what was seen, or came of it.
 const ACTS: [&str; 6] = ["term", "kill", "lift", "lift_restored", KERNEL_OOM, "oomd_kill"];
-
-/// Leaves out what nobody misses of what was recorded long before its end.
-pub fn thin(recorded: &mut Recorded) {
-    let end = recorded.samples.last().map(|sample| sample.t_ms).max(recorded.tops.last().map(|tops| tops.t_ms));
-    let end = end.unwrap_or(0);
-    let keeps = |every_ms: u64| {
-        let mut kept: Option<u64> = None;
-        move |t_ms: u64| {
-            let due = kept.is_none_or(|kept| t_ms.saturating_sub(kept) >= every_ms);
-            let keep = due || end.saturating_sub(t_ms) <= FINE_MS;
-            if keep {
-                kept = Some(t_ms);
-            }
-            keep
-        }
-    };
-    let (mut sample, mut tops) = (keeps(COARSE_SAMPLES_MS), keeps(COARSE_TOPS_MS));
-    recorded.samples.retain(|one| sample(one.t_ms));
-    recorded.tops.retain(|one| tops(one.t_ms));
-}
 
 /// The date of one sample differs by so much from reading to reading, as it is rounded twice; others are further apart.
 const SAME_MS: u64 = 3;
@@ -306,18 +286,5 @@ mod tests {
         assert_eq!((incident.before[0].t_ms, incident.tops[0].t_ms), (0, 0));
         let last = (incident.before.last().map(|sample| sample.t_ms), incident.tops.last().map(|tops| tops.t_ms));
         assert_eq!(last, (Some(9999), Some(999)));
-    }
-
-    #[test]
-    fn what_is_long_ago_is_thinned_out() {
-        let samples = (0..2400).map(|n| Sample { t_ms: n * 250, ..Sample::default() }).collect();
-        let tops = (0..120).map(|n| Tops { t_ms: n * 5000, ..Tops::default() }).collect();
-        let mut recorded = Recorded { samples, tops, candidates: Vec::new() };
-        thin(&mut recorded);
-        let (fine, coarse): (Vec<u64>, Vec<u64>) =
-            recorded.samples.iter().map(|sample| sample.t_ms).partition(|t_ms| 599_750 - t_ms <= FINE_MS);
-        assert!(coarse.windows(2).all(|two| two[1] - two[0] == COARSE_SAMPLES_MS), "{coarse:?}");
-        assert!(fine.windows(2).all(|two| two[1] - two[0] == 250));
-        assert_eq!((fine.len(), coarse.len(), recorded.tops.len()), (481, 96, 40));
     }
 }

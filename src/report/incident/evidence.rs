@@ -12,7 +12,7 @@ use super::schema::{KernelLine, KernelReport};
 
 /// Reports that wait: the kernel kills one after another, each a report, and a disk that is busy with the same shortage may
 /// keep the reader for seconds. Of half a KiB each.
-const QUEUE: usize = 16;
+const QUEUE: usize = 8;
 
 /// Something richer than a journal entry.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,7 +20,7 @@ use super::text::Text;
 use paths::{Path, PathRef, Paths, whole_or_end};
 use ring::Ring;
 
-pub use reading::{Anchor, Recorded};
+pub use reading::{Anchor, Recorded, Thinning};
 
 /// What the recorder takes at most, in bytes: untouched as long as nothing is recorded.
 pub const RECORDER_BYTES: usize = 256 * 1024;

@@ -43,6 +43,33 @@ impl Anchor {
     }
 }
 
+/// What is wanted of what was recorded: of late all of it, before that now and then one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Thinning {
+    /// So far back all of it; without a number, ever.
+    pub fine: Option<Duration>,
+    /// Before that one sample in this time ...
+    pub samples_every: Duration,
+    /// ... and one list of the largest in this.
+    pub tops_every: Duration,
+}
+
+impl Thinning {
+    /// Says of each time, in order, whether it is wanted; at `now_ms`.
+    fn keeps(&self, now_ms: u64, every: Duration) -> impl FnMut(u64) -> bool {
+        let fine_ms = self.fine.map(|fine| now_ms.saturating_sub(millis(fine)));
+        let mut kept: Option<u64> = None;
+        move |t_ms| {
+            let due = kept.is_none_or(|kept| t_ms.saturating_sub(kept) >= millis(every));
+            let keep = due || fine_ms.is_none_or(|fine_ms| t_ms >= fine_ms);
+            if keep {
+                kept = Some(t_ms);
+            }
+            keep
+        }
+    }
+}
+
 /// How many samples are copied at a time: the guard finds the recorder taken for a microsecond, not for all of it.
 const AT_ONCE: usize = 64;
 
@@ -53,18 +80,33 @@ impl Recorder {
         self.recorded_at(last, Anchor::now())
     }
 
+    /// The same, less what is not wanted of it, which takes no memory either.
+    #[must_use]
+    pub fn recorded_thinly(&self, last: Duration, thinning: Thinning) -> Recorded {
+        self.read_out(last, thinning, Anchor::now())
+    }
+
     /// The same, as seen at a given moment.
     #[must_use]
     pub fn recorded_at(&self, last: Duration, now: Anchor) -> Recorded {
+        self.read_out(last, Thinning::default(), now)
+    }
+
+    pub(super) fn read_out(&self, last: Duration, thinning: Thinning, now: Anchor) -> Recorded {
+        let now_ms = millis(now.since_boot);
         let since_ms = millis(now.since_boot.saturating_sub(last.min(self.keep())));
+        let wanted = |every| {
+            let mut keeps = thinning.keeps(now_ms, every);
+            move |t_ms| t_ms >= since_ms && keeps(t_ms)
+        };
         Recorded {
-            samples: self.samples(since_ms, now),
-            tops: self.read_tops(since_ms, now),
+            samples: self.samples(wanted(thinning.samples_every), now),
+            tops: self.read_tops(wanted(thinning.tops_every), now),
             candidates: self.read_candidates(since_ms),
         }
     }
 
-    fn samples(&self, since_ms: u64, now: Anchor) -> Vec<schema::Sample> {
+    fn samples(&self, mut wanted: impl FnMut(u64) -> bool, now: Anchor) -> Vec<schema::Sample> {
         let mut samples = Vec::new();
         let mut chunk = Vec::with_capacity(AT_ONCE);
         let (mut next, mut before) = (0, None);
@@ -75,7 +117,7 @@ impl Recorder {
                 return samples;
             }
             for entry in &chunk {
-                if entry.t_ms >= since_ms {
+                if wanted(entry.t_ms) {
                     samples.push(sample(entry, before.as_ref(), now));
                 }
                 before = Some(*entry);
@@ -83,7 +125,7 @@ impl Recorder {
         }
     }
 
-    fn read_tops(&self, since_ms: u64, now: Anchor) -> Vec<schema::Tops> {
+    fn read_tops(&self, mut wanted: impl FnMut(u64) -> bool, now: Anchor) -> Vec<schema::Tops> {
         let mut all = Vec::new();
         let mut next = 0;
         loop {
@@ -91,7 +133,7 @@ impl Recorder {
             let copy = TopsCopy::of(&self.read(), next);
             let Some(copy) = copy else { return all };
             next = copy.number + 1;
-            if copy.entry.t_ms >= since_ms {
+            if wanted(copy.entry.t_ms) {
                 all.push(copy.written_out(now));
             }
         }

@@ -48,6 +48,25 @@ fn all_of_it_fits_and_reaches_back_as_far_as_asked() {
 }
 
 #[test]
+fn a_thin_reading_has_all_of_late_and_now_and_then_one_before() {
+    let recorder = Recorder::new(KEEP);
+    for quarter in 0..2400_u32 {
+        recorder.sample(Duration::from_millis(250) * quarter, &measured(1));
+        if quarter % 20 == 0 {
+            let at = Duration::from_millis(250) * quarter;
+            recorder.tops(at, [top(1, b"x", None)].into_iter(), std::iter::empty());
+        }
+    }
+    let thinning = Thinning { fine: Some(seconds(120)), samples_every: seconds(5), tops_every: seconds(30) };
+    let seen = recorder.read_out(KEEP, thinning, anchor(KEEP, KEEP));
+    let (coarse, fine): (Vec<u64>, Vec<u64>) =
+        seen.samples.iter().map(|sample| sample.t_ms).partition(|t_ms| *t_ms < 480_000);
+    assert!(coarse.windows(2).all(|two| two[1] - two[0] == 5000), "{coarse:?}");
+    assert!(fine.windows(2).all(|two| two[1] - two[0] == 250));
+    assert_eq!((coarse.len(), fine.len(), seen.tops.len()), (96, 480, 16 + 24));
+}
+
+#[test]
 fn what_is_older_than_asked_is_left_out() {
     let recorder = Recorder::new(KEEP);
     for at in (0..=1000).step_by(100) {
