@@ -57,6 +57,10 @@ const BACK_PERCENT: u64 = 80;
 /// every wobble.
 const RECOVERED_PERCENT: u64 = 110;
 
+/// How late news of a kill by somebody else may be: the kernel's report is known to be complete a quarter of a second after
+/// the kill, which may have ended the episode at once, and a machine that comes out of a shortage is slow.
+const NEWS_OF_A_KILL: Duration = Duration::from_secs(5);
+
 /// Which signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -180,6 +184,8 @@ pub struct Engine {
     seen_at: Option<Duration>,
     episode: Option<Episode>,
     episodes: u32,
+    /// The last episode that is over, and since when.
+    ended: Option<(u32, Duration)>,
     paused_until: Option<Duration>,
     refusals: Refusals,
     futile: u8,
@@ -206,6 +212,7 @@ impl Engine {
             seen_at: None,
             episode: None,
             episodes: 0,
+            ended: None,
             paused_until: None,
             refusals: Refusals::default(),
             futile: 0,
@@ -293,11 +300,13 @@ impl Engine {
         self.notes.iter()
     }
 
-    /// The number of the incident that a kill by somebody else belongs to, at the limit of this cgroup or anywhere (`None`):
-    /// that of an open case there, around it or within it; else of the episode of scarcity under way; else a new one.
-    pub fn incident_of_kill(&mut self, cgroup: Option<&[u8]>) -> u32 {
+    /// The number of the incident that a kill by somebody else belongs to, at the limit of this cgroup or anywhere (`None`),
+    /// told at `now`: that of an open case there, around it or within it; else of the episode of scarcity under way, or of
+    /// the one that it has just ended; else a new one.
+    pub fn incident_of_kill(&mut self, cgroup: Option<&[u8]>, now: Duration) -> u32 {
         let case = cgroup.and_then(|cgroup| self.cases.incident_at(cgroup));
-        case.or(self.episode()).unwrap_or_else(|| {
+        let ended = self.ended.filter(|(_, at)| now.saturating_sub(*at) < NEWS_OF_A_KILL).map(|(number, _)| number);
+        case.or(self.episode()).or(ended).unwrap_or_else(|| {
             self.episodes += 1;
             self.episodes
         })
@@ -614,6 +623,7 @@ impl Engine {
                     && reading.available / 100 >= reading.warn / 100 * RECOVERED_PERCENT / 100 =>
             {
                 self.episode = None;
+                self.ended = Some((episode.number, now));
                 self.futile = 0;
                 self.paused_until = None;
                 self.refusals = Refusals::default();

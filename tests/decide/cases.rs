@@ -269,21 +269,25 @@ fn the_largest_of_the_subtree_goes_and_nobody_else() {
 #[test]
 fn a_kill_by_somebody_else_belongs_to_what_is_open() {
     let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
-    assert_eq!(world.engine.incident_of_kill(Some(b"/band")), 1, "nothing is open");
-    assert_eq!(world.engine.incident_of_kill(None), 2);
+    assert_eq!(world.engine.incident_of_kill(Some(b"/band"), world.now), 1, "nothing is open");
+    assert_eq!(world.engine.incident_of_kill(None, world.now), 2);
     world.deaf = vec![10];
     world.run(12);
     assert_eq!(world.notes[0].1.incident, 3);
-    for near in [&b"/band"[..], b"/band/hog.service"] {
-        assert_eq!(world.engine.incident_of_kill(Some(near)), 3);
-    }
-    assert_eq!(world.engine.incident_of_kill(Some(b"/bandit")), 4);
-    assert_eq!(world.engine.incident_of_kill(None), 5);
+    let now = world.now;
+    let incident = |engine: &mut Engine, path: &str| {
+        engine.incident_of_kill((!path.is_empty()).then_some(path.as_bytes()), now + Duration::from_secs(1))
+    };
+    assert_eq!(["/band", "/band/hog.service"].map(|near| incident(&mut world.engine, near)), [3, 3]);
+    assert_eq!(["/bandit", ""].map(|other| incident(&mut world.engine, other)), [4, 5]);
     world.engine.step(&observe(&machine(GIB), &[]), world.now);
     let episode = world.engine.episode().expect("below warn");
-    assert_eq!(world.engine.incident_of_kill(None), episode);
-    assert_eq!(world.engine.incident_of_kill(Some(b"/bandit")), episode);
-    assert_eq!(world.engine.incident_of_kill(Some(b"/band")), 3, "its own case comes first");
+    assert_eq!(["/bandit", "", "/band"].map(|path| incident(&mut world.engine, path)), [episode, episode, 3]);
+    // The kill has ended it before it is told.
+    world.engine.step(&observe(&machine(15 * GIB), &[]), now);
+    assert_eq!(world.engine.episode(), None);
+    assert_eq!(["", "/bandit"].map(|path| incident(&mut world.engine, path)), [episode, episode]);
+    assert_ne!(world.engine.incident_of_kill(None, now + Duration::from_secs(60)), episode);
 }
 
 #[test]

@@ -21,6 +21,7 @@ size=$(field kernel_oom SIZE_BYTES)
 expect "its size to be most of the machine (it is $size)" test $(( size >> 20 )) -gt "$(share 80)"
 reason=$(field kernel_oom REASON)
 expect "the reason to say that it was the machine" test -z "${reason##the machine had no memory left*}"
+# The kill may end the shortage before it is told.
 same "its incident, the one of the warning" "$(field warn INCIDENT)" "$(field kernel_oom INCIDENT)"
 wait_for 20 entry recovered || fail "no entry 'recovered' 20 s after the kill"
 same "kernel OOM kills" $((OOM_KILLS + 1)) "$(oom_kills)"

@@ -139,7 +139,7 @@ impl Guard {
             .filter(|(last, _, at)| last.as_ref() == limit && now.saturating_sub(*at) < ONE_INCIDENT);
         let incident = match again {
             Some((_, incident, _)) => *incident,
-            None => self.parts.engine.incident_of_kill(limit.map(CgroupPath::as_bytes)),
+            None => self.parts.engine.incident_of_kill(limit.map(CgroupPath::as_bytes), now),
         };
         self.kills.last = Some((limit.copied(), incident, now));
         incident
