@@ -108,7 +108,7 @@ scenario! {
     /// knows the command lines of the largest.
     fn it_stays_small(inside) {
         const MOST_DESCRIPTORS: usize = 56;
-        const MOST_RESIDENT_KIB: u64 = 3 * 1024;
+        const MOST_RESIDENT_KIB: u64 = 4 * 1024;
         const MOST_ANONYMOUS_KIB: u64 = 400;
         const MORE_AFTER_AN_ACT_KIB: u64 = 96;
         let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
