@@ -1,7 +1,7 @@
 //! Who looks for the view, each on a thread of its own, so that drawing waits for none of them.
 
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::report::status::FetchError;
 
 use super::super::ask;
 use super::super::look::{Looker, sees_cgroups};
-use super::super::seen::{Cgroup, Document};
+use super::super::seen::{Cgroup, Document, Words};
 use super::state::{Look, NextLook, Source};
 use super::terminal;
 
@@ -51,22 +51,52 @@ pub enum News {
 }
 
 /// What the look at all processes has to know of the last look.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Question {
     daemon: Option<i32>,
     stuck: Option<(Cgroup, Kind)>,
 }
 
+impl Question {
+    /// The cgroup it is about.
+    fn path(&self) -> Option<Words> {
+        self.stuck.as_ref().map(|(cgroup, _)| cgroup.path.clone())
+    }
+}
+
+/// Where the one leaves it for the other.
+#[derive(Debug, Default)]
+struct Asked {
+    /// `None` before the first look.
+    latest: Mutex<Option<Question>>,
+    changed: Condvar,
+}
+
+impl Asked {
+    fn ask(&self, question: Question) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
+        self.changed.notify_one();
+    }
+
+    /// The latest, when it is about another cgroup than the one `answered`, else after [`NEXT_EVERY`].
+    fn wait(&self, answered: Option<&Option<Words>>) -> Option<Question> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = |latest: &mut Option<Question>| latest.as_ref().is_none_or(|q| answered == Some(&q.path()));
+        let waited = self.changed.wait_timeout_while(latest, NEXT_EVERY, is_old);
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+}
+
 /// Starts all of them. They end with the process, or once nobody takes their news.
 pub fn start(news: &Sender<News>) -> Result<(), String> {
-    let question = Arc::new(Mutex::new(Question::default()));
+    let asked = Arc::new(Asked::default());
     let signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT]).map_err(|e| format!("signals: {e}"))?;
     let looker = Looker::open()?;
-    let (to, told) = (news.clone(), Arc::clone(&question));
+    let (to, told) = (news.clone(), Arc::clone(&asked));
     thread::spawn(move || look(looker, &to, &told));
     let looker = Looker::open()?;
     let to = news.clone();
-    thread::spawn(move || foresee(&looker, &to, &question));
+    thread::spawn(move || foresee(&looker, &to, &asked));
     let to = news.clone();
     thread::spawn(move || listen(&to));
     let to = news.clone();
@@ -74,14 +104,14 @@ pub fn start(news: &Sender<News>) -> Result<(), String> {
     Ok(())
 }
 
-fn look(mut looker: Looker, news: &Sender<News>, question: &Mutex<Question>) {
+fn look(mut looker: Looker, news: &Sender<News>, asked: &Asked) {
     loop {
         let begin = clock::now();
         let look = look_once(&mut looker);
         if let Ok(look) = &look {
             let stuck = look.document.worst_stuck().map(|(cgroup, kind)| (cgroup.clone(), kind));
             let daemon = look.document.daemon.pid;
-            *question.lock().unwrap_or_else(PoisonError::into_inner) = Question { daemon, stuck };
+            asked.ask(Question { daemon, stuck });
         }
         if news.send(News::Looked(Box::new(look))).is_err() {
             return;
@@ -107,9 +137,12 @@ fn look_once(looker: &mut Looker) -> Result<Look, String> {
     Ok(Look { source, document, sees_cgroups: sees_cgroups(&looker.host), at: clock::now() })
 }
 
-fn foresee(looker: &Looker, news: &Sender<News>, question: &Mutex<Question>) {
+fn foresee(looker: &Looker, news: &Sender<News>, asked: &Asked) {
+    let mut answered = None;
     loop {
-        let Question { daemon, stuck } = question.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(question) = asked.wait(answered.as_ref()) else { continue };
+        answered = Some(question.path());
+        let Question { daemon, stuck } = question;
         let own = daemon.and_then(|pid| daemon_self(&looker.host, pid)).unwrap_or_else(|| own_self(&looker.host));
         let memory = explain::next(&looker.config, &looker.host, own, None);
         let stuck = stuck.and_then(|(cgroup, kind)| {
@@ -124,7 +157,6 @@ fn foresee(looker: &Looker, news: &Sender<News>, question: &Mutex<Question>) {
         if news.send(News::Foresaw(Box::new(NextLook { memory, stuck, at: clock::now() }))).is_err() {
             return;
         }
-        thread::sleep(NEXT_EVERY);
     }
 }
 
