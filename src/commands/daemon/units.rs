@@ -18,9 +18,6 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// An answer is good for so long: a service that was restarted has another main process, and settings change seldom.
 const GOOD_FOR: Duration = Duration::from_secs(30);
 
-/// Root gets to a user's manager by way of a login, which starts processes and is noted in the journal: so often at most.
-const LOGIN_EVERY: Duration = Duration::from_secs(600);
-
 /// What is asked.
 const PROPERTIES: &str = "--property=ControlGroup,MainPID,Type,ExitType,Restart,SuccessExitStatus,RestartForceExitStatus,\
                           RestartPreventExitStatus";
@@ -40,75 +37,38 @@ pub struct Unit {
 #[derive(Debug, Default)]
 pub struct Asker {
     asked: Vec<(String, Instant, Option<Unit>)>,
-    /// Users whose manager was asked by a login, and when.
-    logins: Vec<(u32, Instant)>,
 }
 
 impl Asker {
-    /// Asks for those that are not known yet. Those that systemd does not tell of are left out.
+    /// Asks for those that are not known yet. Those that systemd does not tell of are left out, and so are those of other
+    /// managers: root gets to a user's only by way of a login, which costs a second of CPU time and seven lines in the
+    /// journal (seen with systemd 257), at the wrong moment.
     pub fn ask(&mut self, own: &Systemctl, wanted: &Wanted) -> Vec<Unit> {
         let now = Instant::now();
-        let age = |at: Instant| now.saturating_duration_since(at);
-        self.logins.retain(|(_, at)| age(*at) < LOGIN_EVERY);
-        let good_for = |key: &str| if !own.user && key.contains('/') { LOGIN_EVERY } else { GOOD_FOR };
-        self.asked.retain(|(key, at, _)| age(*at) < good_for(key));
-        let mut names: Vec<(Option<u32>, &str)> =
-            wanted.iter().flatten().filter_map(|path| service(path.as_bytes())).collect();
+        self.asked.retain(|(_, at, _)| now.saturating_duration_since(*at) < GOOD_FOR);
+        let services = wanted.iter().flatten().filter_map(|path| service(path.as_bytes()));
+        let mut names: Vec<&str> = services.filter(|(users, _)| *users == own.user).map(|(_, name)| name).collect();
         names.sort_unstable();
         names.dedup();
-        for manager in names.chunk_by(|a, b| a.0 == b.0) {
-            let user = manager[0].0;
-            let key = |name: &str| user.map_or_else(|| name.to_owned(), |uid| format!("{uid}/{name}"));
-            let known = |name: &str| self.asked.iter().any(|(asked, ..)| *asked == key(name));
-            let names: Vec<&str> = manager.iter().map(|(_, name)| *name).filter(|name| !known(name)).collect();
-            if names.is_empty() || user.is_some_and(|uid| !own.user && !self.may_log_in(uid, now)) {
-                continue;
-            }
-            let shown = show(own, user, &names, now + DEADLINE).unwrap_or_default();
+        names.retain(|name| self.asked.iter().all(|(asked, ..)| asked != name));
+        if !names.is_empty() {
+            let arguments: Vec<&str> = ["show", PROPERTIES, "--"].into_iter().chain(names.iter().copied()).collect();
+            let shown = own.run(&arguments, now + DEADLINE).unwrap_or_default();
             // A block each, in the order of the names.
             let mut blocks = shown.split("\n\n");
-            for name in names {
-                self.asked.push((key(name), now, blocks.next().and_then(parse)));
-            }
+            let told = names.into_iter().map(|name| (name.to_owned(), now, blocks.next().and_then(parse)));
+            self.asked.extend(told);
         }
         self.asked.iter().rev().filter_map(|(.., unit)| *unit).take(2 * UNITS).collect()
     }
 }
 
-impl Asker {
-    /// Whether a user's manager may be asked by a login now; then it is.
-    fn may_log_in(&mut self, uid: u32, now: Instant) -> bool {
-        let may = self.logins.iter().all(|(user, _)| *user != uid);
-        if may {
-            self.logins.push((uid, now));
-        }
-        may
-    }
-}
-
-/// The service that a cgroup belongs to, and the user in whose manager it is.
-fn service(cgroup: &[u8]) -> Option<(Option<u32>, &str)> {
+/// The service that a cgroup belongs to, and whether it is in a user's manager.
+fn service(cgroup: &[u8]) -> Option<(bool, &str)> {
     let name = std::str::from_utf8(unit_of(cgroup)?).ok().filter(|name| name.ends_with(".service"))?;
-    let manager = cgroup
-        .split(|byte| *byte == b'/')
-        .find_map(|part| std::str::from_utf8(part).ok()?.strip_prefix("user@")?.strip_suffix(".service")?.parse().ok());
+    let in_users = cgroup.split(|byte| *byte == b'/').any(|part| part.starts_with(b"user@"));
     // The manager itself is a service of the system's.
-    Some((manager.filter(|_| !name.starts_with("user@")), name))
-}
-
-fn show(own: &Systemctl, user: Option<u32>, names: &[&str], deadline: Instant) -> Result<String, String> {
-    let machine = user.map(|uid| format!("--machine={uid}@.host"));
-    let mut arguments = match &machine {
-        // Root has to be let in by way of a login.
-        Some(machine) if !own.user => vec!["--user", machine],
-        _ => Vec::new(),
-    };
-    if user.is_none() && own.user {
-        return Err("a unit of the system's".to_owned());
-    }
-    arguments.extend(["show", PROPERTIES, "--"]);
-    arguments.extend(names);
-    own.run(&arguments, deadline)
+    Some((in_users && !name.starts_with("user@"), name))
 }
 
 /// Reads a block of `KEY=VALUE` lines; nothing when it is no running service, or one that ends with its last process.
@@ -168,12 +128,12 @@ mod tests {
     #[test]
     fn services_of_cgroups_and_their_managers() {
         for (cgroup, expected) in [
-            ("/system.slice/db.service", Some((None, "db.service"))),
-            ("/system.slice/db.service/payload", Some((None, "db.service"))),
+            ("/system.slice/db.service", Some((false, "db.service"))),
+            ("/system.slice/db.service/payload", Some((false, "db.service"))),
             ("/user.slice/user-1000.slice/session-3.scope", None),
-            ("/user.slice/user-1000.slice/user@1000.service/app.slice/x.service", Some((Some(1000), "x.service"))),
+            ("/user.slice/user-1000.slice/user@1000.service/app.slice/x.service", Some((true, "x.service"))),
             ("/user.slice/user-1000.slice/user@1000.service/init.scope", None),
-            ("/user.slice/user-1000.slice/user@1000.service", Some((None, "user@1000.service"))),
+            ("/user.slice/user-1000.slice/user@1000.service", Some((false, "user@1000.service"))),
             ("/docker/1", None),
         ] {
             assert_eq!(service(cgroup.as_bytes()), expected, "{cgroup}");
@@ -217,22 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn root_logs_in_to_a_users_manager_seldom() {
-        let dir = tempfile::tempdir().unwrap();
-        let systemctl = fake::systemctl(dir.path(), "echo \"$@\" >> $(dirname $0)/asked");
-        let mut asker = Asker::default();
-        let user = "/user.slice/user-1000.slice/user@1000.service/app.slice";
-        for name in ["a", "b", "a"] {
-            asker.ask(&systemctl, &wanted(&[&format!("{user}/{name}.service")]));
+    fn each_manager_is_asked_for_its_own_units() {
+        let user = "/user.slice/user-1000.slice/user@1000.service/app.slice/c.service";
+        let wanted = wanted(&[user, "/system.slice/x.service"]);
+        for (is_user, expected) in [
+            (false, format!("--no-ask-password show {PROPERTIES} -- x.service\n")),
+            (true, format!("--user --no-ask-password show {PROPERTIES} -- c.service\n")),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let systemctl = fake::systemctl(dir.path(), "echo \"$@\" >> $(dirname $0)/asked");
+            Asker::default().ask(&Systemctl { user: is_user, ..systemctl }, &wanted);
+            assert_eq!(std::fs::read_to_string(dir.path().join("asked")).unwrap(), expected);
         }
-        let asked = std::fs::read_to_string(dir.path().join("asked")).unwrap();
-        let expected = format!("--no-ask-password --user --machine=1000@.host show {PROPERTIES} -- a.service\n");
-        assert_eq!(asked, expected);
-        let own = Systemctl { user: true, ..systemctl };
-        asker.ask(&own, &wanted(&[&format!("{user}/c.service"), "/system.slice/x.service"]));
-        let asked = std::fs::read_to_string(dir.path().join("asked")).unwrap();
-        let expected = format!("--user --no-ask-password show {PROPERTIES} -- c.service");
-        assert_eq!(asked.lines().last(), Some(expected.as_str()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::decide::{Act, Signal};
 use crate::host::clock;
 use crate::host::wait::Source;
 use crate::observe::Observation;
-use crate::report::hooks::Commands;
+use crate::report::hooks::{Commands, Hooks};
 
 use super::super::tell;
 use super::Guard;
@@ -45,14 +45,20 @@ impl Guard {
                 }
                 Err(e) => self.degraded(format_args!("hooks are not run, no thread for them: {e}")),
             },
-            (_, false) => self.end_hooks(),
+            // Its end is not waited for here: the guard goes on.
+            (_, false) => drop(self.let_go_of_hooks()),
         }
     }
 
-    /// Ends what runs.
+    fn let_go_of_hooks(&mut self) -> Option<Hooks> {
+        let hooks = self.link.as_mut()?.hooks.take()?;
+        self.wait_set.remove(hooks.bell());
+        Some(hooks)
+    }
+
+    /// Ends what runs, and waits a moment for it.
     pub fn end_hooks(&mut self) {
-        if let Some(hooks) = self.link.as_mut().and_then(|link| link.hooks.take()) {
-            self.wait_set.remove(hooks.bell());
+        if let Some(hooks) = self.let_go_of_hooks() {
             hooks.stop();
         }
     }
