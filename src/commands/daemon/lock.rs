@@ -104,6 +104,14 @@ mod tests {
     }
 
     #[test]
+    fn a_dry_run_keeps_its_incidents_apart() {
+        let places = Places { file: None, state: Some("/var/lib/hogwatch".into()) };
+        assert_eq!(state_dir(&places, false), places.state);
+        assert_eq!(state_dir(&places, true), Some("/var/lib/hogwatch-dryrun".into()));
+        assert_eq!(state_dir(&Places { state: None, ..places }, true), None);
+    }
+
+    #[test]
     fn a_symbolic_link_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("precious"), "keep").unwrap();
