@@ -218,10 +218,13 @@ impl Cgroup {
         }
     }
 
-    /// How it is stuck, if it is.
+    /// How it is stuck, if it is: as the detector finds it now, or where it pauses just now while something is still being
+    /// done about it, as a cgroup at such a limit mostly is.
     pub fn stuck(&self) -> Option<Kind> {
         let state = self.state.as_ref()?.as_str();
-        Kind::ALL.into_iter().chain([Kind::Pressure]).find(|kind| kind.name() == state)
+        let found = Kind::ALL.into_iter().chain([Kind::Pressure]).find(|kind| kind.name() == state);
+        let mostly = if self.high.is_some() { Kind::Throttled } else { Kind::Thrash };
+        found.or(self.doing.is_some().then_some(mostly))
     }
 
     /// Whether it is at a limit of its own, and not a limit that only encloses the guard.

@@ -20,8 +20,8 @@ const PRESSED: f64 = 10.0;
 /// Between charts.
 const GAP: u16 = 2;
 
-/// A chart narrower than this shows nothing.
-const NARROWEST: u16 = 20;
+/// Three charts side by side need so many columns for what stands above them.
+pub(super) const THREE_CHARTS: u16 = 3 * 25 + 2 * GAP;
 
 fn style_of(level: Level) -> Style {
     match level {
@@ -155,7 +155,8 @@ fn pressure(document: &Document) -> (String, Style) {
             } else {
                 PLAIN
             };
-            (format!("PSI some {some:.1}, full {full:.1} %"), style)
+            let number = |n: f64| if n < 9.95 { format!("{n:.1}") } else { format!("{n:.0}") };
+            (format!("PSI some {}, full {} %", number(some), number(full)), style)
         }
     }
 }
@@ -163,7 +164,7 @@ fn pressure(document: &Document) -> (String, Style) {
 /// What a chart shows of a sample.
 type Value = fn(&Sample) -> Option<f64>;
 
-/// Memory, swap and pressure over time.
+/// Memory, swap and pressure over time, on [`THREE_CHARTS`] columns at least.
 pub(super) fn charts(area: Rect, frame: &mut Frame<'_>, state: &State) {
     let picture = state.picture();
     let Some(look) = &picture.look else { return };
@@ -180,8 +181,7 @@ pub(super) fn charts(area: Rect, frame: &mut Frame<'_>, state: &State) {
         all.push((swap, swap_style, NOTABLE, |sample| sample.swap));
     }
     all.push((pressure, pressure_style, BAD, |sample| sample.some));
-    let room = usize::from((area.width + GAP) / (NARROWEST + GAP)).clamp(1, all.len());
-    let shown = u16::try_from(room).unwrap_or(1);
+    let shown = if all.len() == 2 { 2 } else { 3 };
     let width = (area.width - GAP * (shown - 1)) / shown;
     for ((title, style, bars, value), place) in all.into_iter().zip(0..shown) {
         let area = Rect { x: area.x + place * (width + GAP), width, ..area };

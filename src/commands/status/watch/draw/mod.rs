@@ -59,6 +59,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State) -> Scroll {
         next: next.len(),
         cgroups: at_limit.len(),
         events: events.all.len(),
+        charts: area.width >= machine::THREE_CHARTS,
     };
     let rows = Rows::of(area.height, &wanted);
 
@@ -95,6 +96,8 @@ struct Wanted {
     next: usize,
     cgroups: usize,
     events: usize,
+    /// Whether there are charts: not without the width for what stands above them.
+    charts: bool,
 }
 
 /// How many rows each part gets.
@@ -128,7 +131,7 @@ impl Rows {
         let next = 1 + more_next + usize::from(take(wanted.next.saturating_sub(1 + more_next)));
         let events = take(4);
         // One line of the least is theirs already.
-        let charts = if left >= CHART - 1 {
+        let charts = if wanted.charts && left >= CHART - 1 {
             left -= CHART - 1;
             CHART
         } else {

@@ -84,8 +84,10 @@ pub(super) fn next(state: &State, width: u16) -> Vec<Line<'static>> {
     if let Some((path, next)) = &next.stuck {
         texts.push((format!("of {path}, which is stuck: {}", sentence(next)), BAD));
     }
+    let stuck = next.stuck.as_ref().map(|(_, next)| next);
     texts.push(match &next.memory {
-        Ok(next) if texts.is_empty() => (sentence(next), PLAIN),
+        Ok(next) if stuck.is_none() => (sentence(next), PLAIN),
+        Ok(next) if stuck == Some(next) => ("of all, if memory ran short: the same".to_owned(), PLAIN),
         Ok(next) => (format!("of all, if memory ran short: {}", sentence(next)), PLAIN),
         Err(why) => (format!("not known: {why}"), NOTABLE),
     });

@@ -16,6 +16,7 @@ use super::draw;
 use super::state::{Look, NextLook, Scroll, Source, State, Wish};
 use super::terminal::Abilities;
 use crate::commands::explain::Next;
+use crate::decide::livelock::Kind;
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -181,6 +182,36 @@ fn while_all_is_well_there_is_room_for_history() {
         unbroken(&shown).contains("next victim qemu (pid 26161, 2.2 GiB) in /user.slice/big.scope: in no list"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_stuck_cgroup_that_pauses_is_still_told_as_one_and_its_hog_not_twice() {
+    let mut document = livelock();
+    document["cgroups"][0]["state"] = json!("watching");
+    document["cgroups"][0]["doing"] = json!("left alone");
+    let mut state = state_of(document.clone());
+    let hog = next("hog (pid 538, 211 MiB)");
+    let stuck = Some(("/user.slice/user-1000.slice/band.slice".to_owned(), hog.clone()));
+    state.foresaw(NextLook { memory: Ok(hog), stuck, at: TICK });
+    let shown = shown(&state, 80, 24);
+    assert!(shown.contains("2 cgroups at their limit, 1 STUCK"), "{shown}");
+    assert!(shown.contains("of all, if memory ran short: the same\n"), "{shown}");
+    let document = Document::read(document).unwrap();
+    assert_eq!(document.worst_stuck().map(|(_, kind)| kind), Some(Kind::Throttled));
+}
+
+#[test]
+fn swap_and_pressure_are_told_at_every_width() {
+    let mut document = daemon(8 * GIB);
+    document["psi"] = json!({"some_avg10": 100.0, "full_avg10": 99.7});
+    document["swap"] = json!({"total_bytes": 1023 * MIB, "free_bytes": 0});
+    let state = state_of(document);
+    for width in [40, 60, 78, 79, 80, 200] {
+        let shown = shown(&state, width, 40);
+        assert!(shown.contains("PSI some 100, full 100 %"), "{width}: {shown}");
+        let swap = if width < 60 { "swap 100 %" } else { "swap 1023 MiB of 1023 MiB" };
+        assert!(shown.contains(swap), "{width}: {shown}");
+    }
 }
 
 #[test]
