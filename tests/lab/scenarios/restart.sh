@@ -23,7 +23,7 @@ ends() {
   local victim; victim=$(hog_pid "$1")
   foretell "$victim"
   # Asked when memory comes near `warn`: systemd has had time to answer.
-  pause 5
+  pause 2
   resume "$1"
   wait_for 20 gone "$victim" || fail "the hog lives 20 s after it went on"
   expect_entry term "$victim"
