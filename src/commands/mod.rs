@@ -10,11 +10,16 @@ mod stall;
 pub mod status;
 
 use std::io::Write;
+use std::ops::Range;
 use std::process::ExitCode;
 
+use crate::act::Actor;
+use crate::decide::Engine;
 use crate::decide::victim::Own;
 use crate::host::Host;
 use crate::host::process::may_signal_others;
+use crate::observe::scan::Scanner;
+use crate::report::EventSender;
 
 /// Exit status for a command line that can't be followed, as the parser of options has it.
 pub const EXIT_USAGE: u8 = 2;
@@ -33,6 +38,31 @@ pub fn print(text: &str, status: u8) -> ExitCode {
         }
         _ => ExitCode::from(status),
     }
+}
+
+/// Where the code of the commands lies that are not the daemon, by the addresses of their functions: a compiler writes a
+/// function's code beside that of those it is called with. Nothing, where code of the daemon's lies between them.
+fn other_commands() -> Range<usize> {
+    let address = |code: *const ()| code.expose_provenance();
+    let others = [
+        address(explain::run as *const ()),
+        address(status::run as *const ()),
+        address(replay::run as *const ()),
+        address(incidents::run as *const ()),
+        address(crate::config::earlyoom::import_args as *const ()),
+    ];
+    let ours = [
+        address(daemon::run as *const ()),
+        address(Engine::step as *const ()),
+        address(Engine::still_holds as *const ()),
+        address(Actor::fire as *const ()),
+        address(Actor::aim as *const ()),
+        address(Scanner::scan as *const ()),
+        address(EventSender::send as *const ()),
+        address(daemon::tell::acted as *const ()),
+    ];
+    let range = others.into_iter().min().unwrap_or(0)..others.into_iter().max().unwrap_or(0);
+    if ours.iter().any(|at| range.contains(at)) { 0..0 } else { range }
 }
 
 /// Who this process is, as far as it matters for whom it may kill.

@@ -1,8 +1,10 @@
 //! What the daemon does to itself so that it still runs when memory is gone.
 
 use std::io;
+use std::ops::Range;
 
 use super::dir::Dir;
+use super::process::{CAP_IPC_LOCK, has_capability};
 
 /// Bytes in a page.
 #[must_use]
@@ -43,18 +45,37 @@ pub fn frugal_allocator() {
 /// keeps busy: the whole program as it is, and whatever is touched from now on. Rehearse first: memory that was set aside
 /// but never touched costs nothing and is not locked.
 ///
+/// `needless` is code that the guard never runs: it is not made resident.
+///
+/// Where `RLIMIT_MEMLOCK` bounds it, only what is there now is locked: an allocation beyond the limit would fail, and end the
+/// daemon, long after this has succeeded.
+///
 /// # Errors
-/// `EPERM`/`ENOMEM` when `RLIMIT_MEMLOCK` does not allow it and `CAP_IPC_LOCK` is missing.
-pub fn lock_all() -> io::Result<()> {
+/// `EPERM`/`ENOMEM` when `RLIMIT_MEMLOCK` does not allow all of it and `CAP_IPC_LOCK` is missing.
+pub fn lock_all(proc: &Dir, needless: &Range<usize>) -> io::Result<()> {
     give_back();
     if let Ok(maps) = std::fs::read("/proc/self/maps") {
         release_dead_stack(&maps);
-        touch_program(&maps);
+        touch_program(&maps, needless);
     }
     touch_stack();
+    let bounded = lock_is_bounded(proc);
+    let later = if bounded { 0 } else { libc::MCL_FUTURE };
     // SAFETY: mlockall takes flags only; it changes how pages are kept, not what is in them.
-    let rc = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
-    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let rc = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT | later) };
+    match rc {
+        0 if bounded => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Whether only so much memory may be locked (`mlock(2)`): not with `CAP_IPC_LOCK`, which is bit 14 of `CapEff`
+/// (`capabilities(7)`).
+fn lock_is_bounded(proc: &Dir) -> bool {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    let exempt = proc.read(c"self/status", &mut [0; 4096]).is_ok_and(|status| has_capability(status, CAP_IPC_LOCK));
+    !exempt && getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
 /// Returns what the allocator holds but nobody uses (left over from reading the configuration) to the kernel.
@@ -89,21 +110,28 @@ fn release_dead_stack(maps: &[u8]) {
     }
 }
 
-/// Reads a byte of every page of the program, so that all of it is resident. But for two parts, a third of it:
+/// Reads a byte of every page of the program, so that all of it is resident. But for three parts, almost half of it:
+/// - the code that is `needless`;
 /// - the tables that a program reads that unwinds its stack, which this one never does (`panic = "abort"`);
 /// - the C library's own code, most of which (character sets, wide characters, a printf and a scanf) nobody calls. What the
 ///   guard calls of it is there after its next rehearsal, or is listed here.
-fn touch_program(maps: &[u8]) {
+fn touch_program(maps: &[u8], needless: &Range<usize>) {
     // The linker puts each of the two at the end of its mapping.
     let left_out = [unwind_tables(), c_library()];
-    for (start, end) in maps.split(|b| *b == b'\n').filter_map(file_mapping) {
+    let page = usize::try_from(page_size()).unwrap_or(1 << 16);
+    for (start, end, is_code) in maps.split(|b| *b == b'\n').filter_map(file_mapping) {
         let whole = end;
         let end = left_out.into_iter().filter(|begin| (start..whole).contains(begin)).min().unwrap_or(whole);
         forget(end, whole);
-        for page in (start..end).step_by(4096) {
+        // Whole pages: what else is on the first and on the last is needed.
+        let needless = needless.start.max(start).next_multiple_of(page)..needless.end.min(end) / page * page;
+        if is_code && !needless.is_empty() {
+            forget(needless.start, needless.end);
+        }
+        for at in (start..end).step_by(4096).filter(|at| !(is_code && needless.contains(at))) {
             // SAFETY: the kernel has just said that this range of our own address space is mapped from a file and
             // readable, and no other thread exists yet that could unmap it. Nothing is made of the byte.
-            unsafe { std::ptr::with_exposed_provenance::<u8>(page).read_volatile() };
+            unsafe { std::ptr::with_exposed_provenance::<u8>(at).read_volatile() };
         }
     }
 }
@@ -164,12 +192,13 @@ fn range(line: &[u8]) -> Option<(usize, usize)> {
     Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
 }
 
-/// The range, if it is a readable mapping of a file.
-fn file_mapping(line: &[u8]) -> Option<(usize, usize)> {
+/// The range, if it is a readable mapping of a file, and whether it is code.
+fn file_mapping(line: &[u8]) -> Option<(usize, usize, bool)> {
     let mut columns = std::str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
-    let readable = columns.next()?.starts_with('r');
+    let rights = columns.next()?;
     let path = columns.nth(3)?;
-    (readable && path.starts_with('/')).then(|| range(line)).flatten()
+    let (start, end) = range(line).filter(|_| rights.starts_with('r') && path.starts_with('/'))?;
+    Some((start, end, rights.contains('x')))
 }
 
 /// Uses the stack once as deep as it will be used, so that the pages exist before they are needed.
@@ -228,7 +257,9 @@ mod tests {
     #[test]
     fn only_readable_mappings_of_files_are_touched() {
         let file = b"7f00000000-7f00002000 r-xp 00001000 fe:00 42   /usr/bin/hog watch";
-        assert_eq!(file_mapping(file), Some((0x7f_0000_0000, 0x7f_0000_2000)));
+        assert_eq!(file_mapping(file), Some((0x7f_0000_0000, 0x7f_0000_2000, true)));
+        let data = b"7f00000000-7f00002000 r--p 00001000 fe:00 42   /usr/bin/hogwatch";
+        assert_eq!(file_mapping(data), Some((0x7f_0000_0000, 0x7f_0000_2000, false)));
         for other in [
             "7f00000000-7f00002000 ---p 00001000 fe:00 42   /usr/bin/hogwatch",
             "7f00000000-7f00002000 rw-p 00000000 00:00 0 ",

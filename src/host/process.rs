@@ -139,17 +139,27 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// Whether this process may signal processes of other users: root, or CAP_KILL (bit 5 of CapEff in
-/// `/proc/self/status`, `capabilities(7)`).
+/// The bit of `CAP_KILL` (`capabilities(7)`, linux/capability.h).
+const CAP_KILL: u32 = 5;
+
+/// The bit of `CAP_IPC_LOCK`.
+pub const CAP_IPC_LOCK: u32 = 14;
+
+/// Whether this process may signal processes of other users: root, or `CAP_KILL`. `own_status` is `/proc/self/status`.
 #[must_use]
 pub fn may_signal_others(own_status: &[u8]) -> bool {
-    const CAP_KILL: u32 = 5;
+    has_capability(own_status, CAP_KILL)
+}
+
+/// Whether the capability of this bit is among those that `/proc/self/status` calls effective.
+#[must_use]
+pub fn has_capability(own_status: &[u8], bit: u32) -> bool {
     own_status
         .split(|b| *b == b'\n')
         .find_map(|line| line.strip_prefix(b"CapEff:"))
         .and_then(|hex| std::str::from_utf8(hex.trim_ascii()).ok())
         .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-        .is_some_and(|caps| caps & (1 << CAP_KILL) != 0)
+        .is_some_and(|caps| caps & (1 << bit) != 0)
 }
 
 #[cfg(test)]

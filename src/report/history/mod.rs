@@ -237,7 +237,8 @@ impl HistoryThread {
         }
         let is_full = self.table.is_full();
         let Some(open) = self.table.open.get_mut(at) else { return };
-        (open.urgent, open.saved) = (false, Some(*saved.as_ref().unwrap_or(&clock::now())));
+        (open.urgent, open.behind) = (false, None);
+        open.saved = Some(*saved.as_ref().unwrap_or(&clock::now()));
         // What could not be written may be with the next entry, unless it is in everybody's way.
         if saved.is_ok() || is_full {
             (open.waiting, open.report) = (Vec::new(), None);

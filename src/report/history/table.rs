@@ -12,6 +12,9 @@ use super::Pace;
 /// last minute.
 const MOST: usize = 128;
 
+/// How long a file may say less than is known: whoever was killed a moment ago "was not seen to exit" in it.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
 /// Entries in memory, of 1.3 KiB each. With more, those of the incident that has most are written.
 const MOST_WAITING: usize = 32;
 
@@ -62,6 +65,8 @@ pub struct Open {
     pub hit: Option<Hit>,
     /// What waits should be on disk now.
     pub urgent: bool,
+    /// Since when the file on disk does not tell how it went on.
+    pub behind: Option<Duration>,
     /// Entries that are not on disk.
     pub waiting: Vec<Sent>,
     /// What the kernel said, if that is not on disk.
@@ -81,6 +86,7 @@ impl Open {
             saved: None,
             hit: None,
             urgent: false,
+            behind: None,
             waiting: Vec::new(),
             report: None,
         }
@@ -113,6 +119,11 @@ impl Open {
     /// When it is to be written although nothing was said: before the recorder forgets how it went on.
     fn refresh_at(&self, pace: &Pace) -> Option<Duration> {
         self.goes_on().then(|| self.saved.unwrap_or(self.began) + pace.refresh)
+    }
+
+    /// When the file is to tell how it went on: what follows a hit comes in a row, and is written once.
+    fn catch_up_at(&self) -> Option<Duration> {
+        self.behind.map(|since| since + CATCH_UP)
     }
 
     fn end(&mut self, now: Duration, recovered: bool) {
@@ -158,6 +169,11 @@ impl Open {
             }
             EventKind::Recovered => self.end(now, true),
             _ => {}
+        }
+        if let (true, EventKind::Exited | EventKind::SetAside | EventKind::Recovered) =
+            (self.hit.is_some(), sent.event.event)
+        {
+            self.behind.get_or_insert(now);
         }
         self.waiting.push(*sent);
     }
@@ -231,7 +247,9 @@ impl Table {
 
     /// Which one is to be written now.
     pub fn to_save(&self, pace: &Pace, now: Duration) -> Option<usize> {
-        let due = |open: &Open| open.urgent || open.refresh_at(pace).is_some_and(|at| now >= at);
+        let due = |open: &Open| {
+            open.urgent || [open.refresh_at(pace), open.catch_up_at()].into_iter().flatten().any(|at| now >= at)
+        };
         self.open.iter().position(due).or_else(|| {
             let most = || (0..self.open.len()).max_by_key(|&at| self.open[at].waiting.len());
             self.is_full().then(most).flatten()
@@ -245,7 +263,8 @@ impl Table {
 
     /// When the next is to be written or completed, if nothing is said before.
     pub fn next_due(&self, pace: &Pace) -> Option<Duration> {
-        self.open.iter().flat_map(|open| [open.complete_at(pace), open.refresh_at(pace)]).flatten().min()
+        let due = |open: &Open| [open.complete_at(pace), open.refresh_at(pace), open.catch_up_at()];
+        self.open.iter().flat_map(due).flatten().min()
     }
 }
 
@@ -316,6 +335,24 @@ mod tests {
         assert!(table.report(Some(2), KernelReport::default(), s(0)), "its entry is yet to come");
         let with: Vec<_> = table.open.iter().filter(|open| open.report.is_some()).map(|open| open.number).collect();
         assert_eq!(with, [1, 2]);
+    }
+
+    #[test]
+    fn the_file_tells_soon_how_it_went_on() {
+        use EventKind::{Exited, Recovered, Term, Warn};
+        let pace = Pace::default();
+        let mut table = Table::default();
+        table.hear(&sent(Warn, Some(1)), s(0));
+        table.hear(&sent(Recovered, Some(1)), s(1));
+        assert_eq!(table.to_save(&pace, s(3)), None, "nothing was done, so nobody is in a hurry to read of it");
+        table.hear(&sent(Term, Some(1)), s(10));
+        assert_eq!(table.to_save(&pace, s(10)), Some(0));
+        table.open[0].urgent = false;
+        table.hear(&sent(Exited, Some(1)), s(11));
+        table.hear(&sent(Recovered, Some(1)), s(11));
+        assert_eq!(table.to_save(&pace, s(11)), None, "the two are written once");
+        assert_eq!(table.next_due(&pace), Some(s(11) + CATCH_UP));
+        assert_eq!(table.to_save(&pace, s(11) + CATCH_UP), Some(0));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod timers;
 mod units;
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -183,6 +184,14 @@ impl Guard {
         let _ = crate::host::process::PidFd::open(self.parts.own.pid).and_then(|fd| fd.signal(None));
         self.scans.last = Some(now);
         self.scans.available = reading.available;
+    }
+
+    /// Locks the daemon in memory, all but the code that is `needless`.
+    ///
+    /// # Errors
+    /// Those of [`memory::lock_all`].
+    pub fn lock_in_memory(&self, needless: &Range<usize>) -> io::Result<()> {
+        memory::lock_all(&self.parts.host.proc, needless)
     }
 
     /// Lowers the guard's own `oom_score_adj`. A dry run stays as killable as it was.
