@@ -137,15 +137,27 @@ fn touch_program(maps: &[u8], needless: &[Range<usize>]) {
     }
 }
 
-/// Has what start-up used of a file's mapping forgotten, page by whole page: what is needed again comes back when it is used.
+/// Has what start-up used of a file's mapping forgotten, page by whole page: what is needed again comes back when it is used,
+/// and not much more.
 fn forget(start: usize, end: usize) {
+    /// With a page that is used the kernel maps those around it too that it has in memory, 64 KiB (`fault_around_bytes`), but
+    /// none of another mapping. Parts of different advice are different mappings, so that much comes back with a page.
+    const PART: usize = 16 * 1024;
+    let advise = |start: usize, end: usize, advice| {
+        // SAFETY: the range is code, or begins with unwinding tables and ends where their mapping ends. Linkers put both in
+        // mappings that can't be written to and hold no relocations (those have segments of their own), so every page is
+        // the file's, and is read from it again when it is used. The other advice is about reading ahead.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, advice) };
+    };
     let page = usize::try_from(page_size()).unwrap_or(1 << 16);
     let start = start.next_multiple_of(page);
-    if start < end {
-        // SAFETY: the range begins with code or with unwinding tables and ends where their mapping ends. Linkers put both in
-        // mappings that can't be written to and hold no relocations (those have segments of their own), so every page is
-        // the file's, and is read from it again when it is used.
-        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    if start >= end {
+        return;
+    }
+    advise(start, end, libc::MADV_DONTNEED);
+    // Pages of 64 KiB are parts themselves.
+    for part in (start..end).step_by(PART * 2).filter(|_| page < PART) {
+        advise(part, end.min(part + PART), libc::MADV_RANDOM);
     }
 }
 
