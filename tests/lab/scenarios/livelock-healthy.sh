@@ -19,7 +19,7 @@ ticks=$(rounds control) from=$(now_ms)
 expect_throttled "$band"
 expect_late control
 wait_for 10 eval '[[ $(oomctl) == *band.slice* ]]' || fail "systemd-oomd does not watch the slice: $(oomctl)"
-healthy_for 50
+healthy_for 60
 now=$(now_ms)
 note "$(earlyoom_version) and $(systemctl --version | head -n 1): $(( (now - ONSET[$band]) / 1000 )) s after the onset the hog was" \
   "ended by $(ended_by plateau); the ticker beside it did $(( $(rounds control) - ticks )) of $(( (now - from) / 100 )) ticks"
