@@ -28,8 +28,10 @@ use hogwatch::observe::scan::Scanner;
 use hogwatch::observe::tops::{Sums, largest};
 use hogwatch::observe::zram::ZramReader;
 use hogwatch::observe::{Cgroups, Comm, Depth, Faults, Need, Observation, Task, TaskId, Tasks};
-use hogwatch::report::Recorder;
+use hogwatch::report::incident::evidence::{self, Evidence, KernelOom};
+use hogwatch::report::incident::schema::KernelReport;
 use hogwatch::report::recorder::{Anchor, LARGEST, Measured, Ranked, Top};
+use hogwatch::report::{Event, EventKind, Recorder};
 
 thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
@@ -381,6 +383,23 @@ fn observe_decide_act_allocates_nothing() {
     assert!(scans >= 2 * STEPS / 20, "too few scans: {scans}");
     assert!(acts > 100 && fired > 100 && groups > 10 && notes > 100, "{acts} {fired} {groups} {notes}");
     println!("{scans} scans, {acts} acts, {fired} signals to nobody, {groups} of groups, {notes} notes");
+}
+
+/// A report of the kernel's goes through the guard's hands whole, whether there is room for it or not.
+#[test]
+fn passing_evidence_on_allocates_and_frees_nothing() {
+    let (sender, inbox) = evidence::channel().unwrap();
+    let mut given_back = Vec::with_capacity(100);
+    for n in 0..100 {
+        let report = KernelReport { invoked_by: Some("dd".to_owned()), ..KernelReport::default() };
+        let mut kill = Box::new(KernelOom { event: Event::new(EventKind::KernelOom), report });
+        counted(|| {
+            kill.event.incident = Some(n);
+            given_back.extend(sender.send(Evidence::KernelOom(kill)).err());
+        });
+    }
+    assert_eq!(ALLOCATIONS.get(), 0);
+    assert!(given_back.len() > 50 && inbox.take_dropped() == u64::try_from(given_back.len()).unwrap());
 }
 
 /// A list's scratch memory must not grow at whatever name or command line comes: that is the attacker's choice.

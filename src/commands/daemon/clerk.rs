@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -49,8 +49,6 @@ pub enum Answer {
     SystemGuardRuns(bool),
     /// The units that systemd wants relieved of pressure; or why that is not known.
     Managed(Result<Managed, Text<REASON_BYTES>>),
-    /// What systemd does when a service is ended, as far as it is known.
-    Units(Vec<Unit>),
     /// Bad files; what is wrong with them.
     Bad(Text<REASON_BYTES>),
     /// The good configuration could not be kept.
@@ -62,6 +60,7 @@ pub enum Answer {
 pub struct Clerk {
     requests: SyncSender<Request>,
     answers: Receiver<Answer>,
+    units: Arc<Mutex<Vec<Unit>>>,
     bell: Arc<EventFd>,
 }
 
@@ -79,6 +78,8 @@ impl Clerk {
         let (outbox, answers) = sync_channel(QUEUE);
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
         let ring = Arc::clone(&bell);
+        let units = Arc::new(Mutex::new(Vec::new()));
+        let known = Arc::clone(&units);
         thread::Builder::new().name("clerk".into()).stack_size(STACK_BYTES).spawn(move || {
             let mut asker = Asker::default();
             for request in inbox {
@@ -90,7 +91,13 @@ impl Clerk {
                         let asked = Sources::of_this_process().ask();
                         Some(Answer::Managed(asked.map_err(|why| Text::from_bytes(why.as_bytes()))))
                     }
-                    Request::Units(wanted) => Some(Answer::Units(asker.ask(&Systemctl::of_this_process(), &wanted))),
+                    Request::Units(wanted) => {
+                        let units = asker.ask(&Systemctl::of_this_process(), &wanted);
+                        // Held for a swap of two pointers only; the old list is freed here, after that.
+                        let old = std::mem::replace(&mut *known.lock().unwrap_or_else(PoisonError::into_inner), units);
+                        drop(old);
+                        None
+                    }
                     Request::Applied(old) => {
                         drop(old);
                         let _ = systemd::ready();
@@ -105,7 +112,7 @@ impl Clerk {
                 }
             }
         })?;
-        let clerk = Self { requests, answers, bell };
+        let clerk = Self { requests, answers, units, bell };
         if let Some(text) = last_good {
             let _ = clerk.requests.try_send(Request::Keep(text));
         }
@@ -130,6 +137,12 @@ impl Clerk {
     /// Asks what systemd does when one of these services is ended.
     pub fn ask_for_units(&self, wanted: &Wanted) {
         let _ = self.requests.try_send(Request::Units(*wanted));
+    }
+
+    /// What systemd does when a service is ended, as far as it is known; nothing while that is written at this very moment.
+    #[must_use]
+    pub fn units(&self) -> Option<MutexGuard<'_, Vec<Unit>>> {
+        self.units.try_lock().ok()
     }
 
     /// Says that a new configuration is in force, and hands over the old lists.

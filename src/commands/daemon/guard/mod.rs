@@ -331,10 +331,6 @@ impl Guard {
                     self.parts.engine.set_machine_is_ours(!runs);
                     continue;
                 }
-                Answer::Units(known) => {
-                    self.units.known = known;
-                    continue;
-                }
                 Answer::Managed(asked) => {
                     self.take_managed(asked);
                     continue;
@@ -450,7 +446,8 @@ impl Guard {
         let mut event = *event;
         event.incident = event.incident.or(self.parts.engine.episode());
         event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
-        event.follows = super::units::foretell(&self.units.known, &event);
+        let units = self.link.as_ref().and_then(|link| link.clerk.as_ref()?.units());
+        event.follows = units.and_then(|units| super::units::foretell(&units, &event));
         event
     }
 }
