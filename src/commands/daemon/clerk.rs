@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -25,6 +26,7 @@ use crate::commands::users;
 const STACK_BYTES: usize = 192 * 1024;
 
 /// What the guard asks of the clerk.
+#[derive(Debug)]
 enum Request {
     /// Keep this text as the last good configuration.
     Keep(String),
@@ -38,6 +40,71 @@ enum Request {
     Units(Wanted),
     /// The new configuration is in force; drop the old lists and tell systemd.
     Applied(Rules),
+}
+
+/// So many kinds of request there are. Each waits in the queue once at most, so that none finds it full: a text is kept
+/// once, at the start; an `Applied` answers an [`Answer::New`], of which there is one at a time; of the rest see [`Waiting`].
+const KINDS: usize = 6;
+
+/// Which requests wait in the queue. One that waits is not joined by another of its kind; one that was taken out is, as
+/// what it asks about may have changed since.
+#[derive(Debug, Default)]
+struct Waiting {
+    reload: AtomicBool,
+    others: AtomicBool,
+    systemd: AtomicBool,
+    units: AtomicBool,
+}
+
+impl Waiting {
+    fn of(&self, request: &Request) -> Option<&AtomicBool> {
+        match request {
+            Request::Reload => Some(&self.reload),
+            Request::Others => Some(&self.others),
+            Request::Systemd => Some(&self.systemd),
+            Request::Units(_) => Some(&self.units),
+            Request::Keep(_) | Request::Applied(_) => None,
+        }
+    }
+}
+
+/// The guard's end of the queue.
+#[derive(Debug)]
+struct Requests {
+    queue: SyncSender<Request>,
+    waiting: Arc<Waiting>,
+}
+
+impl Requests {
+    fn send(&self, request: Request) {
+        if self.waiting.of(&request).is_none_or(|waits| !waits.swap(true, Ordering::AcqRel)) {
+            let _ = self.queue.try_send(request);
+        }
+    }
+}
+
+/// The clerk's end.
+struct Inbox {
+    queue: Receiver<Request>,
+    waiting: Arc<Waiting>,
+}
+
+impl Inbox {
+    /// Waits for the next request; nothing when the guard is gone.
+    fn next(&self) -> Option<Request> {
+        let request = self.queue.recv().ok()?;
+        // Before it is done, not after: a SIGHUP that comes while the files are read has them read again.
+        if let Some(waits) = self.waiting.of(&request) {
+            waits.swap(false, Ordering::AcqRel);
+        }
+        Some(request)
+    }
+}
+
+fn requests() -> (Requests, Inbox) {
+    let (sender, queue) = sync_channel(KINDS);
+    let waiting = Arc::new(Waiting::default());
+    (Requests { queue: sender, waiting: Arc::clone(&waiting) }, Inbox { queue, waiting })
 }
 
 /// What the clerk hands to the guard.
@@ -58,7 +125,7 @@ pub enum Answer {
 /// The guard's end.
 #[derive(Debug)]
 pub struct Clerk {
-    requests: SyncSender<Request>,
+    requests: Requests,
     answers: Receiver<Answer>,
     units: Arc<Mutex<Vec<Unit>>>,
     bell: Arc<EventFd>,
@@ -70,11 +137,11 @@ impl Clerk {
     /// # Errors
     /// No thread or descriptor could be had.
     pub fn start(explicit: Option<PathBuf>, places: Places, last_good: Option<String>) -> io::Result<Self> {
-        /// One reload at a time, and its end.
+        /// The clerk waits while the guard is busy.
         const QUEUE: usize = 4;
         let host = Host::open(&Roots::default())?;
         let machine = MachineReader::open(&host)?;
-        let (requests, inbox) = sync_channel(QUEUE);
+        let (requests, inbox) = requests();
         let (outbox, answers) = sync_channel(QUEUE);
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
         let ring = Arc::clone(&bell);
@@ -82,10 +149,17 @@ impl Clerk {
         let known = Arc::clone(&units);
         thread::Builder::new().name("clerk".into()).stack_size(STACK_BYTES).spawn(move || {
             let mut asker = Asker::default();
-            for request in inbox {
+            let read_anew = || reload(explicit.as_deref(), &places, &machine);
+            // A new configuration is on its way to the guard, and another one is wanted after it.
+            let (mut under_way, mut again) = (false, false);
+            while let Some(request) = inbox.next() {
                 let answer = match request {
                     Request::Keep(text) => keep(&places, &text),
-                    Request::Reload => Some(reload(explicit.as_deref(), &places, &machine)),
+                    Request::Reload if under_way => {
+                        again = true;
+                        None
+                    }
+                    Request::Reload => Some(read_anew()),
                     Request::Others => Some(Answer::SystemGuardRuns(others::system_guard_runs(&host))),
                     Request::Systemd => {
                         let asked = Sources::of_this_process().ask();
@@ -101,10 +175,12 @@ impl Clerk {
                     Request::Applied(old) => {
                         drop(old);
                         let _ = systemd::ready();
-                        None
+                        under_way = false;
+                        std::mem::take(&mut again).then(read_anew)
                     }
                 };
                 if let Some(answer) = answer {
+                    under_way |= matches!(answer, Answer::New(..));
                     if outbox.send(answer).is_err() {
                         return;
                     }
@@ -114,29 +190,29 @@ impl Clerk {
         })?;
         let clerk = Self { requests, answers, units, bell };
         if let Some(text) = last_good {
-            let _ = clerk.requests.try_send(Request::Keep(text));
+            clerk.requests.send(Request::Keep(text));
         }
         Ok(clerk)
     }
 
-    /// Asks for the configuration to be read anew. A clerk that is still at it will not be asked twice.
+    /// Asks for the configuration to be read anew. While the clerk has not begun to, asking again changes nothing.
     pub fn reload(&self) {
-        let _ = self.requests.try_send(Request::Reload);
+        self.requests.send(Request::Reload);
     }
 
     /// Asks whether the system's own guard runs.
     pub fn look_for_others(&self) {
-        let _ = self.requests.try_send(Request::Others);
+        self.requests.send(Request::Others);
     }
 
     /// Asks which units systemd wants relieved of pressure.
     pub fn ask_systemd(&self) {
-        let _ = self.requests.try_send(Request::Systemd);
+        self.requests.send(Request::Systemd);
     }
 
     /// Asks what systemd does when one of these services is ended.
     pub fn ask_for_units(&self, wanted: &Wanted) {
-        let _ = self.requests.try_send(Request::Units(*wanted));
+        self.requests.send(Request::Units(*wanted));
     }
 
     /// What systemd does when a service is ended, as far as it is known; nothing while that is written at this very moment.
@@ -147,7 +223,7 @@ impl Clerk {
 
     /// Says that a new configuration is in force, and hands over the old lists.
     pub fn applied(&self, old: Rules) {
-        let _ = self.requests.try_send(Request::Applied(old));
+        self.requests.send(Request::Applied(old));
     }
 
     /// What the clerk has to say, if anything.
@@ -207,4 +283,62 @@ fn keep(places: &Places, text: &str) -> Option<Answer> {
 
 fn list(files: &[PathBuf]) -> String {
     files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::daemon::units::UNITS;
+    use nix::poll::{PollFd, PollFlags, poll};
+
+    /// How long a test waits for what must come.
+    const LONGEST: u16 = 10_000;
+
+    fn rules() -> Rules {
+        Rules::new(&Config::default().victim, Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn there_is_room_for_every_kind_however_often_one_is_asked() {
+        let (requests, inbox) = requests();
+        requests.send(Request::Keep(String::new()));
+        for _ in 0..10 {
+            requests.send(Request::Units([None; UNITS]));
+            requests.send(Request::Systemd);
+            requests.send(Request::Others);
+        }
+        requests.send(Request::Reload);
+        requests.send(Request::Applied(rules()));
+        for kind in ["Keep", "Units", "Systemd", "Others", "Reload", "Applied"] {
+            let request = format!("{:?}", inbox.next().unwrap());
+            assert!(request.starts_with(kind), "{request}");
+        }
+        // One that was taken out is under way, and may be asked again.
+        requests.send(Request::Reload);
+        assert!(matches!(inbox.next(), Some(Request::Reload)));
+        drop(requests);
+        assert!(inbox.next().is_none());
+    }
+
+    #[test]
+    fn a_reload_waits_for_the_one_before_and_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hogwatch.toml");
+        std::fs::write(&file, "").unwrap();
+        let places = Places { state: None, ..Places::of_this_process() };
+        let clerk = Clerk::start(Some(file), places, None).unwrap();
+        let next = || loop {
+            if let Some(answer) = clerk.answer() {
+                return answer;
+            }
+            assert_eq!(poll(&mut [PollFd::new(clerk.bell(), PollFlags::POLLIN)], LONGEST), Ok(1), "no answer");
+        };
+        clerk.reload();
+        assert!(matches!(next(), Answer::New(..)));
+        clerk.reload();
+        clerk.look_for_others();
+        assert!(matches!(next(), Answer::SystemGuardRuns(_)), "the first is not in force yet");
+        clerk.applied(rules());
+        assert!(matches!(next(), Answer::New(..)));
+    }
 }
