@@ -1,4 +1,5 @@
-//! A thread that reads the configuration when asked to: the guard touches no disk.
+//! A thread that does what the guard asks for and can do without for a while: reads the configuration (the guard touches no
+//! disk), asks systemd, reads what may block and is not urgent.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,7 +14,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::config::{self, Config, Origin, Places};
 use crate::decide::rules::Rules;
 use crate::host::{Host, Roots};
+use crate::observe::Faults;
 use crate::observe::machine::MachineReader;
+use crate::observe::zram::ZramReader;
 use crate::report::{REASON_BYTES, Text, systemd};
 
 use super::managed::{Managed, Sources};
@@ -38,13 +41,15 @@ enum Request {
     Systemd,
     /// Ask systemd what it does when one of these services is ended.
     Units(Wanted),
+    /// Read what zram holds; there is so much swap, in bytes.
+    Zram(u64),
     /// The new configuration is in force; drop the old lists and tell systemd.
     Applied(Rules),
 }
 
 /// So many kinds of request there are. Each waits in the queue once at most, so that none finds it full: a text is kept
 /// once, at the start; an `Applied` answers an [`Answer::New`], of which there is one at a time; of the rest see [`Waiting`].
-const KINDS: usize = 6;
+const KINDS: usize = 7;
 
 /// Which requests wait in the queue. One that waits is not joined by another of its kind; one that was taken out is, as
 /// what it asks about may have changed since.
@@ -54,6 +59,7 @@ struct Waiting {
     others: AtomicBool,
     systemd: AtomicBool,
     units: AtomicBool,
+    zram: AtomicBool,
 }
 
 impl Waiting {
@@ -63,6 +69,7 @@ impl Waiting {
             Request::Others => Some(&self.others),
             Request::Systemd => Some(&self.systemd),
             Request::Units(_) => Some(&self.units),
+            Request::Zram(_) => Some(&self.zram),
             Request::Keep(_) | Request::Applied(_) => None,
         }
     }
@@ -128,6 +135,7 @@ pub struct Clerk {
     requests: Requests,
     answers: Receiver<Answer>,
     units: Arc<Mutex<Vec<Unit>>>,
+    zram: Arc<Mutex<Option<u64>>>,
     bell: Arc<EventFd>,
 }
 
@@ -147,8 +155,11 @@ impl Clerk {
         let ring = Arc::clone(&bell);
         let units = Arc::new(Mutex::new(Vec::new()));
         let known = Arc::clone(&units);
+        let zram = Arc::new(Mutex::new(None));
+        let held = Arc::clone(&zram);
         thread::Builder::new().name("clerk".into()).stack_size(STACK_BYTES).spawn(move || {
             let mut asker = Asker::default();
+            let mut devices = ZramReader::default();
             let read_anew = || reload(explicit.as_deref(), &places, &machine);
             // A new configuration is on its way to the guard, and another one is wanted after it.
             let (mut under_way, mut again) = (false, false);
@@ -172,6 +183,14 @@ impl Clerk {
                         drop(old);
                         None
                     }
+                    Request::Zram(swap_total) => {
+                        // What can't be read is not known, and that is all: the journal need not hear of it.
+                        let mut faults = Faults::default();
+                        devices.follow(&host, swap_total, &mut faults);
+                        let bytes = devices.read(&mut faults);
+                        *held.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
+                        None
+                    }
                     Request::Applied(old) => {
                         drop(old);
                         let _ = systemd::ready();
@@ -188,7 +207,7 @@ impl Clerk {
                 }
             }
         })?;
-        let clerk = Self { requests, answers, units, bell };
+        let clerk = Self { requests, answers, units, zram, bell };
         if let Some(text) = last_good {
             clerk.requests.send(Request::Keep(text));
         }
@@ -219,6 +238,17 @@ impl Clerk {
     #[must_use]
     pub fn units(&self) -> Option<MutexGuard<'_, Vec<Unit>>> {
         self.units.try_lock().ok()
+    }
+
+    /// Asks what zram holds of the memory; there is so much swap, in bytes.
+    pub fn ask_for_zram(&self, swap_total: u64) {
+        self.requests.send(Request::Zram(swap_total));
+    }
+
+    /// What zram held when it was last read, in bytes, if anything.
+    #[must_use]
+    pub fn zram(&self) -> Option<u64> {
+        self.zram.try_lock().ok().and_then(|bytes| *bytes)
     }
 
     /// Says that a new configuration is in force, and hands over the old lists.
@@ -306,10 +336,11 @@ mod tests {
             requests.send(Request::Units([None; UNITS]));
             requests.send(Request::Systemd);
             requests.send(Request::Others);
+            requests.send(Request::Zram(0));
         }
         requests.send(Request::Reload);
         requests.send(Request::Applied(rules()));
-        for kind in ["Keep", "Units", "Systemd", "Others", "Reload", "Applied"] {
+        for kind in ["Keep", "Units", "Systemd", "Others", "Zram", "Reload", "Applied"] {
             let request = format!("{:?}", inbox.next().unwrap());
             assert!(request.starts_with(kind), "{request}");
         }
