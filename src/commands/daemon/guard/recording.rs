@@ -78,9 +78,8 @@ impl Guard {
             self.record_sample(reading);
         }
         if decision.near {
-            // While there is memory: later each new page would be a page fault in the middle of the trouble.
-            if reading.level == Level::Calm && !std::mem::replace(&mut self.recording.touched, true) {
-                self.parts.recorder.touch();
+            if reading.level < Level::Term {
+                self.touch_recorder();
             }
             let listed = self.recording.listed;
             if listed.is_none_or(|at| now.saturating_sub(at) >= self.parts.recorder.tops_pause()) {
@@ -91,6 +90,15 @@ impl Guard {
             return Duration::MAX;
         }
         self.recording.sampled.map_or(every, |at| (at + every).saturating_sub(clock::now()))
+    }
+
+    /// Has all of the recorder's memory there, as it may be needed soon: later each new page would be a page fault in the
+    /// middle of the trouble, between one signal and the next. Once; a machine that never comes near never pays for it.
+    pub(super) fn touch_recorder(&mut self) {
+        if !std::mem::replace(&mut self.recording.touched, true) {
+            self.parts.recorder.touch();
+            self.recording.sums.touch();
+        }
     }
 
     fn record_sample(&mut self, reading: &Reading) {
