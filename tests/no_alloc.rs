@@ -26,10 +26,11 @@ use hogwatch::observe::machine::MachineReader;
 use hogwatch::observe::parse::State;
 use hogwatch::observe::scan::Scanner;
 use hogwatch::observe::tops::{Sums, largest};
-use hogwatch::observe::zram::ZramReader;
 use hogwatch::observe::{Cgroups, Comm, Depth, Faults, Need, Observation, Task, TaskId, Tasks};
-use hogwatch::report::Recorder;
+use hogwatch::report::incident::evidence::{self, Evidence, KernelOom};
+use hogwatch::report::incident::schema::KernelReport;
 use hogwatch::report::recorder::{Anchor, LARGEST, Measured, Ranked, Top};
+use hogwatch::report::{Event, EventKind, Recorder};
 
 thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
@@ -89,8 +90,6 @@ const TOTAL: u64 = 16 << 20;
 
 /// How far back the recorder reaches.
 const RECORDED: Duration = Duration::from_secs(600);
-/// What the one zram device holds.
-const ZRAM: u64 = 12_345_678;
 
 /// Steps from one shortage to the next.
 const COURSE: u64 = 45;
@@ -141,8 +140,6 @@ impl Fixture {
         write("proc/vmstat".into(), include_str!("fixtures/parsers/linux-6.18/vmstat"));
         write("proc/stat".into(), include_str!("fixtures/parsers/linux-6.18/proc_stat"));
         write("proc/pressure/memory".into(), "");
-        write("proc/swaps".into(), "Filename Type Size Used Priority\n/dev/zram0 partition 1048576 0 100\n");
-        write("sys/block/zram0/mm_stat".into(), &format!("1 1 {ZRAM} 0 0 0 0 0 0\n"));
         for n in 0..PROCESSES {
             let pid = FIRST + n;
             // In the last ten units nobody must live, so that they can be victims whole.
@@ -249,7 +246,7 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
 
     let mut now = Duration::from_secs(1000);
     let recorder = Recorder::new(RECORDED);
-    let (mut sums, mut zram) = (Sums::default(), ZramReader::default());
+    let mut sums = Sums::default();
     let mut thrash = MachineDetector::new(Duration::from_secs(30));
     let mut looked = false;
     let mut pretend = false;
@@ -261,8 +258,7 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
             let sample = MachineSample::of(&reclaim, &machine.meminfo, machine.meminfo.available().unwrap()).unwrap();
             happened.samples += u64::from(sample.full_total_us == step * 1000);
             thrash.push(&sample);
-            zram.follow(host, machine.meminfo.swap_total.unwrap_or(0), &mut faults);
-            let measured = Measured { available: step, zram: zram.read(&mut faults), ..Measured::default() };
+            let measured = Measured { available: step, ..Measured::default() };
             recorder.sample(now, &measured);
             std::hint::black_box(thrash.judge());
             let victim_exited = engine.victim().is_some_and(|victim| actor.exited(host, victim, engine.members()));
@@ -314,7 +310,7 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
     }
     assert_eq!(faults, Faults::default());
     let recorded = recorder.recorded_at(RECORDED, Anchor { since_boot: now, date: UNIX_EPOCH + now });
-    assert_eq!((recorded.samples.last().unwrap().zram_bytes, recorder.missed()), (Some(ZRAM), 0));
+    assert_eq!(recorder.missed(), 0);
     assert!(recorded.tops.iter().all(|tops| tops.tasks.len() == LARGEST && tops.cgroups.len() == LARGEST));
     happened.recorded += recorded.samples.len() + recorded.tops.len() + recorded.candidates.len();
 }
@@ -381,6 +377,23 @@ fn observe_decide_act_allocates_nothing() {
     assert!(scans >= 2 * STEPS / 20, "too few scans: {scans}");
     assert!(acts > 100 && fired > 100 && groups > 10 && notes > 100, "{acts} {fired} {groups} {notes}");
     println!("{scans} scans, {acts} acts, {fired} signals to nobody, {groups} of groups, {notes} notes");
+}
+
+/// A report of the kernel's goes through the guard's hands whole, whether there is room for it or not.
+#[test]
+fn passing_evidence_on_allocates_and_frees_nothing() {
+    let (sender, inbox) = evidence::channel().unwrap();
+    let mut given_back = Vec::with_capacity(100);
+    for n in 0..100 {
+        let report = KernelReport { invoked_by: Some("dd".to_owned()), ..KernelReport::default() };
+        let mut kill = Box::new(KernelOom { event: Event::new(EventKind::KernelOom), report });
+        counted(|| {
+            kill.event.incident = Some(n);
+            given_back.extend(sender.send(Evidence::KernelOom(kill)).err());
+        });
+    }
+    assert_eq!(ALLOCATIONS.get(), 0);
+    assert!(given_back.len() > 50 && inbox.take_dropped() == u64::try_from(given_back.len()).unwrap());
 }
 
 /// A list's scratch memory must not grow at whatever name or command line comes: that is the attacker's choice.

@@ -52,6 +52,12 @@ pub fn largest<const N: usize>(tasks: &Tasks) -> First<Rank<i32>, &Task, N> {
 }
 
 impl Sums {
+    /// Writes to all of its memory, so that the pages are there when they are needed.
+    pub fn touch(&mut self) {
+        self.0.clear();
+        self.0.resize(self.0.capacity(), 0);
+    }
+
     /// The `N` cgroups with most in those of their tasks that are in the table, and how much that is. A table of
     /// [`super::Depth::Large`] holds the large tasks only.
     pub fn largest<const N: usize>(&mut self, tasks: &Tasks) -> First<Rank<CgroupId>, (CgroupId, u64), N> {

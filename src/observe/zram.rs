@@ -16,7 +16,9 @@ const SWAPS_BYTES: usize = 4096;
 const MM_STAT_BYTES: usize = 256;
 
 /// Reads the zram devices that are swapped to, and no others: only one that is in use can't be in the middle of being set
-/// up or taken down, for which its `mm_stat` would wait.
+/// up or taken down, for which its `mm_stat` would wait. It may wait all the same: `mm_stat_show` takes the device's
+/// `init_lock` for reading (drivers/block/zram/zram_drv.c), and whoever holds that as a writer, or waits for it, keeps
+/// readers out: with some kernels for as long as writeback or recompression takes. So the guard does not read it.
 #[derive(Debug)]
 pub struct ZramReader {
     devices: Vec<HeldFile>,

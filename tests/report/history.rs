@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hogwatch::report::incident::evidence::Evidence;
+use hogwatch::report::incident::evidence::{Evidence, KernelOom};
 use hogwatch::report::incident::schema::{Cause, Incident, KernelLine, KernelReport, State, Victim};
 use hogwatch::report::recorder::{Anchor, Measured, Top};
 use hogwatch::report::{
@@ -287,8 +287,10 @@ fn a_kernels_kill_has_the_kernels_report() {
     let evidence = daemon.sender.evidence().unwrap();
     let report =
         KernelReport { limit_cgroup: Some("/b.slice".into()), limit_bytes: Some(99), ..KernelReport::default() };
-    evidence.send(Evidence::KernelLine(KernelLine { t_ms: 1, text: "belongs to nothing".into() }));
-    evidence.send(Evidence::KernelOom { incident: Some(3), report: report.clone() });
+    let line = KernelLine { t_ms: 1, text: "belongs to nothing".into() };
+    evidence.send(Evidence::KernelLine(Box::new(line))).unwrap();
+    let event = Event { incident: Some(3), ..Event::new(EventKind::KernelOom) };
+    evidence.send(Evidence::KernelOom(Box::new(KernelOom { event, report: report.clone() }))).unwrap();
     daemon.say(EventKind::KernelOom, 3, |event| {
         event.kind = None;
         event.pid = Some(8);
@@ -413,7 +415,8 @@ fn current_json_is_replaced_again_and_again_while_it_lasts() {
     let inode = |state: &Place| fs::metadata(state.file("current.json")).ok().map(|meta| meta.ino());
     let first = until("current.json", || inode(&state));
     daemon.record(1);
-    daemon.sender.evidence().unwrap().send(Evidence::KernelLine(KernelLine { t_ms: u64::MAX, text: "hung".into() }));
+    let line = Box::new(KernelLine { t_ms: u64::MAX, text: "hung".into() });
+    daemon.sender.evidence().unwrap().send(Evidence::KernelLine(line)).unwrap();
     until("another file", || inode(&state).filter(|inode| *inode != first));
     until("what is new", || {
         let current = state.wait_current();

@@ -53,11 +53,13 @@ impl Asker {
         names.retain(|name| self.asked.iter().all(|(asked, ..)| asked != name));
         if !names.is_empty() {
             let arguments: Vec<&str> = ["show", PROPERTIES, "--"].into_iter().chain(names.iter().copied()).collect();
-            let shown = own.run(&arguments, now + DEADLINE).unwrap_or_default();
-            // A block each, in the order of the names.
-            let mut blocks = shown.split("\n\n");
-            let told = names.into_iter().map(|name| (name.to_owned(), now, blocks.next().and_then(parse)));
-            self.asked.extend(told);
+            // A systemd that does not answer has not said that there is no such unit: it is asked again.
+            if let Ok(shown) = own.run(&arguments, now + DEADLINE) {
+                // A block each, in the order of the names.
+                let mut blocks = shown.split("\n\n");
+                let told = names.into_iter().map(|name| (name.to_owned(), now, blocks.next().and_then(parse)));
+                self.asked.extend(told);
+            }
         }
         self.asked.iter().rev().filter_map(|(.., unit)| *unit).take(2 * UNITS).collect()
     }
@@ -199,6 +201,11 @@ mod tests {
         assert!(parse("").is_none());
         let dir = tempfile::tempdir().unwrap();
         let systemctl = fake::systemctl(dir.path(), "exit 1");
-        assert_eq!(Asker::default().ask(&systemctl, &wanted(&["/system.slice/a.service"])), []);
+        let (mut asker, wanted) = (Asker::default(), wanted(&["/system.slice/a.service"]));
+        assert_eq!(asker.ask(&systemctl, &wanted), []);
+        // And is asked again as soon as it is wanted again.
+        let script = "printf 'ControlGroup=/system.slice/a.service\nMainPID=7\nType=simple\nRestart=no\n'";
+        std::fs::write(dir.path().join("script"), script).unwrap();
+        assert_eq!(asker.ask(&systemctl, &wanted).len(), 1);
     }
 }

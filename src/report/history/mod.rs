@@ -138,10 +138,10 @@ impl HistoryThread {
         }
         while let Some(evidence) = self.evidence.take() {
             match evidence {
-                Evidence::KernelOom { incident, report } => {
-                    self.table.report(incident, report, now);
+                Evidence::KernelOom(kill) => {
+                    self.table.report(kill.event.incident, kill.report, now);
                 }
-                Evidence::KernelLine(line) if !self.table.open.is_empty() => story::push_line(&mut self.lines, line),
+                Evidence::KernelLine(line) if !self.table.open.is_empty() => story::push_line(&mut self.lines, *line),
                 // It belongs to nothing.
                 Evidence::KernelLine(_) => {}
             }

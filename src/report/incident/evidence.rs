@@ -4,28 +4,34 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::schema::{KernelLine, KernelReport};
+use crate::report::Event;
 
 /// Reports that wait: the kernel kills one after another, each a report, and a disk that is busy with the same shortage may
-/// keep the reader for seconds. Of half a KiB each.
+/// keep the reader for seconds.
 const QUEUE: usize = 8;
 
-/// Something richer than a journal entry.
+/// Something richer than a journal entry. It is boxed where it is heard, and whoever passes it on passes on the box: to
+/// free memory takes the allocator's lock, which another thread may hold while it waits for a page.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evidence {
     /// The kernel's OOM killer killed.
-    KernelOom {
-        /// The incident of the event that tells of it; `None` if it belongs to no incident.
-        incident: Option<u32>,
-        /// What the kernel said.
-        report: KernelReport,
-    },
+    KernelOom(Box<KernelOom>),
     /// A line that belongs to whatever is going on: a hung task.
-    KernelLine(KernelLine),
+    KernelLine(Box<KernelLine>),
+}
+
+/// A kill of the kernel's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelOom {
+    /// What is said of it; its incident is the report's too.
+    pub event: Event,
+    /// What the kernel said.
+    pub report: KernelReport,
 }
 
 /// The sending end.
@@ -37,13 +43,20 @@ pub struct EvidenceSender {
 }
 
 impl EvidenceSender {
-    /// Hands it over. Never blocks; what finds no room is counted, and said in a remark of the history thread's.
-    pub fn send(&self, evidence: Evidence) {
-        if self.queue.try_send(evidence).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Hands it over. Never blocks, allocates or frees; what finds no room is counted, and said in a remark of the history
+    /// thread's.
+    ///
+    /// # Errors
+    /// There was no room: this is what was to be handed over.
+    pub fn send(&self, evidence: Evidence) -> Result<(), Evidence> {
+        let sent =
+            self.queue.try_send(evidence).map_err(|(TrySendError::Full(back) | TrySendError::Disconnected(back))| {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                back
+            });
         // Fails only when the counter is at its maximum, and then the reader is awake already (eventfd(2)).
         let _ = self.bell.write(1);
+        sent
     }
 }
 
@@ -98,14 +111,16 @@ mod tests {
     use super::*;
 
     fn line(t_ms: u64) -> Evidence {
-        Evidence::KernelLine(KernelLine { t_ms, text: "INFO: task dd:7 blocked for more than 120 seconds.".into() })
+        let text = "INFO: task dd:7 blocked for more than 120 seconds.".into();
+        Evidence::KernelLine(Box::new(KernelLine { t_ms, text }))
     }
 
     #[test]
-    fn what_finds_no_room_is_counted_and_nobody_waits() {
+    fn what_finds_no_room_is_counted_and_given_back_and_nobody_waits() {
         let (sender, inbox) = channel().unwrap();
         for t_ms in 0..QUEUE as u64 + 3 {
-            sender.send(line(t_ms));
+            let expected = if t_ms < QUEUE as u64 { Ok(()) } else { Err(line(t_ms)) };
+            assert_eq!(sender.send(line(t_ms)), expected);
         }
         assert_eq!(inbox.take_dropped(), 3);
         assert_eq!(inbox.take_dropped(), 0);
@@ -114,7 +129,7 @@ mod tests {
             assert_eq!(inbox.take(), Some(line(t_ms)));
         }
         assert_eq!(inbox.take(), None);
-        sender.send(line(7));
+        assert_eq!(sender.send(line(7)), Ok(()));
         assert_eq!(inbox.take(), Some(line(7)));
     }
 }

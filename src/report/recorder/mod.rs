@@ -195,7 +195,7 @@ impl Recorder {
         FASTEST_TOPS.max(self.keep() / entries(TOPS_ON_THE_BEAT))
     }
 
-    /// Has all of the memory there that was set aside. Some 60 page faults: not when memory is short already.
+    /// Has all of the memory there that was set aside. Some 60 page faults: before memory is short.
     pub fn touch(&self) {
         self.write(|memory| {
             memory.samples.touch();

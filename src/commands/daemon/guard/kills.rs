@@ -9,10 +9,10 @@ use crate::observe::cgroup_files::{Events, Sample};
 use crate::observe::cgroups::CgroupPath;
 use crate::observe::parse::Limit;
 use crate::observe::survey::OomdKill;
-use crate::report::incident::evidence::{Evidence, EvidenceSender};
+use crate::report::incident::evidence::{Evidence, EvidenceSender, KernelOom};
 use crate::report::{Event, EventKind, Text};
 
-use super::super::killers::{KernelKill, Killers, News};
+use super::super::killers::{Killers, News};
 use super::Guard;
 
 /// Kills at one limit that follow each other so closely are one incident: a build at its limit loses a compiler every other
@@ -48,28 +48,40 @@ impl Guard {
     pub(super) fn take_kills(&mut self) {
         while let Some(news) = self.kills.killers.as_ref().and_then(Killers::news) {
             match news {
-                News::Kill(kill) => self.tell_kernel_kill(*kill),
-                News::Line(line) => self.hand_over(Evidence::KernelLine(*line)),
+                News::Kill { kill, limit } => self.tell_kernel_kill(kill, limit.as_ref()),
+                News::Line(line) => self.hand_over(Evidence::KernelLine(line)),
                 News::Counted(kills) => self.tell_counted(kills),
                 News::Degraded(reason) => self.degraded(format_args!("{reason}")),
             }
         }
     }
 
-    fn tell_kernel_kill(&mut self, kill: KernelKill) {
+    fn tell_kernel_kill(&mut self, mut kill: Box<KernelOom>, limit: Option<&CgroupPath>) {
         // A user's guard speaks of that user's processes only.
         let own = &self.parts.own;
         if !own.may_signal_others && kill.event.uid.is_some_and(|uid| uid != own.uid) {
-            return;
+            return self.give_back(Evidence::KernelOom(kill));
         }
-        let incident = Some(self.incident_at(kill.limit_cgroup.as_ref()));
-        self.send(&Event { incident, ..kill.event });
-        self.hand_over(Evidence::KernelOom { incident, report: kill.report });
+        kill.event.incident = Some(self.incident_at(limit));
+        self.send(&kill.event);
+        self.hand_over(Evidence::KernelOom(kill));
     }
 
+    /// Passes it on to whoever writes the incident down, if anybody does and has room.
     fn hand_over(&self, evidence: Evidence) {
-        if let Some(sender) = &self.kills.evidence {
-            sender.send(evidence);
+        let left = match &self.kills.evidence {
+            Some(sender) => sender.send(evidence).err(),
+            None => Some(evidence),
+        };
+        if let Some(evidence) = left {
+            self.give_back(evidence);
+        }
+    }
+
+    /// The guard frees nothing: another thread may hold the allocator's lock while it waits for a page.
+    fn give_back(&self, evidence: Evidence) {
+        if let Some(killers) = &self.kills.killers {
+            killers.give_back(evidence);
         }
     }
 

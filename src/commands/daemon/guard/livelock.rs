@@ -375,6 +375,8 @@ impl Guard {
             self.note_kills(at, before, &sample);
         }
         if stalls {
+            // The machine may well be calm: there is memory for it now, and a case may open next.
+            self.touch_recorder();
             self.ask_of_stuck(&path);
         }
         if lifted {

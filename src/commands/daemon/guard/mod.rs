@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::act::Actor;
 use crate::act::reaper::Reaper;
 use crate::config::Places;
-use crate::decide::measure::Reading;
+use crate::decide::measure::{Level, Reading};
 use crate::decide::victim::Own;
 use crate::decide::{Decision, Engine, Step};
 use crate::host::wait::{Source, WaitSet};
@@ -250,8 +250,12 @@ impl Guard {
         self.follow_cgroups();
         let evidence = self.link.as_ref().and_then(|link| link.sender.evidence());
         self.watch_for_kills(evidence);
-        if let Ok(decision) = self.measure() {
-            self.send(&tell::started(&decision));
+        if let Ok(reading) = self.measure() {
+            // Short from the start: it will not get better by waiting.
+            if reading.level != Level::Calm {
+                self.touch_recorder();
+            }
+            self.send(&tell::started(&reading));
         }
     }
 
@@ -329,10 +333,6 @@ impl Guard {
                 }
                 Answer::SystemGuardRuns(runs) => {
                     self.parts.engine.set_machine_is_ours(!runs);
-                    continue;
-                }
-                Answer::Units(known) => {
-                    self.units.known = known;
                     continue;
                 }
                 Answer::Managed(asked) => {
@@ -450,7 +450,8 @@ impl Guard {
         let mut event = *event;
         event.incident = event.incident.or(self.parts.engine.episode());
         event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
-        event.follows = super::units::foretell(&self.units.known, &event);
+        let units = self.link.as_ref().and_then(|link| link.clerk.as_ref()?.units());
+        event.follows = units.and_then(|units| super::units::foretell(&units, &event));
         event
     }
 }

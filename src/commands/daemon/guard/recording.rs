@@ -1,7 +1,7 @@
 //! What the guard leaves for whoever wants to know afterwards: the flight recorder's beat.
 //!
-//! It rides on the guard's own wake-ups. With plenty of memory that is a sample now and then, nothing is read for it and
-//! nobody is woken; below twice `warn` the guard wakes once a second at least, and the largest are listed too.
+//! It rides on the guard's own wake-ups. With plenty of memory that is a sample now and then, for which the guard reads
+//! nothing; below twice `warn` the guard wakes once a second at least, and the largest are listed too.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use crate::decide::{Act, Decision};
 use crate::host::clock;
 use crate::observe::parse::PressureLine;
 use crate::observe::tops::{Sums, largest};
-use crate::observe::zram::ZramReader;
 use crate::observe::{Depth, Need, Task, Tasks};
 use crate::report::Recorder;
 use crate::report::recorder::{LARGEST, Measured, Ranked, Top};
@@ -32,7 +31,6 @@ const SOON: Duration = Duration::from_secs(60);
 /// The guard's part of the flight recorder.
 pub(super) struct Recording {
     sums: Sums,
-    zram: ZramReader,
     /// When the last sample was recorded.
     sampled: Option<Duration>,
     /// When the largest were last recorded.
@@ -51,7 +49,6 @@ impl Recording {
     pub(super) fn new() -> Self {
         Self {
             sums: Sums::default(),
-            zram: ZramReader::default(),
             sampled: None,
             listed: None,
             whose: Whose::Machine,
@@ -81,9 +78,8 @@ impl Guard {
             self.record_sample(reading);
         }
         if decision.near {
-            // While there is memory: later each new page would be a page fault in the middle of the trouble.
-            if reading.level == Level::Calm && !std::mem::replace(&mut self.recording.touched, true) {
-                self.parts.recorder.touch();
+            if reading.level < Level::Term {
+                self.touch_recorder();
             }
             let listed = self.recording.listed;
             if listed.is_none_or(|at| now.saturating_sub(at) >= self.parts.recorder.tops_pause()) {
@@ -96,17 +92,30 @@ impl Guard {
         self.recording.sampled.map_or(every, |at| (at + every).saturating_sub(clock::now()))
     }
 
-    fn record_sample(&mut self, reading: &Reading) {
-        let Self { recording, parts, faults, last, throttleable, .. } = self;
-        // A guard that may be throttled opens nothing.
-        if !*throttleable {
-            recording.zram.follow(&parts.host, last.meminfo.swap_total.unwrap_or(0), faults);
+    /// Has all of the recorder's memory there, as it may be needed soon: later each new page would be a page fault in the
+    /// middle of the trouble, between one signal and the next. Once; a machine that never comes near never pays for it.
+    pub(super) fn touch_recorder(&mut self) {
+        if !std::mem::replace(&mut self.recording.touched, true) {
+            self.parts.recorder.touch();
+            self.recording.sums.touch();
         }
+    }
+
+    fn record_sample(&mut self, reading: &Reading) {
+        let Self { recording, parts, last, link, .. } = self;
+        let clerk = link.as_ref().and_then(|link| link.clerk.as_ref());
+        let swap_total = last.meminfo.swap_total.filter(|bytes| *bytes > 0);
+        // As it was at the sample before: reading it may block, so the clerk reads it meanwhile for the next one.
+        let zram = clerk.zip(swap_total).and_then(|(clerk, swap_total)| {
+            let zram = clerk.zram();
+            clerk.ask_for_zram(swap_total);
+            zram
+        });
         let centi = |line: PressureLine| u16::try_from(line.avg10_centi).ok();
         let measured = Measured {
             available: reading.available,
             swap_free: last.meminfo.swap_free,
-            zram: recording.zram.read(faults),
+            zram,
             psi_some_centi: last.pressure.and_then(|pressure| centi(pressure.some)),
             psi_full_centi: last.pressure.and_then(|pressure| centi(pressure.full?)),
             other_scope: recording.whose != reading.whose,

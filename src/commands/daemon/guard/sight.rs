@@ -112,6 +112,10 @@ impl Guard {
     /// Limits come and go: whether one of them could throttle the guard itself is looked up now and then.
     pub(super) fn look_whether_throttleable(&mut self) {
         self.throttleable = self.own_highs.any_is_finite();
+        if self.throttleable {
+            // Once it is throttled, each page takes seconds.
+            self.touch_recorder();
+        }
         if let Some(link) = self.link.as_mut().filter(|link| self.throttleable && link.scout.is_none()) {
             link.scout = Scout::start(self.parts.hierarchy).ok();
         }

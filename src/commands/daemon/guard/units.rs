@@ -6,17 +6,16 @@ use crate::host::clock;
 use crate::observe::scan::Scanner;
 use crate::observe::{CgroupPath, Task, Tasks};
 
-use super::super::units::{UNITS, Unit, Wanted};
+use super::super::units::{UNITS, Wanted};
 use super::Guard;
 use super::timers::due;
 
 /// Between two questions about cgroups that stall: the answer is wanted before the detector's window is over.
 const ASK_OF_STUCK: Duration = Duration::from_secs(3);
 
-/// What is known.
+/// What was asked.
 #[derive(Default)]
 pub(super) struct Units {
-    pub(super) known: Vec<Unit>,
     asked_of_stuck: Option<Duration>,
 }
 

@@ -21,8 +21,9 @@ use crate::host::{Host, clock};
 use crate::observe::cgroups::{self, CgroupPath};
 use crate::observe::kmsg::{Assembler, Heard, OomReport, Record};
 use crate::observe::parse::{Limit, parse_limit};
-use crate::report::incident::schema::{KernelLine, KernelReport};
-use crate::report::{Escaped, Event, REASON_BYTES, Text};
+use crate::report::incident::evidence::{Evidence, KernelOom};
+use crate::report::incident::schema::KernelLine;
+use crate::report::{Escaped, REASON_BYTES, Text};
 
 use counts::Counts;
 
@@ -32,14 +33,23 @@ const STACK_BYTES: usize = 64 * 1024;
 /// News that wait for the guard; the kernel keeps what is not read yet.
 const QUEUE: usize = 8;
 
+/// What came back and waits to be freed. That is done before anything is sent, and then only what the queue holds, what the
+/// guard has in hand and what is being sent can come back until the next time.
+const SPENT: usize = QUEUE + 2;
+
 /// Records that are read before what they told is passed on: some reports.
 const AT_ONCE: usize = 1024;
 
 /// What the thread has to say.
 #[derive(Debug)]
 pub enum News {
-    /// The kernel killed.
-    Kill(Box<KernelKill>),
+    /// The kernel killed. Which incident that is, is not known yet.
+    Kill {
+        /// What is said of it.
+        kill: Box<KernelOom>,
+        /// The cgroup whose limit was hit; `None` is the machine, or unknown.
+        limit: Option<CgroupPath>,
+    },
     /// A line of the log that belongs to whatever goes on.
     Line(Box<KernelLine>),
     /// So many processes were killed of which no report was seen.
@@ -48,21 +58,11 @@ pub enum News {
     Degraded(Text<REASON_BYTES>),
 }
 
-/// A kill of the kernel's.
-#[derive(Debug)]
-pub struct KernelKill {
-    /// What is said of it; the incident is not known yet.
-    pub event: Event,
-    /// The cgroup whose limit was hit; `None` is the machine, or unknown.
-    pub limit_cgroup: Option<CgroupPath>,
-    /// All of it.
-    pub report: KernelReport,
-}
-
 /// The guard's end.
 #[derive(Debug)]
 pub struct Killers {
     news: Receiver<News>,
+    spent: SyncSender<Evidence>,
     bell: Arc<EventFd>,
     /// Whether the kernel's log is read: then kills have names.
     pub reads_log: bool,
@@ -75,6 +75,7 @@ impl Killers {
     /// No thread or descriptor could be had.
     pub fn start(host: &Host) -> io::Result<Self> {
         let (outbox, news) = sync_channel(QUEUE);
+        let (spent, to_free) = sync_channel(SPENT);
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
         let (log, complaint) = match KernelLog::open() {
             Ok(log) => (Some(log), None),
@@ -86,7 +87,7 @@ impl Killers {
             assembler: Assembler::new(host.page_size),
             root: host.cgroup2.as_ref().and_then(|root| root.again().ok()),
             counts: Counts::start(&host.proc, reads_log, clock::now()),
-            outbox: Outbox { news: outbox, bell: Arc::clone(&bell) },
+            outbox: Outbox { news: outbox, spent: to_free, bell: Arc::clone(&bell) },
         };
         if let Some(error) = complaint {
             listener.outbox.degraded(format_args!(
@@ -95,13 +96,19 @@ impl Killers {
             ));
         }
         thread::Builder::new().name("killers".into()).stack_size(STACK_BYTES).spawn(move || listener.run())?;
-        Ok(Self { news, bell, reads_log })
+        Ok(Self { news, spent, bell, reads_log })
     }
 
     /// What the thread has to say, if anything.
     #[must_use]
     pub fn news(&self) -> Option<News> {
         super::take(&self.news, &self.bell)
+    }
+
+    /// Gives back what nobody keeps: it is freed by the thread that allocated it. Never blocks.
+    pub fn give_back(&self, spent: Evidence) {
+        // There is room, see `SPENT`. (Should the thread have ended, its last few words are freed here.)
+        let _ = self.spent.try_send(spent);
     }
 
     /// Becomes readable when there is news.
@@ -114,12 +121,14 @@ impl Killers {
 /// The way to the guard.
 struct Outbox {
     news: SyncSender<News>,
+    spent: Receiver<Evidence>,
     bell: Arc<EventFd>,
 }
 
 impl Outbox {
     /// Hands it over, and waits for room; `false` when the guard is gone.
     fn send(&self, news: News) -> bool {
+        self.spent.try_iter().for_each(drop);
         let sent = self.news.send(news).is_ok();
         let _ = self.bell.write(1);
         sent
@@ -211,11 +220,11 @@ impl Listener {
             Heard::Oom(report) => {
                 self.counts.told(report.counted);
                 let limit = self.limit(&report);
-                self.outbox.send(News::Kill(Box::new(KernelKill {
-                    event: told::event(&report, limit),
-                    limit_cgroup: report.limit_cgroup.as_deref().and_then(CgroupPath::new),
-                    report: told::report(&report, limit, t_ms),
-                })))
+                let (event, all) = (told::event(&report, limit), told::report(&report, limit, t_ms));
+                self.outbox.send(News::Kill {
+                    kill: Box::new(KernelOom { event, report: all }),
+                    limit: report.limit_cgroup.as_deref().and_then(CgroupPath::new),
+                })
             }
             Heard::HungTask(line) => {
                 self.outbox.send(News::Line(Box::new(KernelLine { t_ms, text: Escaped(&line).to_string() })))
