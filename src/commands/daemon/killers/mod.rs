@@ -15,10 +15,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::decide::KilledFor;
 use crate::host::dir::Dir;
 use crate::host::kmsg::{KernelLog, Next, RECORD_BYTES};
 use crate::host::{Host, clock};
-use crate::observe::cgroups::{self, CgroupPath};
+use crate::observe::cgroups;
 use crate::observe::kmsg::{Assembler, Heard, OomReport, Record};
 use crate::observe::parse::{Limit, parse_limit};
 use crate::report::incident::schema::{KernelLine, KernelReport};
@@ -53,8 +54,8 @@ pub enum News {
 pub struct KernelKill {
     /// What is said of it; the incident is not known yet.
     pub event: Event,
-    /// The cgroup whose limit was hit; `None` is the machine, or unknown.
-    pub limit_cgroup: Option<CgroupPath>,
+    /// What was short.
+    pub killed_for: KilledFor,
     /// All of it.
     pub report: KernelReport,
 }
@@ -213,7 +214,7 @@ impl Listener {
                 let limit = self.limit(&report);
                 self.outbox.send(News::Kill(Box::new(KernelKill {
                     event: told::event(&report, limit),
-                    limit_cgroup: report.limit_cgroup.as_deref().and_then(CgroupPath::new),
+                    killed_for: told::killed_for(&report),
                     report: told::report(&report, limit, t_ms),
                 })))
             }
