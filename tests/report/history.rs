@@ -357,6 +357,56 @@ fn the_oldest_go_when_there_are_too_many() {
 }
 
 #[test]
+fn kills_by_others_do_not_push_out_what_hogwatch_did() {
+    let state = Place::new();
+    let daemon = state.start_with(STILL, 6, false);
+    // The oldest are hogwatch's own; a clock tick lies between any two.
+    let kinds = [EventKind::Term, EventKind::Livelock, EventKind::Refused];
+    let others =
+        (4..=12).map(|number| (number, if number % 2 == 0 { EventKind::KernelOom } else { EventKind::OomdKill }));
+    for (number, kind) in (1..).zip(kinds).chain(others) {
+        daemon.say(kind, number, |_| ());
+        until("the file", || state.names().iter().any(|name| name.ends_with(&format!("-{number}.json"))).then_some(()));
+        std::thread::sleep(Duration::from_millis(20));
+        // Else the journal would be full.
+        state.journald.entry();
+    }
+    let numbers = || -> Vec<String> {
+        state.names().into_iter().map(|name| name.rsplit_once('-').unwrap().1.to_owned()).collect()
+    };
+    until("the last to go", || {
+        (numbers() == ["1.json", "2.json", "3.json", "10.json", "11.json", "12.json"]).then_some(())
+    });
+    // Nor the other way round: with half of the room they are as good as anybody.
+    daemon.term(13);
+    until("the oldest to go", || {
+        (numbers() == ["2.json", "3.json", "10.json", "11.json", "12.json", "13.json"]).then_some(())
+    });
+    assert!(daemon.stop());
+}
+
+#[test]
+fn a_shortage_finds_room_among_many_kills() {
+    let state = Place::new();
+    let daemon = state.start_with(STILL, 500, false);
+    for number in 1..=200 {
+        daemon.say(EventKind::KernelOom, number, |_| ());
+        // Nothing is lost on the way: the queue is short.
+        until("the file", || file_of(&state, number));
+        state.journald.entry();
+    }
+    daemon.term(201);
+    until("the act", || file_of(&state, 201));
+    assert!(daemon.stop());
+    assert_eq!(state.names().len(), 201);
+}
+
+/// The name of the file of this number.
+fn file_of(state: &Place, number: u32) -> Option<String> {
+    state.names().into_iter().find(|name| name.ends_with(&format!("Z-{number}.json")))
+}
+
+#[test]
 fn the_oldest_go_when_they_are_too_large_and_those_of_a_wrong_clock_first() {
     let state = Place::new();
     fs::create_dir_all(state.file("incidents")).unwrap();

@@ -132,11 +132,14 @@ impl HistoryThread {
     fn listen(&mut self) {
         let now = clock::now();
         while !self.table.is_full()
+            && !self.table.is_crowded()
             && let Some(sent) = self.queue.pop()
         {
             self.table.hear(&sent, now);
         }
-        while let Some(evidence) = self.evidence.take() {
+        while !self.table.is_crowded()
+            && let Some(evidence) = self.evidence.take()
+        {
             match evidence {
                 Evidence::KernelOom { incident, report } => {
                     self.table.report(incident, report, now);
@@ -163,6 +166,11 @@ impl HistoryThread {
         }
         if let Some(at) = self.table.to_save(&self.pace, now) {
             self.save(at, None);
+        } else if self.table.is_crowded()
+            && let Some(at) = self.table.to_make_room()
+        {
+            // Too early to ask.
+            self.complete(at, Followed { unit_restarted: None });
         } else if let Some(at) = self.table.to_complete(&self.pace, now) {
             let followed = self.what_followed(at);
             self.complete(at, followed);

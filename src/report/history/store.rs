@@ -37,6 +37,9 @@ const HEAD_BYTES: usize = 512;
 /// How that state is written while what followed is not known.
 const OPEN: &str = r#""state":"open""#;
 
+/// The kind of an incident in which only somebody else killed: as the file's beginning has it.
+const BY_OTHERS: [&str; 2] = [r#""kind":"kernel_oom""#, r#""kind":"oomd_kill""#];
+
 /// A buffer of the size of two pages: a file is a hundred KiB, written in small pieces.
 const BUFFER: usize = 8 * 1024;
 
@@ -136,13 +139,7 @@ impl Store {
     /// The ids of the files that say of themselves that something is still to come.
     pub fn open_ids(&self) -> Vec<String> {
         let folder = self.state.join(INCIDENTS);
-        let is_open = |name: &str| {
-            let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-            let file = OpenOptions::new().read(true).custom_flags(flags).open(folder.join(name));
-            let mut head = Vec::with_capacity(HEAD_BYTES);
-            file.and_then(|file| file.take(HEAD_BYTES as u64).read_to_end(&mut head)).is_ok()
-                && head.windows(OPEN.len()).any(|part| part == OPEN.as_bytes())
-        };
+        let is_open = |name: &str| begins_with(&folder.join(name), &[OPEN]);
         let mut ids: Vec<String> = entries(&folder)
             .filter(|(name, _)| is_open(name))
             .filter_map(|(name, _)| id_of(&name).map(str::to_owned))
@@ -151,28 +148,39 @@ impl Store {
         ids
     }
 
-    /// Removes the oldest files until there are `most` at most and they fit in [`MOST_BYTES`]; never that of `spared`.
+    /// Removes the oldest files until there are `most` at most and they fit in [`MOST_BYTES`]; never that of `spared`. While
+    /// more than half of them are of kills by others, those go first: a container that fails again and again, or a user
+    /// with limits of his own, is not to push out what hogwatch did.
     ///
-    /// A file dated in the future was written while the clock was wrong; nobody knows how old it is, so it goes first.
+    /// A file dated in the future was written while the clock was wrong; nobody knows how old it is, so it goes before all.
     pub fn prune(&self, most: usize, spared: &str) {
         let folder = self.state.join(INCIDENTS);
         let now = SystemTime::now();
-        let mut kept: Vec<(bool, SystemTime, u64, String)> = entries(&folder)
+        let mut files: Vec<(bool, SystemTime, u64, String)> = entries(&folder)
             .filter(|(name, _)| id_of(name).is_some())
             .filter_map(|(name, meta)| {
                 let written = meta.modified().ok()?;
                 Some((written <= now, written, meta.len(), name))
             })
             .collect();
-        kept.sort_unstable();
-        let (mut number, mut bytes) = (kept.len(), kept.iter().map(|file| file.2).sum::<u64>());
-        for (_, _, size, name) in kept {
-            if number <= most && bytes <= MOST_BYTES {
-                return;
-            }
-            if id_of(&name) != Some(spared) && fs::remove_file(folder.join(&name)).is_ok() {
+        let (mut number, mut bytes) = (files.len(), files.iter().map(|file| file.2).sum::<u64>());
+        let fits = |number: usize, bytes: u64| number <= most && bytes <= MOST_BYTES;
+        if fits(number, bytes) {
+            return;
+        }
+        files.sort_unstable();
+        let by_others = |name: &str| begins_with(&folder.join(name), &BY_OTHERS);
+        let mut kept: Vec<_> = files.into_iter().map(|file| (by_others(&file.3), file)).collect();
+        let mut others = kept.iter().filter(|(by_others, _)| *by_others).count();
+        kept.retain(|(_, file)| id_of(&file.3) != Some(spared));
+        while !fits(number, bytes) && !kept.is_empty() {
+            let too_many = others > number / 2;
+            let goes_first = |(by_others, file): &(bool, (bool, _, _, _))| !file.0 || !too_many || *by_others;
+            let (is_others, (_, _, size, name)) = kept.remove(kept.iter().position(goes_first).unwrap_or(0));
+            if fs::remove_file(folder.join(name)).is_ok() {
                 number -= 1;
                 bytes -= size;
+                others -= usize::from(is_others);
             }
         }
     }
@@ -240,6 +248,14 @@ fn entries(folder: &Path) -> impl Iterator<Item = (String, fs::Metadata)> {
         let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
         Some((entry.file_name().into_string().ok()?, meta))
     })
+}
+
+/// Whether the beginning of a file has one of these in it.
+fn begins_with(path: &Path, one_of: &[&str]) -> bool {
+    let file = OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path);
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    file.and_then(|file| file.take(HEAD_BYTES as u64).read_to_end(&mut head)).is_ok()
+        && one_of.iter().any(|part| head.windows(part.len()).any(|window| window == part.as_bytes()))
 }
 
 fn group(folder: &OwnedFd) -> Option<Gid> {

@@ -230,6 +230,18 @@ impl Table {
         self.open.get_mut(at)
     }
 
+    /// Whether a new incident would find no room, unless [`Table::to_make_room`] is completed first.
+    pub fn is_crowded(&self) -> bool {
+        self.open.len() == MOST && self.to_make_room().is_some()
+    }
+
+    /// Which one can be completed early: the oldest that was over as it began, else of those that are over. It comes back
+    /// from its file if more is said of it.
+    pub fn to_make_room(&self) -> Option<usize> {
+        let moment = self.open.iter().position(Open::was_a_moment);
+        moment.or_else(|| self.open.iter().position(|open| !open.goes_on()))
+    }
+
     /// How many entries found no room since the last call.
     pub fn take_turned_away(&mut self) -> u64 {
         std::mem::take(&mut self.turned_away)
