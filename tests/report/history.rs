@@ -170,7 +170,7 @@ impl Daemon {
     }
 
     fn stop(self) -> bool {
-        self.reporter.stop(PATIENCE)
+        self.reporter.stop(PATIENCE, PATIENCE)
     }
 }
 
@@ -330,6 +330,36 @@ fn a_stop_completes_what_is_open() {
 }
 
 #[test]
+fn a_current_json_that_stays_is_removed_later() {
+    let state = Place::new();
+    let daemon = state.start(Pace { current_every: Duration::from_millis(300), ..AT_ONCE });
+    daemon.warn(1);
+    state.wait_current();
+    let current = state.file("current.json");
+    fs::remove_file(&current).unwrap();
+    fs::create_dir(&current).unwrap();
+    daemon.recovered(1);
+    state.wait("the end", |incident| incident.state == State::Complete);
+    let entry = state.entry("degraded");
+    assert!(entry.message().contains("current.json can't be"), "{}", entry.message());
+    fs::remove_dir(&current).unwrap();
+    fs::write(&current, "as it was").unwrap();
+    until("current.json to go", || (!current.exists()).then_some(()));
+    assert!(daemon.stop());
+}
+
+#[test]
+fn a_run_that_starts_in_the_same_second_overwrites_nothing() {
+    let state = Place::new();
+    for _ in 0..3 {
+        let daemon = state.start(STILL);
+        daemon.term(1);
+        assert!(daemon.stop());
+    }
+    assert_eq!(state.names().len(), 3);
+}
+
+#[test]
 fn the_oldest_go_when_there_are_too_many() {
     let state = Place::new();
     let daemon = state.start_with(STILL, 3, false);
@@ -390,7 +420,8 @@ fn a_shortage_finds_room_among_many_kills() {
     let state = Place::new();
     let daemon = state.start_with(STILL, 500, false);
     for number in 1..=200 {
-        daemon.say(EventKind::KernelOom, number, |_| ());
+        // Another's each: none is held back in the journal.
+        daemon.say(EventKind::KernelOom, number, |event| event.uid = Some(number));
         // Nothing is lost on the way: the queue is short.
         until("the file", || file_of(&state, number));
         state.journald.entry();

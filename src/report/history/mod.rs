@@ -108,6 +108,8 @@ pub(super) struct HistoryThread {
     pub lines: Vec<KernelLine>,
     /// When `current.json` was written last; `None` when there is none.
     pub current: Option<Duration>,
+    /// When it could not be removed.
+    pub current_stays: Option<Duration>,
     /// When systemd could not be asked.
     pub in_vain: Option<Duration>,
 }
@@ -181,7 +183,7 @@ impl HistoryThread {
     }
 
     fn wait(&self) {
-        let current = self.current.map(|wrote| wrote + self.pace.current_every);
+        let current = self.current_stays.or(self.current).map(|at| at + self.pace.current_every);
         let due = [self.table.next_due(&self.pace), current].into_iter().flatten().min();
         let timeout = due.map(|due| due.saturating_sub(clock::now()));
         let bells = [self.queue.wake_fd(), self.evidence.bell()];
@@ -192,7 +194,8 @@ impl HistoryThread {
 
     /// The end: what is open is completed with what is known.
     fn finish(mut self) -> bool {
-        self.remove_current();
+        self.current_stays = None;
+        self.remove_current(clock::now());
         while !self.table.open.is_empty() && !self.stop.is_overdue() {
             // Too early to ask.
             self.complete(0, Followed { unit_restarted: None });
@@ -203,13 +206,13 @@ impl HistoryThread {
     /// Keeps `current.json` as long as something goes on; whether it was written.
     fn keep_current(&mut self, now: Duration) -> bool {
         if self.table.goes_on().is_none() {
-            self.remove_current();
+            self.remove_current(now);
             return false;
         }
         if self.current.is_some_and(|wrote| now.saturating_sub(wrote) < self.pace.current_every) {
             return false;
         }
-        self.current = Some(now);
+        (self.current, self.current_stays) = (Some(now), None);
         if let Err(why) = self.save_current() {
             self.lost(&why);
         }
@@ -229,11 +232,18 @@ impl HistoryThread {
         self.store.save_current(&incident)
     }
 
-    fn remove_current(&mut self) {
-        if self.current.take().is_some()
-            && let Err(why) = self.store.remove_current()
-        {
-            self.lost(&why);
+    /// Removes `current.json`; where that fails it is tried again, or the next start would take it for a crash.
+    fn remove_current(&mut self, now: Duration) {
+        let lately = self.current_stays.is_some_and(|tried| now.saturating_sub(tried) < self.pace.current_every);
+        if self.current.is_none() || lately {
+            return;
+        }
+        match self.store.remove_current() {
+            Ok(()) => (self.current, self.current_stays) = (None, None),
+            Err(why) => {
+                self.current_stays = Some(now);
+                self.lost(&why);
+            }
         }
     }
 

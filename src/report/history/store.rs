@@ -7,13 +7,14 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, UnlinkatFlags, fchown, unlinkat};
 
 use super::super::incident::schema::{Incident, SCHEMA};
+use super::super::time::Utc;
 
 /// Where the incidents are, below the state directory.
 pub const INCIDENTS: &str = "incidents";
@@ -64,6 +65,20 @@ impl Store {
     /// Nothing is made or opened yet.
     pub fn new(state: PathBuf) -> Self {
         Self { state }
+    }
+
+    /// The first second from `start` on of which no incident is there: ids are made of it, and a clock that begins at the
+    /// same date at every boot would give those of an earlier run again.
+    pub fn free_start(&self, start: SystemTime) -> SystemTime {
+        let runs: Vec<String> = entries(&self.state.join(INCIDENTS))
+            .filter_map(|(name, _)| id_of(&name)?.rsplit_once('-').map(|(run, _)| run.to_owned()))
+            .collect();
+        let is_taken = |start: SystemTime| runs.contains(&Utc::at(start).compact().to_string());
+        let mut free = start;
+        while is_taken(free) {
+            free += Duration::from_secs(1);
+        }
+        free
     }
 
     /// Reads an incident back; `None` when there is no such file.
@@ -316,6 +331,19 @@ fn fill(file: File, folder: &OwnedFd, incident: &Incident) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_has_ids_of_its_own() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(state.path().to_owned());
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(store.free_start(at(1)), at(1), "no directory");
+        fs::create_dir(state.path().join(INCIDENTS)).unwrap();
+        for name in ["19700101T000001Z-3.json", "19700101T000002Z-0.json", "19700101T000004Z-1.json"] {
+            fs::write(state.path().join(INCIDENTS).join(name), "").unwrap();
+        }
+        assert_eq!([0, 1, 2, 3, 4].map(|start| store.free_start(at(start))), [0, 3, 3, 3, 5].map(at));
+    }
 
     #[test]
     fn ids_are_told_from_other_names() {
