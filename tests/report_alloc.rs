@@ -81,5 +81,5 @@ fn sending_allocates_nothing() {
         });
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);
-    assert!(!reporter.stop(Duration::ZERO));
+    assert!(!reporter.stop(Duration::ZERO, Duration::ZERO));
 }

@@ -20,6 +20,7 @@ pub mod victim;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::observe::cgroups::CgroupPath;
 use crate::observe::{Depth, Need, Observation, TaskId, Tasks};
 
 use cases::{CaseStep, Cases};
@@ -171,6 +172,23 @@ struct Settling {
 struct Episode {
     began: Duration,
     number: u32,
+    /// Whose memory was short when it began.
+    whose: Whose,
+}
+
+/// What somebody else killed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KilledFor {
+    /// The machine had no memory left, or not on the nodes that the process may use.
+    Machine,
+    /// The limit of this cgroup.
+    Limit(CgroupPath),
+    /// The limit of a cgroup, nobody knows which.
+    SomeLimit,
+    /// systemd-oomd's rule for this cgroup.
+    Oomd(CgroupPath),
+    /// Nobody knows.
+    Unknown,
 }
 
 /// Decides. One for the daemon's life.
@@ -185,7 +203,7 @@ pub struct Engine {
     episode: Option<Episode>,
     episodes: u32,
     /// The last episode that is over, and since when.
-    ended: Option<(u32, Duration)>,
+    ended: Option<(Episode, Duration)>,
     paused_until: Option<Duration>,
     refusals: Refusals,
     futile: u8,
@@ -300,16 +318,29 @@ impl Engine {
         self.notes.iter()
     }
 
-    /// The number of the incident that a kill by somebody else belongs to, at the limit of this cgroup or anywhere (`None`),
-    /// told at `now`: that of an open case there, around it or within it; else of the episode of scarcity under way, or of
-    /// the one that it has just ended; else a new one.
-    pub fn incident_of_kill(&mut self, cgroup: Option<&[u8]>, now: Duration) -> u32 {
-        let case = cgroup.and_then(|cgroup| self.cases.incident_at(cgroup));
-        let ended = self.ended.filter(|(_, at)| now.saturating_sub(*at) < NEWS_OF_A_KILL).map(|(number, _)| number);
-        case.or(self.episode()).or(ended).unwrap_or_else(|| {
-            self.episodes += 1;
-            self.episodes
-        })
+    /// The number of the incident that a kill by somebody else, told at `now`, belongs to: that of an open case of the
+    /// cgroup, around it or within it; else of the episode of scarcity under way, or of the one that it has just ended. A
+    /// cgroup at its own limit has nothing to do with an episode, unless that is of the same limit.
+    #[must_use]
+    pub fn incident_of_kill(&self, killed_for: &KilledFor, now: Duration) -> Option<u32> {
+        let case = match killed_for {
+            KilledFor::Limit(cgroup) | KilledFor::Oomd(cgroup) => self.cases.incident_at(cgroup.as_bytes()),
+            KilledFor::Machine | KilledFor::SomeLimit | KilledFor::Unknown => None,
+        };
+        let ended = self.ended.filter(|(_, at)| now.saturating_sub(*at) < NEWS_OF_A_KILL).map(|(episode, _)| episode);
+        let concerns = |episode: &Episode| match killed_for {
+            KilledFor::Machine | KilledFor::Oomd(_) | KilledFor::Unknown => true,
+            KilledFor::Limit(cgroup) => episode.whose == Whose::Cgroup(*cgroup),
+            KilledFor::SomeLimit => false,
+        };
+        let episode = [self.episode, ended].into_iter().flatten().find(concerns);
+        case.or(episode.map(|episode| episode.number))
+    }
+
+    /// The number of a new incident, for what belongs to none that is open.
+    pub fn new_incident(&mut self) -> u32 {
+        self.episodes += 1;
+        self.episodes
     }
 
     /// The number of the episode of scarcity under way; the first is 1.
@@ -613,8 +644,8 @@ impl Engine {
     fn follow_episode(&mut self, reading: &Reading, now: Duration) {
         match self.episode {
             None if reading.level >= Level::Warn => {
-                self.episodes += 1;
-                self.episode = Some(Episode { began: now, number: self.episodes });
+                let number = self.new_incident();
+                self.episode = Some(Episode { began: now, number, whose: reading.whose });
                 self.notes.add(&Note::Warn(*reading));
             }
             Some(episode)
@@ -623,7 +654,7 @@ impl Engine {
                     && reading.available / 100 >= reading.warn / 100 * RECOVERED_PERCENT / 100 =>
             {
                 self.episode = None;
-                self.ended = Some((episode.number, now));
+                self.ended = Some((episode, now));
                 self.futile = 0;
                 self.paused_until = None;
                 self.refusals = Refusals::default();

@@ -213,7 +213,9 @@ impl Reporter {
     /// # Errors
     /// No thread, descriptor or socket could be had.
     pub fn start(options: ReporterOptions) -> io::Result<(EventSender, Self)> {
-        let origin = Origin { dry_run: options.dry_run, started: SystemTime::now() };
+        let now = SystemTime::now();
+        let started = options.history.as_ref().map_or(now, |history| Store::new(history.state.clone()).free_start(now));
+        let origin = Origin { dry_run: options.dry_run, started };
         let stop = Arc::new(Stop::default());
         let mut sender = EventSender {
             journal: Arc::new(Queue::new(JOURNAL_SLOTS)?),
@@ -271,17 +273,17 @@ impl Reporter {
         Ok((sender, reporter))
     }
 
-    /// Ends the threads after they have written what they can within `limit`; returns at the latest a moment (0.3 s)
-    /// after it, also when journald or the disk is stuck. Whether all was written.
-    pub fn stop(self, limit: Duration) -> bool {
-        let now = Instant::now();
-        let deadline = now + limit;
-        // First, while the journal still takes what it has to say; half of the time is the journal's.
+    /// Ends the threads after they have written what they can: the incidents within `disk`, then the journal within `journal`.
+    /// Returns at the latest a moment (0.3 s) after both, also when journald or the disk is stuck, and as soon as all is
+    /// written. Whether all was written.
+    pub fn stop(self, disk: Duration, journal: Duration) -> bool {
+        // First, while the journal still takes what it has to say.
         let history = self.history.is_none_or(|(history, stop)| {
-            let deadline = now + limit / 2;
+            let deadline = Instant::now() + disk;
             stop.request(deadline);
             history.end(deadline)
         });
+        let deadline = Instant::now() + journal;
         self.stop.request(deadline);
         let journal = self.journal.end(deadline + LAST_ATTEMPT);
         let errands = self.errands.end(deadline + LAST_ATTEMPT);
@@ -317,6 +319,7 @@ fn start_history(
         table: Table::default(),
         lines: Vec::new(),
         current: None,
+        current_stays: None,
         in_vain: None,
     };
     let worker = Worker::start("hogwatch-history", HISTORY_STACK, &queue, move || thread.run())?;

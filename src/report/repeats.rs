@@ -8,6 +8,8 @@ use super::queue::Sent;
 
 /// So many alike are written…
 const BURST: u32 = 5;
+/// …of kills by others so many: each names somebody else, but whoever has a limit of his own can cause them at will…
+const OTHERS_BURST: u32 = 30;
 /// …in this time.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -34,11 +36,13 @@ struct Known {
 impl Repeats {
     /// `None`: hold this one back. `Some(n)`: write it, and say that n similar ones were held back before it.
     ///
-    /// Acts and life-cycle are always written.
+    /// hogwatch's own acts and life-cycle are always written.
     pub fn admit(&mut self, event: &Event, now: Instant) -> Option<u64> {
-        if !matches!(event.event, EventKind::Warn | EventKind::Degraded | EventKind::Refused) {
-            return Some(0);
-        }
+        let burst = match event.event {
+            EventKind::Warn | EventKind::Degraded | EventKind::Refused => BURST,
+            EventKind::KernelOom | EventKind::OomdKill => OTHERS_BURST,
+            _ => return Some(0),
+        };
         let alike = fingerprint(event);
         let Some(known) = self.known.iter_mut().find(|known| known.alike == alike) else {
             self.remember(alike, now);
@@ -49,7 +53,7 @@ impl Repeats {
             known.since = now;
             known.said = 0;
         }
-        if known.said >= BURST {
+        if known.said >= burst {
             known.held_back += 1;
             return None;
         }
@@ -96,11 +100,16 @@ impl Repeats {
     }
 }
 
-/// The same for events that differ in their numbers only: "4.87 % available" and "4.86 % available" say the same.
+/// The same for events that differ in their numbers only: "4.87 % available" and "4.86 % available" say the same. Kills by
+/// others are alike by what was short and whose process it was: nobody's hide anybody else's.
 fn fingerprint(event: &Event) -> u64 {
     let mut hasher = DefaultHasher::new();
     (event.event as usize).hash(&mut hasher);
     event.kind.hash(&mut hasher);
+    if let EventKind::KernelOom | EventKind::OomdKill = event.event {
+        event.uid.hash(&mut hasher);
+        return hasher.finish();
+    }
     event.cgroup.as_bytes().hash(&mut hasher);
     for byte in event.reason.as_bytes() {
         if !byte.is_ascii_digit() {
@@ -186,6 +195,25 @@ mod tests {
                 assert_eq!(repeats.admit(&complaint(kind, "memory"), now), Some(0));
             }
         }
+    }
+
+    #[test]
+    fn kills_by_others_are_held_back_by_whose_they_are() {
+        let (mut repeats, now) = (Repeats::default(), Instant::now());
+        let kill = |uid, n: u32| Event {
+            uid: Some(uid),
+            kind: Some("cgroup_limit"),
+            cgroup: Text::from_bytes(format!("/user.slice/{n}").as_bytes()),
+            ..complaint(EventKind::KernelOom, &"x".repeat(n as usize + 1))
+        };
+        for n in 0..100 {
+            let expected = (n < OTHERS_BURST).then_some(0);
+            assert_eq!(repeats.admit(&kill(1000, n), now), expected, "{n}");
+        }
+        assert_eq!(repeats.admit(&kill(1001, 0), now), Some(0));
+        let machine = Event { kind: Some("memory"), ..kill(1000, 0) };
+        assert_eq!(repeats.admit(&machine, now), Some(0));
+        assert_eq!(repeats.admit(&kill(1000, 0), now + WINDOW), Some(70));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_G
 use hogwatch::decide::livelock::{Events, Judged, Kind, MachineSample, Sample, Scope, Stat, Terms};
 use hogwatch::decide::pressure::PressureTerms;
 use hogwatch::decide::victim::{Choice, GroupWhy, Refusal};
-use hogwatch::decide::{Engine, Outcome, PATIENCE, PAUSE, Signal};
+use hogwatch::decide::{Engine, KilledFor, Outcome, PATIENCE, PAUSE, Signal};
 use hogwatch::observe::cgroups::{CgroupPath, Preference};
 use hogwatch::observe::parse::Limit;
 use hogwatch::observe::{Depth, Observation, Task};
@@ -268,26 +268,37 @@ fn the_largest_of_the_subtree_goes_and_nobody_else() {
 
 #[test]
 fn a_kill_by_somebody_else_belongs_to_what_is_open() {
+    use KilledFor::{Limit, Machine, Oomd, SomeLimit, Unknown};
+    let path = |path: &str| CgroupPath::new(path.as_bytes()).expect("short");
+    let (band, web) = (Limit(path("/band")), Limit(path("/band/web.service")));
+    let (bandit, oomd) = (Limit(path("/bandit")), Oomd(path("/bandit")));
     let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
-    assert_eq!(world.engine.incident_of_kill(Some(b"/band"), world.now), 1, "nothing is open");
-    assert_eq!(world.engine.incident_of_kill(None, world.now), 2);
+    assert_eq!(
+        [Machine, Unknown, SomeLimit, band, oomd].map(|k| world.engine.incident_of_kill(&k, world.now)),
+        [None; 5]
+    );
+    assert_eq!(world.engine.new_incident(), 1);
     world.deaf = vec![10];
     world.run(12);
-    assert_eq!(world.notes[0].1.incident, 3);
+    assert_eq!(world.notes[0].1.incident, 2);
     let now = world.now;
-    let incident = |engine: &mut Engine, path: &str| {
-        engine.incident_of_kill((!path.is_empty()).then_some(path.as_bytes()), now + Duration::from_secs(1))
+    let incidents = |engine: &Engine, later: u64| {
+        let later = now + Duration::from_secs(later);
+        [band, web, Oomd(path("/band")), bandit, oomd, SomeLimit, Machine, Unknown]
+            .map(|killed_for| engine.incident_of_kill(&killed_for, later))
     };
-    assert_eq!(["/band", "/band/hog.service"].map(|near| incident(&mut world.engine, near)), [3, 3]);
-    assert_eq!(["/bandit", ""].map(|other| incident(&mut world.engine, other)), [4, 5]);
+    let case = Some(2);
+    assert_eq!(incidents(&world.engine, 1), [case, case, case, None, None, None, None, None]);
     world.engine.step(&observe(&machine(GIB), &[]), world.now);
-    let episode = world.engine.episode().expect("below warn");
-    assert_eq!(["/bandit", "", "/band"].map(|path| incident(&mut world.engine, path)), [episode, episode, 3]);
+    let episode = world.engine.episode();
+    assert!(episode.is_some(), "below warn");
+    let in_episode = [case, case, case, None, episode, None, episode, episode];
+    assert_eq!(incidents(&world.engine, 1), in_episode, "a limit elsewhere is none of the machine's business");
     // The kill has ended it before it is told.
     world.engine.step(&observe(&machine(15 * GIB), &[]), now);
     assert_eq!(world.engine.episode(), None);
-    assert_eq!(["", "/bandit"].map(|path| incident(&mut world.engine, path)), [episode, episode]);
-    assert_ne!(world.engine.incident_of_kill(None, now + Duration::from_secs(60)), episode);
+    assert_eq!(incidents(&world.engine, 1), in_episode);
+    assert_eq!(incidents(&world.engine, 60), [case, case, case, None, None, None, None, None]);
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Daemon {
     }
 
     fn stop(self) -> bool {
-        self.reporter.stop(PATIENCE)
+        self.reporter.stop(PATIENCE, PATIENCE)
     }
 }
 
@@ -332,6 +332,36 @@ fn a_stop_completes_what_is_open() {
 }
 
 #[test]
+fn a_current_json_that_stays_is_removed_later() {
+    let state = Place::new();
+    let daemon = state.start(Pace { current_every: Duration::from_millis(300), ..AT_ONCE });
+    daemon.warn(1);
+    state.wait_current();
+    let current = state.file("current.json");
+    fs::remove_file(&current).unwrap();
+    fs::create_dir(&current).unwrap();
+    daemon.recovered(1);
+    state.wait("the end", |incident| incident.state == State::Complete);
+    let entry = state.entry("degraded");
+    assert!(entry.message().contains("current.json can't be"), "{}", entry.message());
+    fs::remove_dir(&current).unwrap();
+    fs::write(&current, "as it was").unwrap();
+    until("current.json to go", || (!current.exists()).then_some(()));
+    assert!(daemon.stop());
+}
+
+#[test]
+fn a_run_that_starts_in_the_same_second_overwrites_nothing() {
+    let state = Place::new();
+    for _ in 0..3 {
+        let daemon = state.start(STILL);
+        daemon.term(1);
+        assert!(daemon.stop());
+    }
+    assert_eq!(state.names().len(), 3);
+}
+
+#[test]
 fn the_oldest_go_when_there_are_too_many() {
     let state = Place::new();
     let daemon = state.start_with(STILL, 3, false);
@@ -356,6 +386,57 @@ fn the_oldest_go_when_there_are_too_many() {
     daemon.warn(8);
     assert!(daemon.stop());
     assert_eq!(numbers(), ["7.json"], "none are kept");
+}
+
+#[test]
+fn kills_by_others_do_not_push_out_what_hogwatch_did() {
+    let state = Place::new();
+    let daemon = state.start_with(STILL, 6, false);
+    // The oldest are hogwatch's own; a clock tick lies between any two.
+    let kinds = [EventKind::Term, EventKind::Livelock, EventKind::Refused];
+    let others =
+        (4..=12).map(|number| (number, if number % 2 == 0 { EventKind::KernelOom } else { EventKind::OomdKill }));
+    for (number, kind) in (1..).zip(kinds).chain(others) {
+        daemon.say(kind, number, |_| ());
+        until("the file", || state.names().iter().any(|name| name.ends_with(&format!("-{number}.json"))).then_some(()));
+        std::thread::sleep(Duration::from_millis(20));
+        // Else the journal would be full.
+        state.journald.entry();
+    }
+    let numbers = || -> Vec<String> {
+        state.names().into_iter().map(|name| name.rsplit_once('-').unwrap().1.to_owned()).collect()
+    };
+    until("the last to go", || {
+        (numbers() == ["1.json", "2.json", "3.json", "10.json", "11.json", "12.json"]).then_some(())
+    });
+    // Nor the other way round: with half of the room they are as good as anybody.
+    daemon.term(13);
+    until("the oldest to go", || {
+        (numbers() == ["2.json", "3.json", "10.json", "11.json", "12.json", "13.json"]).then_some(())
+    });
+    assert!(daemon.stop());
+}
+
+#[test]
+fn a_shortage_finds_room_among_many_kills() {
+    let state = Place::new();
+    let daemon = state.start_with(STILL, 500, false);
+    for number in 1..=200 {
+        // Another's each: none is held back in the journal.
+        daemon.say(EventKind::KernelOom, number, |event| event.uid = Some(number));
+        // Nothing is lost on the way: the queue is short.
+        until("the file", || file_of(&state, number));
+        state.journald.entry();
+    }
+    daemon.term(201);
+    until("the act", || file_of(&state, 201));
+    assert!(daemon.stop());
+    assert_eq!(state.names().len(), 201);
+}
+
+/// The name of the file of this number.
+fn file_of(state: &Place, number: u32) -> Option<String> {
+    state.names().into_iter().find(|name| name.ends_with(&format!("Z-{number}.json")))
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_stuck_journald_costs_entries_that_are_counted_and_never_makes_the_sender_wa
 
     sender.send(&term(7777));
     assert_eq!(journald.entry().get("HOGWATCH_PID"), Some("7777"));
-    assert!(reporter.stop(Duration::from_secs(5)));
+    assert!(reporter.stop(Duration::from_secs(5), Duration::from_secs(5)));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_end_does_not_wait_for_a_stuck_journald() {
     let journald = FakeJournald::start();
     let (sender, reporter) = journald.reporter(false);
     flood(&sender);
-    assert!(!reporter.stop(Duration::from_millis(50)), "not all can have been written");
+    assert!(!reporter.stop(Duration::from_millis(50), Duration::from_millis(50)), "not all can have been written");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn the_end_waits_for_what_can_be_written() {
         sender.send(&term(pid));
     }
     sender.send(&Event::new(EventKind::Stop));
-    assert!(reporter.stop(Duration::from_secs(10)));
+    assert!(reporter.stop(Duration::from_secs(10), Duration::from_secs(10)));
     for pid in 1..=8 {
         assert_eq!(journald.entry().get("HOGWATCH_PID"), Some(pid.to_string().as_str()));
     }
@@ -152,7 +152,7 @@ fn complaints_are_held_back_and_acts_are_not() {
         assert_eq!(journald.entry().get("HOGWATCH_PID"), Some(pid.to_string().as_str()));
     }
     // The end comes before the next one: what was held back is not lost with it.
-    assert!(reporter.stop(Duration::from_secs(5)));
+    assert!(reporter.stop(Duration::from_secs(5), Duration::from_secs(5)));
     let last = "refused to signal anyone: 4.9 % available, nobody is worth killing (4 similar held back)";
     assert_eq!(journald.entry().message(), last);
 }

@@ -86,7 +86,7 @@ fn acts_are_in_the_file_at_once_and_none_is_missed() {
 fn the_file_goes_with_the_daemon() {
     let Daemon { dir, sender, reporter } = Daemon::start();
     drop(sender);
-    assert!(reporter.stop(Duration::from_secs(10)));
+    assert!(reporter.stop(Duration::from_secs(10), Duration::from_secs(10)));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -157,7 +157,7 @@ fn entries_that_a_stuck_journald_costs_are_counted_while_it_is_stuck() {
         sender.send(&act());
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(!reporter.stop(Duration::ZERO));
+    assert!(!reporter.stop(Duration::ZERO, Duration::ZERO));
 }
 
 #[test]

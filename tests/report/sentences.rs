@@ -175,7 +175,7 @@ fn one_golden_line_an_event() {
             written.filter(|name| !spec.fields().any(|field| field.journal_name() == *name)).collect();
         assert_eq!(unlisted, [""; 0], "{}: not in the table", spec.name);
     }
-    assert!(reporter.stop(std::time::Duration::from_secs(5)));
+    assert!(reporter.stop(std::time::Duration::from_secs(5), std::time::Duration::from_secs(5)));
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn a_flood_of_callers_keeps_neither_an_honest_one_nor_the_end_waiting() {
             let events = &fetch(&path, LIMIT).unwrap()["events"];
             assert_eq!(events.as_array().unwrap().last().unwrap()["pid"], pid);
         }
-        reporter.stop(LIMIT)
+        reporter.stop(LIMIT, LIMIT)
     });
     assert!(ended, "the reporter stops");
 }
@@ -211,7 +211,7 @@ fn one_line_and_the_connection_is_closed() {
 fn the_socket_goes_with_the_daemon() {
     let Daemon { dir, sender, reporter } = Daemon::start();
     drop(sender);
-    assert!(reporter.stop(Duration::from_secs(10)));
+    assert!(reporter.stop(Duration::from_secs(10), Duration::from_secs(10)));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     assert!(matches!(fetch(&dir.path().join("status.sock"), LIMIT), Err(FetchError::NotRunning)));
 }
@@ -228,7 +228,7 @@ fn status_is_answered_while_journald_is_stuck() {
         sender.send(&act(pid));
     }
     assert_eq!(fetch(&path, LIMIT).unwrap()["schema"], 1);
-    assert!(!reporter.stop(Duration::ZERO));
+    assert!(!reporter.stop(Duration::ZERO, Duration::ZERO));
 }
 
 #[test]
@@ -244,5 +244,5 @@ fn a_daemon_without_a_status_socket_says_so_and_runs() {
         "degraded: no status socket at /nonexistent/status.sock: No such file or directory (os error 2); \
          `hogwatch status` has to look by itself"
     );
-    assert!(reporter.stop(Duration::from_secs(10)));
+    assert!(reporter.stop(Duration::from_secs(10), Duration::from_secs(10)));
 }

@@ -64,8 +64,15 @@ pub struct DaemonArgs {
     dry_run: bool,
 }
 
-/// How long the reporter may take at the end to write what it still has.
+/// How long the journal may take at the end to get what there still is.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// By then the incidents are on disk, counted from the stop: a disk in trouble syncs a file for seconds, and a
+/// `current.json` that stays would be taken for a crash. With [`LAST_WORDS`] less than the unit's `TimeoutStopSec=` (10 s).
+const ON_DISK_BY: Duration = Duration::from_secs(7);
+
+/// So long the disk has in any case: lifted limits may need 6 s before (`guard::lifting`).
+const DISK_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// −1000 is "never": the kernel's OOM killer must not take the guard while it is at work.
 const OWN_OOM_SCORE_ADJ: i32 = -1000;
@@ -146,11 +153,13 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
 
     let _ = systemd::ready();
     let ended = guard.watch();
+    let stopping = clock::now();
     let _ = systemd::stopping();
     guard.end_hooks();
     guard.end_lifts();
     guard.say_stop();
-    reporter.stop(LAST_WORDS);
+    let left = (stopping + ON_DISK_BY).saturating_sub(clock::now());
+    reporter.stop(left.max(DISK_AT_LEAST), LAST_WORDS);
     ended.map_err(cannot("the guard's loop failed"))
 }
 

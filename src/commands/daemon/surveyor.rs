@@ -115,11 +115,12 @@ fn run(mut survey: Survey, inbox: &Receiver<Command>, call: &EventFd, outbox: &S
             }
         }
         survey.attend(&mut sink);
+        survey.look_at_marks(&mut sink);
         let pause = survey.needs_slow_scan().then(|| (scanned + SLOW_SCAN).saturating_sub(clock::now()));
         if pause == Some(Duration::ZERO) {
             survey.slow_scan(&mut sink);
             scanned = clock::now();
-        } else if wait(call, survey.fd(), pause).is_err() {
+        } else if wait(call, survey.fd(), [pause, survey.look_at_marks_after()].into_iter().flatten().min()).is_err() {
             return;
         }
     }

@@ -84,8 +84,8 @@ impl Survey {
                 sink(News::Gone(key));
             }
         }
-        for path in doomed {
-            self.tell_oomd_kill(&path, None, sink);
+        for (path, processes) in doomed {
+            self.tell_oomd_kill(&path, processes, sink);
         }
     }
 

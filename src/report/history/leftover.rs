@@ -2,7 +2,7 @@
 //! the middle of one.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::super::event::{Event, EventKind};
 use super::super::incident::advice::advice;
@@ -10,7 +10,6 @@ use super::super::incident::schema::{Cause, Entry, Incident, State};
 use super::super::queue::Sent;
 use super::super::size::Size;
 use super::super::text::Text;
-use super::super::time::Utc;
 use super::store::Found;
 use super::{HistoryThread, host, story};
 
@@ -108,10 +107,9 @@ fn why(incident: &Incident) -> String {
         (Some(_), Some(_)) => "the machine was restarted since",
         _ => "whether the machine was restarted is not known",
     };
-    let last = incident.before.last().map(|sample| {
-        let at = Utc::at(UNIX_EPOCH + Duration::from_millis(sample.t_ms)).compact();
-        format!("; last seen at {at} with {} available", Size(sample.available_bytes))
-    });
+    // When, the readers tell, in local time.
+    let last =
+        incident.before.last().map(|sample| format!("; last seen with {} available", Size(sample.available_bytes)));
     format!("the run before ended in the middle of an incident, without a stop: {machine}{}", last.unwrap_or_default())
 }
 

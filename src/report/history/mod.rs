@@ -108,6 +108,8 @@ pub(super) struct HistoryThread {
     pub lines: Vec<KernelLine>,
     /// When `current.json` was written last; `None` when there is none.
     pub current: Option<Duration>,
+    /// When it could not be removed.
+    pub current_stays: Option<Duration>,
     /// When systemd could not be asked.
     pub in_vain: Option<Duration>,
 }
@@ -132,11 +134,14 @@ impl HistoryThread {
     fn listen(&mut self) {
         let now = clock::now();
         while !self.table.is_full()
+            && !self.table.is_crowded()
             && let Some(sent) = self.queue.pop()
         {
             self.table.hear(&sent, now);
         }
-        while let Some(evidence) = self.evidence.take() {
+        while !self.table.is_crowded()
+            && let Some(evidence) = self.evidence.take()
+        {
             match evidence {
                 Evidence::KernelOom(kill) => {
                     self.table.report(kill.event.incident, kill.report, now);
@@ -163,6 +168,11 @@ impl HistoryThread {
         }
         if let Some(at) = self.table.to_save(&self.pace, now) {
             self.save(at, None);
+        } else if self.table.is_crowded()
+            && let Some(at) = self.table.to_make_room()
+        {
+            // Too early to ask.
+            self.complete(at, Followed { unit_restarted: None });
         } else if let Some(at) = self.table.to_complete(&self.pace, now) {
             let followed = self.what_followed(at);
             self.complete(at, followed);
@@ -173,7 +183,7 @@ impl HistoryThread {
     }
 
     fn wait(&self) {
-        let current = self.current.map(|wrote| wrote + self.pace.current_every);
+        let current = self.current_stays.or(self.current).map(|at| at + self.pace.current_every);
         let due = [self.table.next_due(&self.pace), current].into_iter().flatten().min();
         let timeout = due.map(|due| due.saturating_sub(clock::now()));
         let bells = [self.queue.wake_fd(), self.evidence.bell()];
@@ -184,7 +194,8 @@ impl HistoryThread {
 
     /// The end: what is open is completed with what is known.
     fn finish(mut self) -> bool {
-        self.remove_current();
+        self.current_stays = None;
+        self.remove_current(clock::now());
         while !self.table.open.is_empty() && !self.stop.is_overdue() {
             // Too early to ask.
             self.complete(0, Followed { unit_restarted: None });
@@ -195,13 +206,13 @@ impl HistoryThread {
     /// Keeps `current.json` as long as something goes on; whether it was written.
     fn keep_current(&mut self, now: Duration) -> bool {
         if self.table.goes_on().is_none() {
-            self.remove_current();
+            self.remove_current(now);
             return false;
         }
         if self.current.is_some_and(|wrote| now.saturating_sub(wrote) < self.pace.current_every) {
             return false;
         }
-        self.current = Some(now);
+        (self.current, self.current_stays) = (Some(now), None);
         if let Err(why) = self.save_current() {
             self.lost(&why);
         }
@@ -221,11 +232,18 @@ impl HistoryThread {
         self.store.save_current(&incident)
     }
 
-    fn remove_current(&mut self) {
-        if self.current.take().is_some()
-            && let Err(why) = self.store.remove_current()
-        {
-            self.lost(&why);
+    /// Removes `current.json`; where that fails it is tried again, or the next start would take it for a crash.
+    fn remove_current(&mut self, now: Duration) {
+        let lately = self.current_stays.is_some_and(|tried| now.saturating_sub(tried) < self.pace.current_every);
+        if self.current.is_none() || lately {
+            return;
+        }
+        match self.store.remove_current() {
+            Ok(()) => (self.current, self.current_stays) = (None, None),
+            Err(why) => {
+                self.current_stays = Some(now);
+                self.lost(&why);
+            }
         }
     }
 

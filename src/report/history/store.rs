@@ -7,13 +7,14 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, UnlinkatFlags, fchown, unlinkat};
 
 use super::super::incident::schema::{Incident, SCHEMA};
+use super::super::time::Utc;
 
 /// Where the incidents are, below the state directory.
 pub const INCIDENTS: &str = "incidents";
@@ -36,6 +37,9 @@ const HEAD_BYTES: usize = 512;
 
 /// How that state is written while what followed is not known.
 const OPEN: &str = r#""state":"open""#;
+
+/// The kind of an incident in which only somebody else killed: as the file's beginning has it.
+const BY_OTHERS: [&str; 2] = [r#""kind":"kernel_oom""#, r#""kind":"oomd_kill""#];
 
 /// A buffer of the size of two pages: a file is a hundred KiB, written in small pieces.
 const BUFFER: usize = 8 * 1024;
@@ -61,6 +65,20 @@ impl Store {
     /// Nothing is made or opened yet.
     pub fn new(state: PathBuf) -> Self {
         Self { state }
+    }
+
+    /// The first second from `start` on of which no incident is there: ids are made of it, and a clock that begins at the
+    /// same date at every boot would give those of an earlier run again.
+    pub fn free_start(&self, start: SystemTime) -> SystemTime {
+        let runs: Vec<String> = entries(&self.state.join(INCIDENTS))
+            .filter_map(|(name, _)| id_of(&name)?.rsplit_once('-').map(|(run, _)| run.to_owned()))
+            .collect();
+        let is_taken = |start: SystemTime| runs.contains(&Utc::at(start).compact().to_string());
+        let mut free = start;
+        while is_taken(free) {
+            free += Duration::from_secs(1);
+        }
+        free
     }
 
     /// Reads an incident back; `None` when there is no such file.
@@ -136,13 +154,7 @@ impl Store {
     /// The ids of the files that say of themselves that something is still to come.
     pub fn open_ids(&self) -> Vec<String> {
         let folder = self.state.join(INCIDENTS);
-        let is_open = |name: &str| {
-            let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-            let file = OpenOptions::new().read(true).custom_flags(flags).open(folder.join(name));
-            let mut head = Vec::with_capacity(HEAD_BYTES);
-            file.and_then(|file| file.take(HEAD_BYTES as u64).read_to_end(&mut head)).is_ok()
-                && head.windows(OPEN.len()).any(|part| part == OPEN.as_bytes())
-        };
+        let is_open = |name: &str| begins_with(&folder.join(name), &[OPEN]);
         let mut ids: Vec<String> = entries(&folder)
             .filter(|(name, _)| is_open(name))
             .filter_map(|(name, _)| id_of(&name).map(str::to_owned))
@@ -151,28 +163,39 @@ impl Store {
         ids
     }
 
-    /// Removes the oldest files until there are `most` at most and they fit in [`MOST_BYTES`]; never that of `spared`.
+    /// Removes the oldest files until there are `most` at most and they fit in [`MOST_BYTES`]; never that of `spared`. While
+    /// more than half of them are of kills by others, those go first: a container that fails again and again, or a user
+    /// with limits of his own, is not to push out what hogwatch did.
     ///
-    /// A file dated in the future was written while the clock was wrong; nobody knows how old it is, so it goes first.
+    /// A file dated in the future was written while the clock was wrong; nobody knows how old it is, so it goes before all.
     pub fn prune(&self, most: usize, spared: &str) {
         let folder = self.state.join(INCIDENTS);
         let now = SystemTime::now();
-        let mut kept: Vec<(bool, SystemTime, u64, String)> = entries(&folder)
+        let mut files: Vec<(bool, SystemTime, u64, String)> = entries(&folder)
             .filter(|(name, _)| id_of(name).is_some())
             .filter_map(|(name, meta)| {
                 let written = meta.modified().ok()?;
                 Some((written <= now, written, meta.len(), name))
             })
             .collect();
-        kept.sort_unstable();
-        let (mut number, mut bytes) = (kept.len(), kept.iter().map(|file| file.2).sum::<u64>());
-        for (_, _, size, name) in kept {
-            if number <= most && bytes <= MOST_BYTES {
-                return;
-            }
-            if id_of(&name) != Some(spared) && fs::remove_file(folder.join(&name)).is_ok() {
+        let (mut number, mut bytes) = (files.len(), files.iter().map(|file| file.2).sum::<u64>());
+        let fits = |number: usize, bytes: u64| number <= most && bytes <= MOST_BYTES;
+        if fits(number, bytes) {
+            return;
+        }
+        files.sort_unstable();
+        let by_others = |name: &str| begins_with(&folder.join(name), &BY_OTHERS);
+        let mut kept: Vec<_> = files.into_iter().map(|file| (by_others(&file.3), file)).collect();
+        let mut others = kept.iter().filter(|(by_others, _)| *by_others).count();
+        kept.retain(|(_, file)| id_of(&file.3) != Some(spared));
+        while !fits(number, bytes) && !kept.is_empty() {
+            let too_many = others > number / 2;
+            let goes_first = |(by_others, file): &(bool, (bool, _, _, _))| !file.0 || !too_many || *by_others;
+            let (is_others, (_, _, size, name)) = kept.remove(kept.iter().position(goes_first).unwrap_or(0));
+            if fs::remove_file(folder.join(name)).is_ok() {
                 number -= 1;
                 bytes -= size;
+                others -= usize::from(is_others);
             }
         }
     }
@@ -242,6 +265,14 @@ fn entries(folder: &Path) -> impl Iterator<Item = (String, fs::Metadata)> {
     })
 }
 
+/// Whether the beginning of a file has one of these in it.
+fn begins_with(path: &Path, one_of: &[&str]) -> bool {
+    let file = OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path);
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    file.and_then(|file| file.take(HEAD_BYTES as u64).read_to_end(&mut head)).is_ok()
+        && one_of.iter().any(|part| head.windows(part.len()).any(|window| window == part.as_bytes()))
+}
+
 fn group(folder: &OwnedFd) -> Option<Gid> {
     fstat(folder).ok().map(|stat| Gid::from_raw(stat.st_gid))
 }
@@ -300,6 +331,19 @@ fn fill(file: File, folder: &OwnedFd, incident: &Incident) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_has_ids_of_its_own() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(state.path().to_owned());
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(store.free_start(at(1)), at(1), "no directory");
+        fs::create_dir(state.path().join(INCIDENTS)).unwrap();
+        for name in ["19700101T000001Z-3.json", "19700101T000002Z-0.json", "19700101T000004Z-1.json"] {
+            fs::write(state.path().join(INCIDENTS).join(name), "").unwrap();
+        }
+        assert_eq!([0, 1, 2, 3, 4].map(|start| store.free_start(at(start))), [0, 3, 3, 3, 5].map(at));
+    }
 
     #[test]
     fn ids_are_told_from_other_names() {

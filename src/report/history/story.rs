@@ -228,6 +228,7 @@ mod tests {
         let term = ("term", "memory", Some(7), "/a.slice/x.service", 5);
         let freeing = ("term", "throttled", Some(7), "/a.slice/x.service", 20);
         let kernel = ("kernel_oom", "cgroup_limit", Some(8), "/b.slice/y.service", 30);
+        let machines = ("kernel_oom", "memory", Some(8), "/b.slice/y.service", 0);
         let oomd = ("oomd_kill", "", None, "/c.slice", 0);
         let refused = ("refused", "swap", Some(9), "/a.slice/z.service", 6);
         let lift = ("lift", "livelock", None, "/a.slice", 20);
@@ -242,8 +243,9 @@ mod tests {
             (&[stuck, freeing], ("throttled", Hogwatch, Some(7), Some("/a.slice"), 20, 1)),
             (&[machine], ("swap_thrash", Unknown, None, None, 0, 0)),
             (&[kernel], ("kernel_oom", Kernel, Some(8), None, 30, 1)),
-            (&[warn, kernel], ("kernel_oom", Kernel, Some(8), None, 30, 1)),
-            (&[warn, kernel, term], ("memory", Hogwatch, Some(7), None, 5, 2)),
+            (&[warn, machines], ("kernel_oom", Kernel, Some(8), None, 0, 1)),
+            (&[stuck, kernel], ("kernel_oom", Kernel, Some(8), None, 30, 1)),
+            (&[warn, machines, term], ("memory", Hogwatch, Some(7), None, 5, 2)),
             (&[oomd], ("oomd_kill", SystemdOomd, None, Some("/c.slice"), 0, 1)),
         ];
         for (entries, (kind, cause, pid, cgroup, limit, acts)) in cases {

@@ -170,9 +170,9 @@ impl Open {
             EventKind::Recovered => self.end(now, true),
             _ => {}
         }
-        if let (true, EventKind::Exited | EventKind::SetAside | EventKind::Recovered) =
-            (self.hit.is_some(), sent.event.event)
-        {
+        // Nobody waits for a mere warning: that one has no file yet.
+        let has_file = self.saved.is_some() || self.urgent;
+        if let (true, EventKind::Exited | EventKind::SetAside | EventKind::Recovered) = (has_file, sent.event.event) {
             self.behind.get_or_insert(now);
         }
         self.waiting.push(*sent);
@@ -228,6 +228,18 @@ impl Table {
             self.open.push(Open::new(number, begin, now));
         }
         self.open.get_mut(at)
+    }
+
+    /// Whether a new incident would find no room, unless [`Table::to_make_room`] is completed first.
+    pub fn is_crowded(&self) -> bool {
+        self.open.len() == MOST && self.to_make_room().is_some()
+    }
+
+    /// Which one can be completed early: the oldest that was over as it began, else of those that are over. It comes back
+    /// from its file if more is said of it.
+    pub fn to_make_room(&self) -> Option<usize> {
+        let moment = self.open.iter().position(Open::was_a_moment);
+        moment.or_else(|| self.open.iter().position(|open| !open.goes_on()))
     }
 
     /// How many entries found no room since the last call.
@@ -339,20 +351,23 @@ mod tests {
 
     #[test]
     fn the_file_tells_soon_how_it_went_on() {
-        use EventKind::{Exited, Recovered, Term, Warn};
+        use EventKind::{Exited, Recovered, Refused, Term, Warn};
         let pace = Pace::default();
         let mut table = Table::default();
         table.hear(&sent(Warn, Some(1)), s(0));
         table.hear(&sent(Recovered, Some(1)), s(1));
         assert_eq!(table.to_save(&pace, s(3)), None, "nothing was done, so nobody is in a hurry to read of it");
-        table.hear(&sent(Term, Some(1)), s(10));
-        assert_eq!(table.to_save(&pace, s(10)), Some(0));
-        table.open[0].urgent = false;
-        table.hear(&sent(Exited, Some(1)), s(11));
-        table.hear(&sent(Recovered, Some(1)), s(11));
-        assert_eq!(table.to_save(&pace, s(11)), None, "the two are written once");
-        assert_eq!(table.next_due(&pace), Some(s(11) + CATCH_UP));
-        assert_eq!(table.to_save(&pace, s(11) + CATCH_UP), Some(0));
+        for act in [Term, Refused] {
+            let mut table = Table::default();
+            table.hear(&sent(act, Some(1)), s(10));
+            assert_eq!(table.to_save(&pace, s(10)), Some(0));
+            (table.open[0].urgent, table.open[0].saved) = (false, Some(s(10)));
+            table.hear(&sent(Exited, Some(1)), s(11));
+            table.hear(&sent(Recovered, Some(1)), s(11));
+            assert_eq!(table.to_save(&pace, s(11)), None, "the two are written once");
+            assert_eq!(table.next_due(&pace), Some(s(11) + CATCH_UP));
+            assert_eq!(table.to_save(&pace, s(11) + CATCH_UP), Some(0));
+        }
     }
 
     #[test]

@@ -43,16 +43,15 @@ pub(crate) fn what(incident: &Incident) -> String {
     let victim = incident.victim.as_ref().map(who_it_was);
     let place = place(incident);
     match (incident.cause, Outcome::of(incident)) {
-        (_, Outcome::UncleanEnd) if only_hogwatch_ended(incident) => {
-            "hogwatch itself ended in the middle of an incident, without a stop; the machine went on".to_owned()
-        }
+        (_, Outcome::UncleanEnd) if only_hogwatch_ended(incident) => format!(
+            "hogwatch itself ended in the middle of an incident, without a stop; the machine went on. The last record is of {}",
+            Local::at_ms(last_record(incident)).clock()
+        ),
         (_, Outcome::UncleanEnd) => {
-            let last =
-                incident.before.last().map(|sample| sample.t_ms).or(incident.end_ms).unwrap_or(incident.begin_ms);
             let before = hits(incident).first().map(|hit| format!("; before that, {}", told(incident, hit, "")));
             format!(
                 "the machine ended without shutting down: it froze, was reset, or lost its power. The last record is of {}{}",
-                Local::at_ms(last).clock(),
+                Local::at_ms(last_record(incident)).clock(),
                 before.unwrap_or_default()
             )
         }
@@ -110,6 +109,11 @@ pub(crate) fn what(incident: &Incident) -> String {
     }
 }
 
+/// When something was recorded last.
+fn last_record(incident: &Incident) -> u64 {
+    incident.before.last().map(|sample| sample.t_ms).or(incident.end_ms).unwrap_or(incident.begin_ms)
+}
+
 /// Whether of an unclean end the machine itself knows nothing: it is still the same boot.
 pub(crate) fn only_hogwatch_ended(incident: &Incident) -> bool {
     incident.reason.contains("only hogwatch ended")
@@ -152,6 +156,7 @@ fn told(incident: &Incident, hit: &Hit<'_>, place: &str) -> String {
         (Some(_), true) => "; it was killed",
         (Some(_), false) => "; it exited",
         (None, _) if hit.set_aside => "; it did not die, and the next in rank was taken",
+        (None, _) if incident.state == State::Open => "; it was not yet seen to exit when this was written",
         (None, _) => "; its exit was not seen",
     };
     format!("{sent}{then}{end}")

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use crate::decide::KilledFor;
 use crate::host::clock;
 use crate::host::wait::Source;
 use crate::observe::cgroup_files::{Events, Sample};
-use crate::observe::cgroups::CgroupPath;
 use crate::observe::parse::Limit;
 use crate::observe::survey::OomdKill;
 use crate::report::incident::evidence::{Evidence, EvidenceSender, KernelOom};
@@ -19,16 +19,44 @@ use super::Guard;
 /// second.
 const ONE_INCIDENT: Duration = Duration::from_secs(60);
 
+/// So many different limits at which somebody was killed are remembered: several builds at their limits, side by side.
+const REMEMBERED: usize = 8;
+
 /// What the guard knows of kills by others.
 #[derive(Default)]
 pub(super) struct Kills {
     killers: Option<Killers>,
     /// Where the kernel's own reports go, besides the journal.
     evidence: Option<EvidenceSender>,
-    /// The incident of the last kill, the limit it was for, and when it was.
-    last: Option<(Option<CgroupPath>, u32, Duration)>,
+    /// What was killed for last.
+    latest: [Option<Latest>; REMEMBERED],
     /// Kills that were seen in the counts of a cgroup, since the machine's count was last told.
     attributed: u64,
+}
+
+/// The last kill for this.
+struct Latest {
+    killed_for: KilledFor,
+    incident: u32,
+    at: Duration,
+}
+
+impl Kills {
+    /// The incident of the last kill for the same, if that was a moment ago.
+    fn incident_of_the_last(&self, killed_for: &KilledFor, now: Duration) -> Option<u32> {
+        let is_it = |last: &&Latest| last.killed_for == *killed_for && now.saturating_sub(last.at) < ONE_INCIDENT;
+        self.latest.iter().flatten().find(is_it).map(|last| last.incident)
+    }
+
+    /// Remembers a kill, in place of the last one for the same, else of the oldest.
+    fn remember(&mut self, killed_for: KilledFor, incident: u32, now: Duration) {
+        let known = |last: &Option<Latest>| last.as_ref().is_some_and(|last| last.killed_for == killed_for);
+        let at = self.latest.iter().position(known);
+        // `None` is less than any time: a free place comes first.
+        let oldest = || (0..REMEMBERED).min_by_key(|&at| self.latest[at].as_ref().map(|last| last.at)).unwrap_or(0);
+        let at = at.unwrap_or_else(oldest);
+        self.latest[at] = Some(Latest { killed_for, incident, at: now });
+    }
 }
 
 impl Guard {
@@ -48,7 +76,7 @@ impl Guard {
     pub(super) fn take_kills(&mut self) {
         while let Some(news) = self.kills.killers.as_ref().and_then(Killers::news) {
             match news {
-                News::Kill { kill, limit } => self.tell_kernel_kill(kill, limit.as_ref()),
+                News::Kill { kill, killed_for } => self.tell_kernel_kill(kill, killed_for),
                 News::Line(line) => self.hand_over(Evidence::KernelLine(line)),
                 News::Counted(kills) => self.tell_counted(kills),
                 News::Degraded(reason) => self.degraded(format_args!("{reason}")),
@@ -56,13 +84,13 @@ impl Guard {
         }
     }
 
-    fn tell_kernel_kill(&mut self, mut kill: Box<KernelOom>, limit: Option<&CgroupPath>) {
+    fn tell_kernel_kill(&mut self, mut kill: Box<KernelOom>, killed_for: KilledFor) {
         // A user's guard speaks of that user's processes only.
         let own = &self.parts.own;
         if !own.may_signal_others && kill.event.uid.is_some_and(|uid| uid != own.uid) {
             return self.give_back(Evidence::KernelOom(kill));
         }
-        kill.event.incident = Some(self.incident_at(limit));
+        kill.event.incident = Some(self.incident_of_kill(killed_for));
         self.send(&kill.event);
         self.hand_over(Evidence::KernelOom(kill));
     }
@@ -94,7 +122,7 @@ impl Guard {
         let reason = Text::format(format_args!(
             "somewhere on this machine; who and why is only in the kernel's log (`journalctl -k -g oom-kill`)"
         ));
-        let incident = Some(self.incident_at(None));
+        let incident = Some(self.incident_of_kill(KilledFor::Unknown));
         self.send(&Event {
             members: u32::try_from(unknown).ok(),
             reason,
@@ -111,7 +139,7 @@ impl Guard {
         let kills = sample.events.oom_kill.saturating_sub(before.oom_kill);
         self.kills.attributed = self.kills.attributed.saturating_add(kills);
         let path = self.breaker.path_of(at);
-        let incident = Some(self.incident_at(Some(&path)));
+        let incident = Some(self.incident_of_kill(KilledFor::Limit(path)));
         let limit_bytes = match sample.max {
             Limit::Bytes(bytes) => Some(bytes),
             Limit::Max => None,
@@ -131,7 +159,7 @@ impl Guard {
 
     /// Tells of a kill of systemd-oomd's.
     pub(super) fn tell_oomd_kill(&mut self, kill: &OomdKill) {
-        let incident = Some(self.incident_at(Some(&kill.path)));
+        let incident = Some(self.incident_of_kill(KilledFor::Oomd(kill.path)));
         self.send(&Event {
             cgroup: Text::from_bytes(kill.path.as_bytes()),
             members: kill.processes.and_then(|n| u32::try_from(n).ok()),
@@ -141,19 +169,43 @@ impl Guard {
         });
     }
 
-    /// The incident that a kill at this limit belongs to; `None` is the machine's, or unknown.
-    fn incident_at(&mut self, limit: Option<&CgroupPath>) -> u32 {
+    /// The incident that a kill belongs to: one that is open, else that of the last kill for the same, else a new one.
+    fn incident_of_kill(&mut self, killed_for: KilledFor) -> u32 {
         let now = clock::now();
-        let again = self
-            .kills
-            .last
-            .as_ref()
-            .filter(|(last, _, at)| last.as_ref() == limit && now.saturating_sub(*at) < ONE_INCIDENT);
-        let incident = match again {
-            Some((_, incident, _)) => *incident,
-            None => self.parts.engine.incident_of_kill(limit.map(CgroupPath::as_bytes), now),
-        };
-        self.kills.last = Some((limit.copied(), incident, now));
+        let Self { parts, kills, .. } = self;
+        let open = parts.engine.incident_of_kill(&killed_for, now);
+        let known = open.or_else(|| kills.incident_of_the_last(&killed_for, now));
+        let incident = known.unwrap_or_else(|| parts.engine.new_incident());
+        kills.remember(killed_for, incident, now);
         incident
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::cgroups::CgroupPath;
+
+    fn limit(n: usize) -> KilledFor {
+        KilledFor::Limit(CgroupPath::new(format!("/{n}").as_bytes()).expect("short"))
+    }
+
+    #[test]
+    fn limits_that_alternate_are_an_incident_each() {
+        let mut kills = Kills::default();
+        let s = Duration::from_secs;
+        let known = [KilledFor::Machine, KilledFor::Unknown, KilledFor::SomeLimit, limit(1), limit(2)];
+        for round in 0..3 {
+            for (number, killed_for) in (1..).zip(known) {
+                let last = kills.incident_of_the_last(&killed_for, s(round * 40));
+                assert_eq!(last, (round > 0).then_some(number), "{killed_for:?}");
+                kills.remember(killed_for, number, s(round * 40));
+            }
+        }
+        assert_eq!(kills.incident_of_the_last(&limit(1), s(80) + ONE_INCIDENT), None, "long ago");
+        // The oldest makes room.
+        (0..REMEMBERED).for_each(|n| kills.remember(limit(n), 100, s(90)));
+        assert_eq!(kills.incident_of_the_last(&KilledFor::Machine, s(90)), None);
+        assert!((0..REMEMBERED).all(|n| kills.incident_of_the_last(&limit(n), s(90)) == Some(100)));
     }
 }

@@ -28,6 +28,10 @@ const BUSY: Duration = Duration::from_secs(1);
 /// The threshold is so near, at the rate at which memory falls: then as often as the recorder takes it.
 const SOON: Duration = Duration::from_secs(60);
 
+/// Dates of what is recorded are right within a millisecond: so much earlier, the largest at an act are not dated after the
+/// entry that tells of it, and whoever reads up to the act finds them.
+const BEFORE_THE_ENTRY: Duration = Duration::from_millis(2);
+
 /// The guard's part of the flight recorder.
 pub(super) struct Recording {
     sums: Sums,
@@ -136,7 +140,7 @@ impl Guard {
             if let Some(Some(seen)) = table.as_deref()
                 && recording.listed.is_none_or(|listed| seen.at > listed)
             {
-                list(&parts.recorder, &mut recording.sums, &seen.found.tasks);
+                list(&parts.recorder, clock::since_boot(), &mut recording.sums, &seen.found.tasks);
                 recording.listed = Some(now);
             }
             return;
@@ -145,7 +149,7 @@ impl Guard {
         if !known && !self.scan_for_list(reading, pause) {
             return;
         }
-        list(&self.parts.recorder, &mut self.recording.sums, self.scanner.tasks());
+        list(&self.parts.recorder, clock::since_boot(), &mut self.recording.sums, self.scanner.tasks());
         self.recording.listed = Some(now);
     }
 
@@ -193,7 +197,7 @@ impl Guard {
             oom_score_adj: task.oom_score_adj,
         });
         recorder.candidates(clock::since_boot(), ranked);
-        list(recorder, &mut recording.sums, tasks);
+        list(recorder, clock::since_boot().saturating_sub(BEFORE_THE_ENTRY), &mut recording.sums, tasks);
     }
 }
 
@@ -204,10 +208,10 @@ fn is_soon(reading: &Reading, rate: f64) -> bool {
     rate * SOON.as_secs_f64() > headroom
 }
 
-fn list(recorder: &Recorder, sums: &mut Sums, tasks: &Tasks) {
+fn list(recorder: &Recorder, at: Duration, sums: &mut Sums, tasks: &Tasks) {
     let (foremost, cgroups) = (largest::<LARGEST>(tasks), sums.largest::<LARGEST>(tasks));
     recorder.tops(
-        clock::since_boot(),
+        at,
         foremost.iter().map(|task| top(tasks, task)),
         cgroups.iter().map(|(id, sum)| (tasks.cgroups.path(id), sum)),
     );

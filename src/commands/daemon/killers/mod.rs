@@ -15,10 +15,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::decide::KilledFor;
 use crate::host::dir::Dir;
 use crate::host::kmsg::{KernelLog, Next, RECORD_BYTES};
 use crate::host::{Host, clock};
-use crate::observe::cgroups::{self, CgroupPath};
+use crate::observe::cgroups;
 use crate::observe::kmsg::{Assembler, Heard, OomReport, Record};
 use crate::observe::parse::{Limit, parse_limit};
 use crate::report::incident::evidence::{Evidence, KernelOom};
@@ -47,8 +48,8 @@ pub enum News {
     Kill {
         /// What is said of it.
         kill: Box<KernelOom>,
-        /// The cgroup whose limit was hit; `None` is the machine, or unknown.
-        limit: Option<CgroupPath>,
+        /// What was short.
+        killed_for: KilledFor,
     },
     /// A line of the log that belongs to whatever goes on.
     Line(Box<KernelLine>),
@@ -220,10 +221,12 @@ impl Listener {
             Heard::Oom(report) => {
                 self.counts.told(report.counted);
                 let limit = self.limit(&report);
-                let (event, all) = (told::event(&report, limit), told::report(&report, limit, t_ms));
                 self.outbox.send(News::Kill {
-                    kill: Box::new(KernelOom { event, report: all }),
-                    limit: report.limit_cgroup.as_deref().and_then(CgroupPath::new),
+                    kill: Box::new(KernelOom {
+                        event: told::event(&report, limit),
+                        report: told::report(&report, limit, t_ms),
+                    }),
+                    killed_for: told::killed_for(&report),
                 })
             }
             Heard::HungTask(line) => {

@@ -2,12 +2,24 @@
 
 use std::fmt;
 
+use crate::decide::KilledFor;
+use crate::observe::cgroups::CgroupPath;
 use crate::observe::kmsg::{Constraint, OomReport, Process};
 use crate::report::incident::schema::{KernelProcess, KernelReport, Victim};
 use crate::report::{Escaped, Event, EventKind, Size, Text, unit_of};
 
 /// So many of the largest processes are named in the sentence; the incident has ten.
 const NAMED: usize = 3;
+
+/// What was short.
+pub(super) fn killed_for(report: &OomReport) -> KilledFor {
+    match (report.constraint, report.limit_cgroup.as_deref()) {
+        (Some(Constraint::Machine | Constraint::Cpuset | Constraint::MemoryPolicy), _) => KilledFor::Machine,
+        (_, Some(path)) => CgroupPath::new(path).map_or(KilledFor::SomeLimit, KilledFor::Limit),
+        (Some(Constraint::MemoryCgroup), None) => KilledFor::SomeLimit,
+        (None, None) => KilledFor::Unknown,
+    }
+}
 
 /// What the journal says.
 pub(super) fn event(report: &OomReport, limit: Option<u64>) -> Event {

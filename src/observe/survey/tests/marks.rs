@@ -9,9 +9,14 @@ fn with_oomd() -> Fixture {
     let tree = Fixture::new();
     for cgroup in ["a", "a/b", "system.slice", OOMD] {
         tree.make(cgroup, "max\n", "max\n");
+        populate(&tree, cgroup, cgroup == OOMD);
     }
-    tree.write(OOMD, "cgroup.events", "populated 1\nfrozen 0\n");
     tree
+}
+
+/// Says whether anybody is in there.
+fn populate(tree: &Fixture, cgroup: &str, is: bool) {
+    tree.write(cgroup, "cgroup.events", &format!("populated {}\nfrozen 0\n", u8::from(is)));
 }
 
 fn mark(tree: &Fixture, cgroup: &str, name: &std::ffi::CStr, value: &str) {
@@ -42,8 +47,8 @@ fn a_kill_is_told_with_its_number() {
     assert_quiet(&attend(&mut survey));
     mark(&tree, "a", c"user.oomd_kill", "11");
     mark(&tree, "a/b", c"user.oomd_kill", "4");
-    let both = [("/a".to_owned(), Some(2)), ("/a/b".to_owned(), Some(1))];
-    assert_eq!(kills(attend(&mut survey)), both, "what was there before is not told again");
+    let one = [("/a".to_owned(), Some(2))];
+    assert_eq!(kills(attend(&mut survey)), one, "what was there before is not told again, nor so soon the other");
     tree.remove("a");
     assert_quiet(&attend(&mut survey));
 }
@@ -65,6 +70,47 @@ fn a_cgroup_that_is_gone_before_the_number_could_be_read() {
     tree.remove("a");
     assert_eq!(kills(attend(&mut survey)), [("/a/b".to_owned(), None)]);
     assert!(survey.marks.is_empty(), "nothing is kept of what is gone");
+}
+
+#[test]
+fn a_mark_counts_when_nobody_is_left() {
+    let tree = with_oomd();
+    populate(&tree, "a/b", true);
+    let mut survey = survey(&tree, "/", nothing);
+    assert_quiet(&attend(&mut survey));
+    assert_eq!(survey.look_at_marks_after(), None);
+    mark(&tree, "a/b", c"user.oomd_kill", "3");
+    assert_quiet(&attend(&mut survey));
+    assert_quiet(&collect(|sink| survey.look_at_marks(sink)));
+    assert!(survey.look_at_marks_after().is_some());
+    populate(&tree, "a/b", false);
+    assert_eq!(kills(collect(|sink| survey.look_at_marks(sink))), [("/a/b".to_owned(), Some(3))]);
+    assert_quiet(&collect(|sink| survey.look_at_marks(sink)));
+    assert_eq!(survey.look_at_marks_after(), None);
+
+    // With the number, when the cgroup is removed before the next look.
+    populate(&tree, "a", true);
+    mark(&tree, "a", c"user.oomd_kill", "2");
+    assert_quiet(&attend(&mut survey));
+    tree.remove("a");
+    assert_eq!(kills(attend(&mut survey)), [("/a".to_owned(), Some(2))]);
+}
+
+#[test]
+fn marks_that_anybody_can_set_are_bounded() {
+    let tree = with_oomd();
+    let mut survey = survey(&tree, "/", nothing);
+    assert_quiet(&attend(&mut survey));
+    let mut told = 0;
+    for n in 0..40 {
+        let cgroup = format!("a/{n}");
+        tree.make(&cgroup, "max\n", "max\n");
+        populate(&tree, &cgroup, n % 2 == 0);
+        assert_quiet(&attend(&mut survey));
+        mark(&tree, &cgroup, c"user.oomd_kill", "1");
+        told += kills(attend(&mut survey)).len();
+    }
+    assert_eq!(told, 6, "a minute");
 }
 
 #[test]
