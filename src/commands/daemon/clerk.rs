@@ -13,6 +13,7 @@ use crate::config::{self, Config, Origin, Places};
 use crate::decide::rules::Rules;
 use crate::host::{Host, Roots};
 use crate::observe::machine::MachineReader;
+use crate::report::status::RunningConfig;
 use crate::report::{REASON_BYTES, Text, systemd};
 
 use super::managed::{Managed, Sources};
@@ -70,7 +71,12 @@ impl Clerk {
     ///
     /// # Errors
     /// No thread or descriptor could be had.
-    pub fn start(explicit: Option<PathBuf>, places: Places, last_good: Option<String>) -> io::Result<Self> {
+    pub fn start(
+        explicit: Option<PathBuf>,
+        places: Places,
+        last_good: Option<String>,
+        running: Arc<RunningConfig>,
+    ) -> io::Result<Self> {
         /// One reload at a time, and its end.
         const QUEUE: usize = 4;
         let host = Host::open(&Roots::default())?;
@@ -81,10 +87,11 @@ impl Clerk {
         let ring = Arc::clone(&bell);
         thread::Builder::new().name("clerk".into()).stack_size(STACK_BYTES).spawn(move || {
             let mut asker = Asker::default();
+            let mut read = None;
             for request in inbox {
                 let answer = match request {
                     Request::Keep(text) => keep(&places, &text),
-                    Request::Reload => Some(reload(explicit.as_deref(), &places, &machine)),
+                    Request::Reload => Some(reload(explicit.as_deref(), &places, &machine, &mut read)),
                     Request::Others => Some(Answer::SystemGuardRuns(others::system_guard_runs(&host))),
                     Request::Systemd => {
                         let asked = Sources::of_this_process().ask();
@@ -93,6 +100,9 @@ impl Clerk {
                     Request::Units(wanted) => Some(Answer::Units(asker.ask(&Systemctl::of_this_process(), &wanted))),
                     Request::Applied(old) => {
                         drop(old);
+                        if let Some(hash) = read {
+                            running.set(hash);
+                        }
                         let _ = systemd::ready();
                         None
                     }
@@ -150,7 +160,13 @@ impl Clerk {
     }
 }
 
-fn reload(explicit: Option<&std::path::Path>, places: &Places, machine: &MachineReader) -> Answer {
+/// `read` becomes the hash of a good configuration.
+fn reload(
+    explicit: Option<&std::path::Path>,
+    places: &Places,
+    machine: &MachineReader,
+    read: &mut Option<u64>,
+) -> Answer {
     let _ = systemd::reloading();
     let bad = |why: String| {
         // The old configuration stays in force, so the service is as ready as before.
@@ -176,6 +192,7 @@ fn reload(explicit: Option<&std::path::Path>, places: &Places, machine: &Machine
         Origin::LastGood(file) => file.display().to_string(),
         Origin::Defaults => "the built-in defaults, there is no file".to_owned(),
     };
+    *read = Some(started.hash);
     let memory = &started.config.memory;
     let limits = format!("SIGTERM at {}, SIGKILL at {}", memory.term, memory.kill);
     let text = std::iter::once(limits).chain(adjusted).chain([format!("from {from}")]).collect::<Vec<_>>().join("; ");

@@ -37,6 +37,7 @@ use crate::observe::pressure::Trigger;
 use crate::observe::scan::Scanner;
 use crate::observe::{Depth, Faults, Machine, Need, Observation};
 use crate::report::hooks::{Commands, Hooks};
+use crate::report::status::RunningConfig;
 use crate::report::{Event, EventKind, EventSender, Recorder, Text};
 
 use super::clerk::{Answer, Clerk};
@@ -210,11 +211,12 @@ impl Guard {
         explicit: Option<PathBuf>,
         places: Places,
         last_good: Option<String>,
+        running: Arc<RunningConfig>,
     ) {
         self.parts.actor.set_reaper(reaper);
         self.parts.engine.cases_mut().make_room();
         self.breaker.make_room();
-        let clerk = Clerk::start(explicit, places, last_good);
+        let clerk = Clerk::start(explicit, places, last_good, running);
         let degraded = |what: &str, e: &io::Error| {
             sender
                 .send(&Event { reason: Text::format(format_args!("{what}: {e}")), ..Event::new(EventKind::Degraded) });
