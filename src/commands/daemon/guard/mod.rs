@@ -2,6 +2,7 @@
 //! victims.
 
 mod acting;
+mod cmdlines;
 pub mod hooks;
 mod kills;
 mod lifting;
@@ -44,6 +45,7 @@ use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
 use super::scout::{Scout, Seen};
 use super::{others, tell};
+use cmdlines::Cmdlines;
 use kills::Kills;
 use lifting::Lifting;
 use livelock::Breaker;
@@ -109,6 +111,7 @@ pub struct Guard {
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
     units: units::Units,
+    cmdlines: Cmdlines,
     /// When a hook was last waited for.
     waited_at: Option<Duration>,
 }
@@ -144,6 +147,7 @@ impl Guard {
             kills: Kills::default(),
             throttleable: false,
             units: units::Units::default(),
+            cmdlines: Cmdlines::default(),
             waited_at: None,
             parts,
             scanner,
@@ -452,6 +456,7 @@ impl Guard {
         let mut event = *event;
         event.incident = event.incident.or(self.parts.engine.episode());
         event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
+        self.cmdlines.complete(&mut event);
         event.follows = super::units::foretell(&self.units.known, &event);
         event
     }
