@@ -43,6 +43,7 @@ fn sending_allocates_nothing() {
     let (sender, reporter) = Reporter::start(ReporterOptions {
         output: Output { journald: Some(path), stderr: None },
         dry_run: false,
+        config: Default::default(),
         status: None,
         textfile: None,
         history: None,

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod hook_exec;
 pub mod incidents;
 pub mod replay;
+mod running;
 mod stall;
 pub mod status;
 

@@ -32,6 +32,8 @@ pub struct Started {
     pub problem: Option<String>,
     /// The text to keep with [`save_last_good`]: there when a good configuration was read from the default place.
     pub last_good: Option<String>,
+    /// Tells two configurations apart by the values that files set, wherever these stand: equal values, equal hash.
+    pub hash: u64,
 }
 
 /// Where the configuration that runs came from.
@@ -58,21 +60,26 @@ pub fn at_start(explicit: Option<&Path>, places: &Places) -> Result<Started, Err
         Err(error) => error,
     };
     let kept = places.state.as_deref().map(load_last_good);
-    let (config, source, running) = match kept {
-        Some(Ok(Some((file, config)))) => {
+    let Started { config, source, hash: unset, .. } = reload(None, &Places { file: None, state: None })?;
+    let defaults = (config, source, unset);
+    let ((config, source, hash), running) = match kept {
+        Some(Ok(Some((file, loaded)))) => {
             let running = format!("the last good configuration runs instead: {}", escape(&file.to_string_lossy()));
-            (config, Origin::LastGood(file), running)
+            let hash = hash(&show::merged(&loaded));
+            ((loaded.config, Origin::LastGood(file), hash), running)
         }
-        None | Some(Ok(None)) => {
-            let running = "the built-in defaults run instead".to_owned();
-            (Config::default(), Origin::Defaults, running)
-        }
+        None | Some(Ok(None)) => (defaults, "the built-in defaults run instead".to_owned()),
         Some(Err(_)) => {
             let running = "the built-in defaults run instead, as the last good configuration is bad too".to_owned();
-            (Config::default(), Origin::Defaults, running)
+            (defaults, running)
         }
     };
-    Ok(Started { config, source, problem: Some(one_line(&error.summary(), &running)), last_good: None })
+    Ok(Started { config, source, problem: Some(one_line(&error.summary(), &running)), last_good: None, hash })
+}
+
+/// FNV-1a of 64 bits: the same in every version of hogwatch, which the standard library does not promise of its own.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// What is wrong and what runs instead, in at most [`PROBLEM_BYTES`] bytes as far as that goes: what is wrong is cut first,
@@ -93,7 +100,8 @@ fn one_line(wrong: &str, running: &str) -> String {
 /// Everything wrong with the files.
 pub fn reload(explicit: Option<&Path>, places: &Places) -> Result<Started, Error> {
     let loaded = load(explicit, places)?;
-    let last_good = explicit.is_none().then(|| show::merged(&loaded));
+    let merged = show::merged(&loaded);
+    let hash = hash(&merged);
     let files: Vec<PathBuf> = loaded.files().map(Path::to_owned).collect();
     let Loaded { config, .. } = loaded;
     Ok(Started {
@@ -103,7 +111,8 @@ pub fn reload(explicit: Option<&Path>, places: &Places) -> Result<Started, Error
             false => Origin::Files(files),
         },
         problem: None,
-        last_good,
+        last_good: explicit.is_none().then_some(merged),
+        hash,
     })
 }
 
@@ -131,8 +140,8 @@ pub fn save_last_good(state: &Path, text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// Everything wrong with the kept file.
-pub fn load_last_good(state: &Path) -> Result<Option<(PathBuf, Config)>, Error> {
+pub fn load_last_good(state: &Path) -> Result<Option<(PathBuf, Loaded)>, Error> {
     let file = state.join(LAST_GOOD);
     let loaded = load_alone(&file)?;
-    Ok(loaded.map(|loaded| (file, loaded.config)))
+    Ok(loaded.map(|loaded| (file, loaded)))
 }

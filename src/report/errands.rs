@@ -14,8 +14,8 @@ use super::metrics::Metrics;
 use super::queue::{Queue, Sent, poll_ready};
 use super::remarks::Remarks;
 use super::repeats::Repeats;
-use super::status::Shared;
 use super::status::server::{self, Server};
+use super::status::{RunningConfig, Shared};
 use super::stop::Stop;
 
 /// So many events are remembered for `hogwatch status`.
@@ -36,6 +36,7 @@ pub(super) struct ErrandsThread {
     pub shared: Arc<Shared>,
     pub origin: Origin,
     pub server: Option<Server>,
+    pub config: Arc<RunningConfig>,
     pub latest: VecDeque<Sent>,
     pub repeats: Repeats,
     pub diagnostics: Diagnostics,
@@ -83,7 +84,7 @@ impl ErrandsThread {
                 Ok(Some(stream)) => {
                     // What was sent before somebody asked belongs into the answer.
                     self.catch_up();
-                    server::answer(&stream, &self.origin, &self.shared, self.latest.iter());
+                    server::answer(&stream, &self.origin, &self.config, &self.shared, self.latest.iter());
                 }
                 Ok(None) => return None,
                 Err(error) => {

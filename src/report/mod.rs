@@ -79,7 +79,7 @@ use queue::Queue;
 use remarks::Remarks;
 use repeats::Repeats;
 use status::server::Server;
-use status::{Shared, Snapshot, StatusOptions};
+use status::{RunningConfig, Shared, Snapshot, StatusOptions};
 use stop::Stop;
 
 /// An act is three or four entries: with what the socket itself queues this holds the acts of a bad minute while
@@ -112,6 +112,8 @@ pub struct ReporterOptions {
     pub dry_run: bool,
     /// The status socket, if there is to be one. A socket that cannot be had is a `degraded` event, not an error.
     pub status: Option<StatusOptions>,
+    /// Which configuration runs, for those who ask for the status.
+    pub config: Arc<RunningConfig>,
     /// The metrics file, if there is to be one.
     pub textfile: Option<PathBuf>,
     /// What the guard records, for incidents to be put together from.
@@ -255,6 +257,7 @@ impl Reporter {
             shared: Arc::clone(&sender.shared),
             origin,
             server,
+            config: options.config,
             latest: VecDeque::with_capacity(LATEST_EVENTS),
             repeats: Repeats::default(),
             diagnostics,

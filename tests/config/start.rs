@@ -23,10 +23,39 @@ fn a_good_default_file_runs_and_is_kept() {
     let state = machine.places.state.as_deref().unwrap();
     save_last_good(state, &started.last_good.unwrap()).unwrap();
     let (file, kept) = load_last_good(state).unwrap().unwrap();
-    assert_eq!(kept, started.config);
+    assert_eq!(kept.config, started.config);
     assert_eq!(file, state.join("last-good.toml"));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o640);
     assert_eq!(fs::read_dir(state).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn the_hash_is_of_the_values_and_not_of_the_files() {
+    let machine = Machine::new();
+    let hash = |explicit| at_start(explicit, &machine.places).unwrap().hash;
+    let nothing = hash(None);
+    machine.write("hogwatch.toml", "# says nothing\n");
+    assert_eq!(hash(None), nothing);
+    machine.write("hogwatch.toml", GOOD);
+    let good = hash(None);
+    assert_ne!(good, nothing);
+    let elsewhere = machine.write("elsewhere.toml", format!("# the same\n{GOOD}"));
+    assert_eq!(hash(Some(&elsewhere)), good);
+    machine.write("hogwatch.toml.d/a.toml", "[memory]\nterm = \"7%\"\n");
+    assert_ne!(hash(None), good);
+
+    let kept = at_start(None, &machine.places).unwrap();
+    save_last_good(machine.places.state.as_deref().unwrap(), &kept.last_good.unwrap()).unwrap();
+    machine.write("hogwatch.toml.d/a.toml", "[memory]\nterm = 7\n");
+    assert_eq!(hash(None), kept.hash, "the last good one is the one before");
+}
+
+#[test]
+fn a_bad_file_and_none_kept_is_as_if_nothing_were_set() {
+    let machine = Machine::new();
+    let nothing = at_start(None, &machine.places).unwrap().hash;
+    machine.write("hogwatch.toml", "[memory]\nterm = 7\n");
+    assert_eq!(at_start(None, &machine.places).unwrap().hash, nothing);
 }
 
 #[test]

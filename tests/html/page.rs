@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hogwatch::report::html;
 use hogwatch::report::incident::load::parse;
-use hogwatch::report::incident::schema::{Incident, Sample};
+use hogwatch::report::incident::schema::{Incident, Sample, TopTask};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::{INCIDENTS, incident};
@@ -201,6 +201,24 @@ fn all_evidence_of_a_kill_is_there() {
     for level in ["warn at 3.1 GiB", "term at 1.6 GiB", "kill at 958 MiB"] {
         assert!(text.contains(level), "{level}");
     }
+}
+
+#[test]
+fn who_has_ended_is_not_drawn_any_more() {
+    let fresh = incident("machine");
+    let ended = fresh.events.iter().find(|entry| entry.event == "exited").unwrap().t_ms;
+    let victim = fresh.tops[0].tasks.iter().find(|task| task.comm == "ld.lld").unwrap().clone();
+    let with = |comm: &str| {
+        let mut stale = fresh.clone();
+        let top = stale.tops.iter_mut().find(|top| top.t_ms > ended).unwrap();
+        top.tasks.push(TopTask { comm: comm.to_owned(), size_bytes: 1 << 34, ..victim.clone() });
+        html::page(&stale)
+    };
+    assert!(with("ld.lld") == html::page(&fresh), "the victim is drawn after its end");
+    let document = with("make");
+    let rows = read(&document);
+    let mut rows = elements(&rows, "th").map(words);
+    assert!(rows.any(|row| row.contains("make") && row.contains("48213")), "its pid is another's now");
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub fn options(output: Output, dry_run: bool) -> ReporterOptions {
     ReporterOptions {
         output,
         dry_run,
+        config: Default::default(),
         status: None,
         textfile: None,
         history: None,

@@ -17,6 +17,7 @@ use crate::host::{Host, Roots};
 use crate::observe::Faults;
 use crate::observe::machine::MachineReader;
 use crate::observe::zram::ZramReader;
+use crate::report::status::RunningConfig;
 use crate::report::{REASON_BYTES, Text, systemd};
 
 use super::managed::{Managed, Sources};
@@ -144,7 +145,12 @@ impl Clerk {
     ///
     /// # Errors
     /// No thread or descriptor could be had.
-    pub fn start(explicit: Option<PathBuf>, places: Places, last_good: Option<String>) -> io::Result<Self> {
+    pub fn start(
+        explicit: Option<PathBuf>,
+        places: Places,
+        last_good: Option<String>,
+        running: Arc<RunningConfig>,
+    ) -> io::Result<Self> {
         /// The clerk waits while the guard is busy.
         const QUEUE: usize = 4;
         let host = Host::open(&Roots::default())?;
@@ -160,7 +166,8 @@ impl Clerk {
         thread::Builder::new().name("clerk".into()).stack_size(STACK_BYTES).spawn(move || {
             let mut asker = Asker::default();
             let mut devices = ZramReader::default();
-            let read_anew = || reload(explicit.as_deref(), &places, &machine);
+            let mut read = None;
+            let read_anew = |read: &mut _| reload(explicit.as_deref(), &places, &machine, read);
             // A new configuration is on its way to the guard, and another one is wanted after it.
             let (mut under_way, mut again) = (false, false);
             while let Some(request) = inbox.next() {
@@ -170,7 +177,7 @@ impl Clerk {
                         again = true;
                         None
                     }
-                    Request::Reload => Some(read_anew()),
+                    Request::Reload => Some(read_anew(&mut read)),
                     Request::Others => Some(Answer::SystemGuardRuns(others::system_guard_runs(&host))),
                     Request::Systemd => {
                         let asked = Sources::of_this_process().ask();
@@ -193,9 +200,12 @@ impl Clerk {
                     }
                     Request::Applied(old) => {
                         drop(old);
+                        if let Some(hash) = read {
+                            running.set(hash);
+                        }
                         let _ = systemd::ready();
                         under_way = false;
-                        std::mem::take(&mut again).then(read_anew)
+                        std::mem::take(&mut again).then(|| read_anew(&mut read))
                     }
                 };
                 if let Some(answer) = answer {
@@ -269,7 +279,13 @@ impl Clerk {
     }
 }
 
-fn reload(explicit: Option<&std::path::Path>, places: &Places, machine: &MachineReader) -> Answer {
+/// `read` becomes the hash of a good configuration.
+fn reload(
+    explicit: Option<&std::path::Path>,
+    places: &Places,
+    machine: &MachineReader,
+    read: &mut Option<u64>,
+) -> Answer {
     let _ = systemd::reloading();
     let bad = |why: String| {
         // The old configuration stays in force, so the service is as ready as before.
@@ -295,6 +311,7 @@ fn reload(explicit: Option<&std::path::Path>, places: &Places, machine: &Machine
         Origin::LastGood(file) => file.display().to_string(),
         Origin::Defaults => "the built-in defaults, there is no file".to_owned(),
     };
+    *read = Some(started.hash);
     let memory = &started.config.memory;
     let limits = format!("SIGTERM at {}, SIGKILL at {}", memory.term, memory.kill);
     let text = std::iter::once(limits).chain(adjusted).chain([format!("from {from}")]).collect::<Vec<_>>().join("; ");
@@ -357,7 +374,7 @@ mod tests {
         let file = dir.path().join("hogwatch.toml");
         std::fs::write(&file, "").unwrap();
         let places = Places { state: None, ..Places::of_this_process() };
-        let clerk = Clerk::start(Some(file), places, None).unwrap();
+        let clerk = Clerk::start(Some(file), places, None, Arc::default()).unwrap();
         let next = || loop {
             if let Some(answer) = clerk.answer() {
                 return answer;

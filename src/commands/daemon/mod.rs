@@ -35,7 +35,7 @@ use crate::host::{Host, Roots, clock, memory};
 use crate::observe::limits::{EnclosingReader, Hierarchy};
 use crate::observe::machine::MachineReader;
 use crate::observe::{CgroupPath, Faults};
-use crate::report::status::StatusOptions;
+use crate::report::status::{RunningConfig, StatusOptions};
 use crate::report::{
     Event, EventKind, HistoryOptions, LevelFilter, Output, Pace, Recorder, Reporter, ReporterOptions, Text, systemd,
 };
@@ -126,6 +126,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     // Once more, so that what it takes of the C library is there.
     guard.rehearse_again();
 
+    let running = Arc::clone(&prepared.options.config);
     let keeps_incidents = prepared.options.history.is_some();
     let (sender, reporter) = Reporter::start(prepared.options).map_err(cannot("the reporter can't be started"))?;
     let degraded = |reason: std::fmt::Arguments<'_>| {
@@ -149,7 +150,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
         degraded(format_args!("{}", prepared.missing));
     }
     protect_self(guard, locked, &degraded);
-    guard.arm(sender, Reaper::start().ok(), args.config.clone(), prepared.places, prepared.last_good);
+    guard.arm(sender, Reaper::start().ok(), args.config.clone(), prepared.places, prepared.last_good, running);
 
     let _ = systemd::ready();
     let ended = guard.watch();
@@ -215,10 +216,13 @@ fn prepare(args: &DaemonArgs) -> Result<Prepared, Failure> {
     .map_err(cannot("the guard can't be set up"))?;
 
     let status = lock.is_ok().then(|| runtime.as_deref().map(StatusOptions::in_dir)).flatten();
+    let named = args.config.as_deref().and_then(|file| std::path::absolute(file).ok());
+    let file = named.or_else(|| places.file.clone());
     let options = ReporterOptions {
         output: Output::choose(Some(clock::utc_offset)),
         dry_run: args.dry_run,
         status,
+        config: Arc::new(RunningConfig::new(file, started.hash)),
         textfile: started.config.metrics.textfile.take(),
         recorder,
         history: history(&started.config.recorder, &places, args.dry_run),

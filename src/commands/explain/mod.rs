@@ -35,6 +35,7 @@ use crate::observe::{Depth, Faults, Need, Observation, Task, Tasks};
 use crate::report::Escaped;
 
 use super::daemon::{Plan, Sources};
+use super::running::{self, Found};
 use super::{EXIT_CONFIG, own_self, users};
 use livelock::Look;
 pub(super) use next::{Next, next};
@@ -57,7 +58,7 @@ pub struct ExplainArgs {
     /// How long to watch the cgroup: it counts as stuck after livelock.after, 10s by default
     #[arg(long = "for", value_name = "DURATION", requires = "cgroup", default_value = "2s", value_parser = watch_time)]
     span: Duration,
-    /// By this configuration instead of the daemon's
+    /// By this configuration instead of the file that the running daemon reads (or, with none, would read)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// List everybody, not only the first in rank
@@ -87,14 +88,26 @@ fn watch_time(text: &str) -> Result<Duration, String> {
 /// Exit status when nobody is eligible.
 const EXIT_NOBODY: u8 = 3;
 
+/// What is said when the daemon goes by other values than its file has now.
+const CHANGED: &str = "note: the configuration was changed since the daemon read it; this is by the files as they are now \
+                       (the daemon reads them at `systemctl reload hogwatch`)";
+
 /// Explains, on stdout.
 #[must_use]
 pub fn run(args: &ExplainArgs) -> ExitCode {
-    let config = match config::at_start(args.config.as_deref(), &Places::of_this_process()) {
-        Ok(started) => {
+    let places = Places::of_this_process();
+    let found = match &args.config {
+        Some(file) => config::at_start(Some(file), &places).map(|started| Found { started, changed: false }),
+        None => running::read(running::asked().as_ref(), &places),
+    };
+    let config = match found {
+        Ok(Found { started, changed }) => {
             // As the daemon would run now.
             if let Some(problem) = started.problem {
                 eprintln!("{problem}");
+            }
+            if changed {
+                eprintln!("{CHANGED}");
             }
             started.config
         }

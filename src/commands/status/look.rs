@@ -36,8 +36,6 @@ pub(super) fn sees_cgroups(host: &Host) -> bool {
 pub(super) struct Looker {
     /// The machine.
     pub host: Host,
-    /// The configuration as a daemon would find it.
-    pub config: Config,
     machine: MachineReader,
     enclosing: EnclosingReader,
     gauge: Gauge,
@@ -55,7 +53,7 @@ impl Looker {
         let _ = config.fit(meminfo.mem_total, meminfo.swap_total.unwrap_or(0));
         let enclosing = EnclosingReader::open(&host, Hierarchy::of(&host), false);
         let gauge = Gauge::new(&config);
-        Ok(Self { host, config, machine, enclosing, gauge, faults })
+        Ok(Self { host, machine, enclosing, gauge, faults })
     }
 
     /// What can be seen without a daemon. It takes [`WINDOW`] where a cgroup is near its limit.

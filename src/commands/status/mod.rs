@@ -94,7 +94,7 @@ pub fn run(args: &StatusArgs) -> ExitCode {
 }
 
 /// Asks the user's own daemon, then the system's; the guard in dry run last; each for at most `limit`.
-fn ask(limit: Duration) -> Result<Json, FetchError> {
+pub(super) fn ask(limit: Duration) -> Result<Json, FetchError> {
     let system = |name| Some(std::path::PathBuf::from(name));
     let places = [runtime_dir(false), system("/run/hogwatch"), runtime_dir(true), system("/run/hogwatch-dryrun")];
     let mut answer = Err(FetchError::NotRunning);

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::commands::running::Running;
 use crate::decide::livelock::Kind;
 use crate::report::{Escaped, Size};
 
@@ -54,6 +55,7 @@ pub struct Daemon {
     pub pid: Option<i32>,
     pub dry_run: Option<bool>,
     pub version: Option<Words>,
+    pub config: Option<Running>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

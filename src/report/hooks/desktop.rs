@@ -60,7 +60,8 @@ fn as_user(uid: u32, command: &[String]) -> Vec<String> {
     words.push(format!("--setenv=XDG_RUNTIME_DIR={RUN_USER}/{uid}"));
     words.push("--property=RuntimeMaxSec=30".to_owned());
     words.push("--".to_owned());
-    words.extend_from_slice(command);
+    // systemd puts environment variables in for `${NAME}`, and `$` for `$$` (systemd.service(5), "Command lines").
+    words.extend(command.iter().map(|word| word.replace('$', "$$")));
     words
 }
 
@@ -85,6 +86,14 @@ mod tests {
         let options = words.iter().position(|word| word == "--").unwrap();
         assert!(words[..options].iter().all(|word| word == "busctl" || word.starts_with("--")), "{words:?}");
         assert!(words[options..].contains(&"-x &lt;a href=\"evil\"&gt;&amp;".to_owned()), "{words:?}");
+    }
+
+    #[test]
+    fn a_name_is_no_variable_of_systemds() {
+        let sent = Sent { at: SystemTime::now(), event: Event::new(EventKind::Exited) };
+        let words = as_user(1000, &notify(&sent, "${HOME} $PATH $$"));
+        assert!(words.contains(&"$${HOME} $$PATH $$$$".to_owned()), "{words:?}");
+        assert!(words.iter().all(|word| !word.replace("$$", "").contains('$')), "{words:?}");
     }
 
     #[test]

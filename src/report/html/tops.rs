@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use crate::report::incident::schema::Tops;
+use serde_json::Value as Json;
+
+use crate::report::incident::schema::{Entry, TopTask, Tops};
 use crate::report::{Local, Size};
 
 use super::chart::{Band, Canvas, Frame, Scale, StackChart};
@@ -56,7 +58,7 @@ pub(super) fn write(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
             });
             row.sizes[n] = cgroup.size_bytes;
         }
-        for task in &top.tasks {
+        for task in top.tasks.iter().filter(|task| !has_ended(&scene.incident.events, task, top.t_ms)) {
             let row = tasks.entry((task.pid, &task.comm)).or_insert_with(|| Row {
                 name: format!("{} (pid {})", task.comm, task.pid),
                 place: task.cgroup.clone(),
@@ -72,6 +74,17 @@ pub(super) fn write(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
     let frame = frame.unwrap_or(scene.frame);
     write_stack(out, scene, "tasks", "Largest tasks", (frame, &times), tasks.into_values().collect())?;
     write_stack(out, scene, "cgroups", "Largest cgroups", (frame, &times), cgroups.into_values().collect())
+}
+
+/// Whether its end was told before then. What is recorded of tasks is up to five seconds old: it still has those who
+/// ended meanwhile. A pid may be another's by then, under another name.
+fn has_ended(events: &[Entry], task: &TopTask, t_ms: u64) -> bool {
+    events.iter().any(|entry| {
+        entry.event == "exited"
+            && entry.t_ms < t_ms
+            && entry.fields.get("pid").and_then(Json::as_i64) == Some(i64::from(task.pid))
+            && entry.fields.get("comm").and_then(Json::as_str) == Some(task.comm.as_str())
+    })
 }
 
 fn write_stack(

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::super::field::{Field, Origin, Value};
 use super::super::queue::Sent;
 use super::super::record;
-use super::{CgroupState, Scope, Snapshot};
+use super::{CgroupState, RunningConfig, Scope, Snapshot};
 
 /// The version of the document's form.
 pub const SCHEMA: u32 = 1;
@@ -32,6 +32,7 @@ pub fn document(daemon: Daemon, seen: Option<(SystemTime, &Snapshot)>) -> Json {
             "pid": daemon.pid,
             "dry_run": daemon.dry_run,
             "version": env!("CARGO_PKG_VERSION"),
+            "config": null,
         },
         "memory": {
             "total_bytes": snapshot.map(|s| s.memory_total),
@@ -65,11 +66,13 @@ pub fn document(daemon: Daemon, seen: Option<(SystemTime, &Snapshot)>) -> Json {
 /// The document of a running daemon.
 pub(super) fn with_events<'a>(
     origin: &Origin,
+    config: &RunningConfig,
     seen: Option<(SystemTime, &Snapshot)>,
     events: impl Iterator<Item = &'a Sent>,
 ) -> Json {
     let daemon = Daemon { pid: Some(std::process::id()), dry_run: Some(origin.dry_run) };
     let mut document = document(daemon, seen);
+    document["daemon"]["config"] = config.json();
     document["events"] = events.map(|sent| Json::Object(event(sent, origin))).collect();
     document
 }
@@ -138,7 +141,9 @@ mod tests {
             json,
             json!({
                 "schema": 1,
-                "daemon": {"running": false, "pid": null, "dry_run": null, "version": env!("CARGO_PKG_VERSION")},
+                "daemon": {
+                    "running": false, "pid": null, "dry_run": null, "version": env!("CARGO_PKG_VERSION"), "config": null
+                },
                 "limits": null,
                 "memory": {
                     "total_bytes": null, "available_bytes": null, "available_percent": null, "scope": null,
@@ -190,7 +195,11 @@ mod tests {
             },
         };
         let seen = Some((UNIX_EPOCH + Duration::from_secs(1), &snapshot));
-        let json = with_events(&origin, seen, [&sent].into_iter());
+        let config = RunningConfig::new(Some("/etc/hogwatch/hogwatch.toml".into()), 1);
+        config.set(0xab);
+        let json = with_events(&origin, &config, seen, [&sent].into_iter());
+        let told = json!({"path": "/etc/hogwatch/hogwatch.toml", "hash": "00000000000000ab"});
+        assert_eq!(json["daemon"]["config"], told);
         assert_eq!(json["daemon"]["pid"], std::process::id());
         assert_eq!(json["daemon"]["dry_run"], true);
         assert_eq!(

@@ -5,6 +5,7 @@
 
 mod client;
 pub(super) mod document;
+mod running;
 pub(super) mod server;
 
 use std::sync::{Mutex, PoisonError, TryLockError};
@@ -12,6 +13,7 @@ use std::time::SystemTime;
 
 pub use client::{FetchError, fetch};
 pub use document::{Daemon, SCHEMA, document};
+pub use running::{RunningConfig, hex};
 pub use server::{MAY_READ_GROUP, StatusOptions};
 
 use super::event::CGROUP_BYTES;

@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 
 use super::super::field::Origin;
 use super::super::queue::{Sent, poll_ready};
-use super::{Shared, document};
+use super::{RunningConfig, Shared, document};
 
 /// Members may ask a system daemon for its status.
 pub const MAY_READ_GROUP: &str = "hogwatch";
@@ -100,12 +100,13 @@ impl Server {
 pub(in super::super) fn answer<'a>(
     stream: &UnixStream,
     origin: &Origin,
+    config: &RunningConfig,
     shared: &Shared,
     events: impl Iterator<Item = &'a Sent>,
 ) {
     let seen = shared.latest();
     let seen = seen.as_ref().map(|(at, snapshot)| (*at, snapshot));
-    let mut answer = document::with_events(origin, seen, events).to_string();
+    let mut answer = document::with_events(origin, config, seen, events).to_string();
     answer.push('\n');
     if let Err(error) = write_within(stream, answer.as_bytes(), CLIENT_DEADLINE) {
         tracing::debug!("a client of the status socket got no answer: {error}");

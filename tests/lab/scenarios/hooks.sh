@@ -32,12 +32,18 @@ foretell "$victim"
 bystanders
 resume big
 wait_for 20 gone "$victim" || fail "the hog lives 20 s after it went on"
+
+# What runs is looked at first: the hook is ended 30 s after its start, and every look into the journal takes its time.
+hook_said() { log -o cat -t hogwatch-hook "$@"; }
+wait_for 20 eval 'said=$(hook_said) && grep -qx end <<< "$said"' || fail "the after hook did not come to its end: $(hook_said | xargs -d '\n')"
+running=/sys/fs/cgroup$(sed -n 's/^adj .* 0:://p' <<< "$said")
+[[ -f $running/cgroup.procs ]] || fail "the hook's cgroup $running is not there: $said"
+mapfile -t inside < "$running/cgroup.procs"
+same "memory of the hook counts as the unit's" no "$(test -e "$running/memory.max" && echo yes || echo no)"
+echo "$said"
+expect "the cgroup to hold the hook and its child (${inside[*]})" test "${#inside[@]}" -ge 2
 expect_entry term "$victim"
 expect_entry exited "$victim"
-
-hook_said() { log -o cat -t hogwatch-hook "$@"; }
-wait_for 20 eval 'hook_said | grep -qx end' || fail "the after hook did not come to its end: $(hook_said | xargs -d '\n')"
-hook_said
 expect "the before hook to have been told" eval 'hook_said HOGWATCH_HOOK=before | grep -q "^before term of $victim in hog-big.service"'
 expect "an ordinary process in a cgroup of its own" eval 'hook_said | grep -qE "^adj 0 nice 0 0::/hogwatch.slice/hogwatch.service/hook-[0-9]+$"'
 expect "output to be escaped" eval 'hook_said | grep -qxF "HOGWATCH_EVENT=stop\x1b[2J"'
@@ -46,10 +52,6 @@ expect "the sandbox to hold for hooks" eval 'hook_said | grep -qx read-only'
 expect "a hook to get out by systemd-run" test -e "$LAB/copies/outside"
 same "what hooks said belongs to the unit" "$GUARD" "$(log -o json -t hogwatch-hook | head -n 1 | jq -r ._SYSTEMD_UNIT)"
 same "and to the incident" "$(field term INCIDENT)" "$(log -o json -t hogwatch-hook | tail -n 1 | jq -r .HOGWATCH_INCIDENT)"
-own=/sys/fs/cgroup/hogwatch.slice/$GUARD
-running=$(echo "$own"/hook-*)
-expect "the cgroup to hold the hook and its child" test "$(wc -l < "$running/cgroup.procs")" -ge 2
-same "memory of the hook counts as the unit's" no "$(test -e "$running/memory.max" && echo yes || echo no)"
 
 # The child has left the session: only the cgroup still knows it.
 wait_for 45 not test -d "$running" || fail "the cgroup of an overdue hook is still there: $(cat "$running/cgroup.procs" | xargs)"

@@ -83,6 +83,7 @@ impl Guard {
                 drop(details);
                 event.incident = incident;
                 event.decide_usec = u64::try_from(decided.as_micros()).ok();
+                self.cmdlines.keep(&event);
                 self.send(&event);
                 if self.parts.dry_run { Outcome::Pretended } else { Outcome::Sent }
             }

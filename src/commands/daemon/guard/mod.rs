@@ -2,6 +2,7 @@
 //! victims.
 
 mod acting;
+mod cmdlines;
 pub mod hooks;
 mod kills;
 mod lifting;
@@ -37,12 +38,14 @@ use crate::observe::pressure::Trigger;
 use crate::observe::scan::Scanner;
 use crate::observe::{Depth, Faults, Machine, Need, Observation};
 use crate::report::hooks::{Commands, Hooks};
+use crate::report::status::RunningConfig;
 use crate::report::{Event, EventKind, EventSender, Recorder, Text};
 
 use super::clerk::{Answer, Clerk};
 use super::reader::Reader;
 use super::scout::{Scout, Seen};
 use super::{others, tell};
+use cmdlines::Cmdlines;
 use kills::Kills;
 use lifting::Lifting;
 use livelock::Breaker;
@@ -108,6 +111,7 @@ pub struct Guard {
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
     units: units::Units,
+    cmdlines: Cmdlines,
     /// When a hook was last waited for.
     waited_at: Option<Duration>,
 }
@@ -143,6 +147,7 @@ impl Guard {
             kills: Kills::default(),
             throttleable: false,
             units: units::Units::default(),
+            cmdlines: Cmdlines::default(),
             waited_at: None,
             parts,
             scanner,
@@ -210,11 +215,12 @@ impl Guard {
         explicit: Option<PathBuf>,
         places: Places,
         last_good: Option<String>,
+        running: Arc<RunningConfig>,
     ) {
         self.parts.actor.set_reaper(reaper);
         self.parts.engine.cases_mut().make_room();
         self.breaker.make_room();
-        let clerk = Clerk::start(explicit, places, last_good);
+        let clerk = Clerk::start(explicit, places, last_good, running);
         let degraded = |what: &str, e: &io::Error| {
             sender
                 .send(&Event { reason: Text::format(format_args!("{what}: {e}")), ..Event::new(EventKind::Degraded) });
@@ -450,6 +456,7 @@ impl Guard {
         let mut event = *event;
         event.incident = event.incident.or(self.parts.engine.episode());
         event.psi_full_percent = event.psi_full_percent.or(self.parts.engine.gauge().stall.full_percent());
+        self.cmdlines.complete(&mut event);
         let units = self.link.as_ref().and_then(|link| link.clerk.as_ref()?.units());
         event.follows = units.and_then(|units| super::units::foretell(&units, &event));
         event

@@ -11,17 +11,19 @@ use signal_hook::iterator::Signals;
 
 use crate::commands::explain::{self, Stuck};
 use crate::commands::own_self;
+use crate::commands::running::{self, Running};
+use crate::config::Places;
 use crate::decide::livelock::{Judged, Kind};
 use crate::decide::victim::Own;
 use crate::host::process::may_signal_others;
-use crate::host::{Host, clock};
+use crate::host::{Host, Roots, clock};
 use crate::observe::cgroups::CgroupPath;
 use crate::observe::parse::Limit;
 use crate::report::status::FetchError;
 
 use super::super::ask;
 use super::super::look::{Looker, sees_cgroups};
-use super::super::seen::{Cgroup, Document, Words};
+use super::super::seen::{Cgroup, Daemon, Document, Words};
 use super::state::{Look, NextLook, Source};
 use super::terminal;
 
@@ -54,6 +56,7 @@ pub enum News {
 #[derive(Clone, Debug)]
 struct Question {
     daemon: Option<i32>,
+    config: Option<Running>,
     stuck: Option<(Cgroup, Kind)>,
 }
 
@@ -94,9 +97,9 @@ pub fn start(news: &Sender<News>) -> Result<(), String> {
     let looker = Looker::open()?;
     let (to, told) = (news.clone(), Arc::clone(&asked));
     thread::spawn(move || look(looker, &to, &told));
-    let looker = Looker::open()?;
+    let host = Host::open(&Roots::default()).map_err(|e| format!("/proc can't be opened: {e}"))?;
     let to = news.clone();
-    thread::spawn(move || foresee(&looker, &to, &asked));
+    thread::spawn(move || foresee(&host, &to, &asked));
     let to = news.clone();
     thread::spawn(move || listen(&to));
     let to = news.clone();
@@ -110,8 +113,8 @@ fn look(mut looker: Looker, news: &Sender<News>, asked: &Asked) {
         let look = look_once(&mut looker);
         if let Ok(look) = &look {
             let stuck = look.document.worst_stuck().map(|(cgroup, kind)| (cgroup.clone(), kind));
-            let daemon = look.document.daemon.pid;
-            asked.ask(Question { daemon, stuck });
+            let Daemon { pid, config, .. } = &look.document.daemon;
+            asked.ask(Question { daemon: *pid, config: config.clone(), stuck });
         }
         if news.send(News::Looked(Box::new(look))).is_err() {
             return;
@@ -137,24 +140,29 @@ fn look_once(looker: &mut Looker) -> Result<Look, String> {
     Ok(Look { source, document, sees_cgroups: sees_cgroups(&looker.host), at: clock::now() })
 }
 
-fn foresee(looker: &Looker, news: &Sender<News>, asked: &Asked) {
+fn foresee(host: &Host, news: &Sender<News>, asked: &Asked) {
+    let places = Places::of_this_process();
     let mut answered = None;
     loop {
         let Some(question) = asked.wait(answered.as_ref()) else { continue };
         answered = Some(question.path());
-        let Question { daemon, stuck } = question;
-        let own = daemon.and_then(|pid| daemon_self(&looker.host, pid)).unwrap_or_else(|| own_self(&looker.host));
-        let memory = explain::next(&looker.config, &looker.host, own, None);
+        let Question { daemon, config, stuck } = question;
+        let own = daemon.and_then(|pid| daemon_self(host, pid)).unwrap_or_else(|| own_self(host));
+        // Every time anew: the daemon may have been reloaded meanwhile, or its file changed.
+        let found = running::read(config.as_ref(), &places).map_err(|error| error.summary());
+        let changed = found.as_ref().is_ok_and(|found| found.changed);
+        let config = found.map(|found| found.started.config);
+        let memory = config.as_ref().map_err(Clone::clone).and_then(|config| explain::next(config, host, own, None));
         let stuck = stuck.and_then(|(cgroup, kind)| {
             let path = CgroupPath::new(cgroup.path.as_str().as_bytes())?;
             let limit = |bytes: Option<u64>| bytes.map_or(Limit::Max, Limit::Bytes);
             let limit = Judged::at(limit(cgroup.high), limit(cgroup.max))?;
             // It may be gone, or have a name that was escaped: then nothing is said of it.
             let stuck = Stuck { path, limit, current: cgroup.current?, kind };
-            let next = explain::next(&looker.config, &looker.host, own, Some(&stuck)).ok()?;
+            let next = explain::next(config.as_ref().ok()?, host, own, Some(&stuck)).ok()?;
             Some((cgroup.path.to_string(), next))
         });
-        if news.send(News::Foresaw(Box::new(NextLook { memory, stuck, at: clock::now() }))).is_err() {
+        if news.send(News::Foresaw(Box::new(NextLook { memory, stuck, changed, at: clock::now() }))).is_err() {
             return;
         }
     }

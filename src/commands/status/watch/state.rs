@@ -48,6 +48,8 @@ pub struct NextLook {
     pub memory: Result<Next, String>,
     /// For the cgroup that is stuck worst, if one is: its path, escaped.
     pub stuck: Option<(String, Next)>,
+    /// This is by a configuration that the daemon has not read yet.
+    pub changed: bool,
     /// When that was found out.
     pub at: Duration,
 }

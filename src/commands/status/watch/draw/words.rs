@@ -91,6 +91,9 @@ pub(super) fn next(state: &State, width: u16) -> Vec<Line<'static>> {
         Ok(next) => (format!("of all, if memory ran short: {}", sentence(next)), PLAIN),
         Err(why) => (format!("not known: {why}"), NOTABLE),
     });
+    if next.changed {
+        texts.push(("by the configuration as it is now: it was changed since the daemon read it".to_owned(), NOTABLE));
+    }
     let age = state.tick.saturating_sub(next.at);
     if age > NEXT_LATE && !state.is_paused() {
         texts.push((format!("as of {} s ago: looking at all processes takes that long", age.as_secs()), NOTABLE));

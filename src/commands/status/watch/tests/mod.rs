@@ -90,7 +90,7 @@ fn next(whom: &str) -> Next {
 fn state_of(document: Json) -> State {
     let mut state = State::new(now(), TICK, 0);
     state.looked(Ok(look(document, Source::Daemon, TICK)));
-    state.foresaw(NextLook { memory: Ok(next("qemu (pid 26161, 2.2 GiB)")), stuck: None, at: TICK });
+    state.foresaw(NextLook { memory: Ok(next("qemu (pid 26161, 2.2 GiB)")), stuck: None, changed: false, at: TICK });
     state
 }
 
@@ -130,7 +130,7 @@ fn eighty_by_twenty_four_has_everything() {
     let mut state = state_of(livelock());
     let hog = Next { cgroup: None, ..next("hog (pid 538, 211 MiB)") };
     let stuck = Some(("/user.slice/user-1000.slice/band.slice".to_owned(), hog));
-    state.foresaw(NextLook { memory: Ok(next("qemu (pid 26161, 2.2 GiB)")), stuck, at: TICK });
+    state.foresaw(NextLook { memory: Ok(next("qemu (pid 26161, 2.2 GiB)")), stuck, changed: false, at: TICK });
     let expected = "\
 hogwatch  guarding (pid 812, version 0.1.0)                             03:15:02
 memory       50.00 % available (8.0 GiB of 16.0 GiB)                  above warn
@@ -192,7 +192,7 @@ fn a_stuck_cgroup_that_pauses_is_still_told_as_one_and_its_hog_not_twice() {
     let mut state = state_of(document.clone());
     let hog = next("hog (pid 538, 211 MiB)");
     let stuck = Some(("/user.slice/user-1000.slice/band.slice".to_owned(), hog.clone()));
-    state.foresaw(NextLook { memory: Ok(hog), stuck, at: TICK });
+    state.foresaw(NextLook { memory: Ok(hog), stuck, changed: false, at: TICK });
     let shown = shown(&state, 80, 24);
     assert!(shown.contains("2 cgroups at their limit, 1 STUCK"), "{shown}");
     assert!(shown.contains("of all, if memory ran short: the same\n"), "{shown}");
@@ -394,4 +394,13 @@ fn the_machines_numbers_are_taken_fresh_but_not_over_a_limit() {
     let mut limited = Document::read(limited).unwrap();
     limited.freshen(fresh());
     assert_eq!(limited.memory.available_bytes, Some(GIB));
+}
+
+#[test]
+fn a_configuration_that_the_daemon_has_not_read_is_told() {
+    let told = "by the configuration as it is now: it was changed since the daemon read it";
+    let mut state = state_of(livelock());
+    assert!(!unbroken(&shown(&state, 80, 24)).contains(told));
+    state.foresaw(NextLook { memory: Ok(next("qemu (pid 26161, 2.2 GiB)")), stuck: None, changed: true, at: TICK });
+    assert!(unbroken(&shown(&state, 80, 24)).contains(told));
 }
