@@ -35,6 +35,13 @@ pub(super) struct Evidence {
     pub by: Option<Cause>,
 }
 
+/// Whose unit it is; no user's word counts for a system's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    System,
+    User,
+}
+
 /// How it ended, as systemd knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Exit {
@@ -81,27 +88,41 @@ pub(super) struct Found {
 impl Found {
     pub fn look(target: &Target, incidents: &[Incident], journal: &mut Journal) -> Self {
         let mut found = Self::default();
+        let mut whose = None;
         let last = match target {
             Target::Unit(unit) => {
-                let (of_system, of_user) = (format!("_SYSTEMD_UNIT={unit}"), format!("_SYSTEMD_USER_UNIT={unit}"));
                 found.unit = Some(unit.clone());
-                journal.last_of(&[&of_system, "+", &of_user])
+                let of_system = journal.last_of(&format!("_SYSTEMD_UNIT={unit}"));
+                whose = of_system.is_some().then_some(Whose::System);
+                of_system.or_else(|| journal.last_of(&format!("_SYSTEMD_USER_UNIT={unit}")))
             }
-            Target::Pid(pid) => journal.last_of(&[&format!("_PID={pid}")]),
+            Target::Pid(pid) => journal.last_of(&format!("_PID={pid}")),
         };
         if let Some(last) = last {
             found.last_seen_ms = Some(last.t_ms);
-            let unit = || last.get("_SYSTEMD_USER_UNIT").or_else(|| last.get("_SYSTEMD_UNIT"));
-            found.unit = found.unit.or_else(unit);
+            let (of_user, of_system) = (last.get("_SYSTEMD_USER_UNIT"), last.get("_SYSTEMD_UNIT"));
+            whose = whose.or(Some(if of_user.is_some() { Whose::User } else { Whose::System }));
+            found.unit = found.unit.or(of_user).or(of_system);
         }
-        let own = journal.hogwatch();
         found.incidents(target, incidents);
-        found.own(target, &own);
+        found.own(target, &journal.hogwatch());
         found.kernel(target, &journal.kernel());
         found.oomd(&journal.oomd());
+        let mut of_manager = Vec::new();
         if let Some(unit) = found.unit.clone() {
-            found.systemd(target, &journal.of_unit(&unit));
+            if whose != Some(Whose::User) {
+                of_manager = journal.of_system_unit(&unit);
+                whose = whose.or((!of_manager.is_empty()).then_some(Whose::System));
+            }
+            if whose != Some(Whose::System) {
+                of_manager = journal.of_user_unit(&unit);
+            }
         }
+        // A user may say of a unit of their own what they like, but not of a system's that has its name.
+        if whose != Some(Whose::System) {
+            found.users(target, &journal.users_guards());
+        }
+        found.systemd(target, &of_manager);
         found.evidence.sort_by_key(|evidence| evidence.t_ms);
         found.exits.sort_by_key(|exit| exit.t_ms);
         found.memory.sort_by_key(|memory| memory.t_ms);
@@ -149,14 +170,7 @@ impl Found {
                     short: matches!(event.as_str(), "warn" | "term" | "kill" | "refused"),
                 });
             }
-            let about = match target {
-                Target::Pid(pid) => line.number("HOGWATCH_PID") == Some(*pid),
-                Target::Unit(unit) => {
-                    line.is("HOGWATCH_UNIT", unit)
-                        || line.get("HOGWATCH_CGROUP").is_some_and(|cgroup| lies_in(&cgroup, unit))
-                }
-            };
-            if about {
+            if is_told_of(target, line) {
                 self.unit = self.unit.take().or_else(|| line.get("HOGWATCH_UNIT"));
                 self.add(Evidence {
                     t_ms: line.t_ms,
@@ -166,6 +180,22 @@ impl Found {
                     by: by(&event, line.is("HOGWATCH_DRY_RUN", "1")),
                 });
             }
+        }
+    }
+
+    /// What users' guards said of it; their word on the machine's memory is not asked for.
+    fn users(&mut self, target: &Target, lines: &[Line]) {
+        for line in lines.iter().filter(|line| is_told_of(target, line)) {
+            self.unit = self.unit.take().or_else(|| line.get("HOGWATCH_UNIT"));
+            let whose = line.get("_UID").unwrap_or_default();
+            self.add(Evidence {
+                t_ms: line.t_ms,
+                source: "hogwatch",
+                text: format!("{} (the guard of uid {whose})", line.message()),
+                // The file is in that user's state directory.
+                incident: None,
+                by: by(&line.get("HOGWATCH_EVENT").unwrap_or_default(), line.is("HOGWATCH_DRY_RUN", "1")),
+            });
         }
     }
 
@@ -274,6 +304,16 @@ impl Found {
         let known = self.evidence.iter().any(|old| old.text == new.text && old.t_ms.abs_diff(new.t_ms) <= SAME_MS);
         if !known {
             self.evidence.push(new);
+        }
+    }
+}
+
+/// Whether a guard's line is about the one who is asked about.
+fn is_told_of(target: &Target, line: &Line) -> bool {
+    match target {
+        Target::Pid(pid) => line.number("HOGWATCH_PID") == Some(*pid),
+        Target::Unit(unit) => {
+            line.is("HOGWATCH_UNIT", unit) || line.get("HOGWATCH_CGROUP").is_some_and(|cgroup| lies_in(&cgroup, unit))
         }
     }
 }
