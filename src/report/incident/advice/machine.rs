@@ -174,6 +174,20 @@ pub(super) fn too_fast(incident: &Incident) -> Option<Advice> {
     )
 }
 
+/// The guard died, and not the machine.
+pub(super) fn hogwatch_ended(incident: &Incident) -> Option<Advice> {
+    if incident.kind != "unclean_end" || !only_hogwatch_ended(incident) {
+        return None;
+    }
+    advise(
+        "hogwatch-ended",
+        format!(
+            "hogwatch ended without a stop while memory was short, and the machine went on: it was killed by hand, by systemd's              watchdog (WatchdogSec=) or by the kernel, or it crashed. What systemd saw is in              `journalctl _PID=1 UNIT=hogwatch.service --since @{}`; if it crashed, please report it",
+            incident.begin_ms / 1000
+        ),
+    )
+}
+
 /// The machine froze or was reset, and nobody had done anything.
 pub(super) fn unclean_end(incident: &Incident) -> Option<Advice> {
     if incident.kind != "unclean_end" || only_hogwatch_ended(incident) {

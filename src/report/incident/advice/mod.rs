@@ -25,6 +25,7 @@ const RULES: &[fn(&Incident) -> Option<Advice>] = &[
     machine::zram,
     machine::too_fast,
     machine::unclean_end,
+    machine::hogwatch_ended,
     machine::hung_tasks,
     acts::oomd,
     acts::ignores_sigterm,
