@@ -106,14 +106,14 @@ pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
 
 fn marks(page: &mut Page, incident: &Incident, column: &impl Fn(u64) -> usize) {
     let mut line = [' '; COLUMNS];
+    let mut shown = Vec::new();
     // From the least to the gravest, so that the gravest stays.
-    for (event, mark, _) in MARKS.iter().rev() {
-        for entry in incident.events.iter().chain(&incident.acts).filter(|entry| entry.event == *event) {
-            line[column(entry.t_ms)] = *mark;
-        }
+    for (event, mark, meaning) in MARKS.iter().rev() {
+        let entries = || incident.events.iter().chain(&incident.acts).filter(|entry| entry.event == *event);
+        entries().for_each(|entry| line[column(entry.t_ms)] = *mark);
+        // One that a graver one covers happened all the same.
+        shown.extend(entries().map(|entry| column(entry.t_ms)).min().map(|first| (first, mark, meaning)));
     }
-    let first = |mark: &char| line.iter().position(|cell| cell == mark);
-    let mut shown: Vec<_> = MARKS.iter().filter_map(|(_, mark, meaning)| Some((first(mark)?, mark, meaning))).collect();
     if shown.is_empty() {
         return;
     }

@@ -8,6 +8,9 @@ mod command;
 mod limits;
 mod machine;
 
+pub(crate) use command::quoted;
+pub use machine::with_path;
+
 use super::schema::{Advice, Entry, Incident};
 
 /// The rules, the most telling first: that is the order in which advice is shown.
