@@ -373,6 +373,47 @@ fn who_was_never_seen() {
 }
 
 #[test]
+fn who_mistyped_is_told_the_names() {
+    let place = Place::new();
+    place.write("20260727T221400Z-3.json", text_of("machine-kill"));
+    Journal::default().put(&place);
+    let said = place.run(&["incidents", "why", "python3", "--since", SINCE]);
+    assert_eq!(said.status, 4);
+    assert!(said.stderr.contains("hogwatch told of ci-runner.service, python3 (pid 4242)"), "{}", said.stderr);
+    let said = place.run(&["incidents", "why", "ci-runner.servic", "--since", SINCE]);
+    assert_eq!(said.status, 2);
+    assert!(said.stderr.contains("did you mean ci-runner.service?"), "{}", said.stderr);
+}
+
+#[test]
+fn machines_are_not_mixed() {
+    let place = Place::new();
+    let mut file: Json = serde_json::from_str(&text_of("machine-kill")).unwrap();
+    file["before"] = json!([]);
+    place.write("a.json", file.to_string());
+    let mut other: Json = serde_json::from_str(&text_of("warn-only")).unwrap();
+    other["host"]["name"] = json!("db-2");
+    place.write("b.json", other.to_string());
+    Journal { hogwatch: vec![state(0.0, 1 << 33, "40.00")], ..Journal::default() }.put(&place);
+    let dir = place.path("state");
+    let dir = dir.to_str().unwrap();
+    let said = place.run(&["incidents", "why", "4242", "--since", SINCE, "--dir", dir, "--json"]);
+    let answer: Json = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(answer["verdict"], "hogwatch");
+    assert_eq!(answer["memory"], json!({"short": null, "before": null, "after": null}), "{answer:#}");
+    let said = flat(&place.run(&["incidents", "why", "4242", "--since", SINCE, "--dir", dir]).stdout);
+    assert!(said.contains(&format!("`hogwatch incidents show 20260727T221400Z-3 --dir {dir}`")), "{said}");
+    let listed = place.run(&["incidents", "--dir", dir]).stdout;
+    assert!(listed.contains("on db-2\n") && listed.contains("ci-runner.service on ci-7\n"), "{listed}");
+    // By the id that is in it, whatever the file is called.
+    let said = place.run(&["incidents", "show", "20260727T221400Z-3", "--dir", dir]);
+    assert!(said.stdout.starts_with("Incident 20260727T221400Z-3 on ci-7\n"), "{said:?}");
+    let said = place.run(&["incidents", "show", "20250101", "--dir", dir]);
+    assert_eq!(said.status, 4);
+    assert!(said.stderr.contains(&format!("`hogwatch incidents --dir {dir}` lists")), "{}", said.stderr);
+}
+
+#[test]
 fn a_journal_that_can_not_be_asked() {
     let place = Place::new();
     place.write("20260727T221400Z-3.json", text_of("machine-kill"));

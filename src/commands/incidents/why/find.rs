@@ -1,5 +1,8 @@
 //! Everything that was seen of the one who is asked about.
 
+use std::collections::BTreeSet;
+
+use nix::sys::utsname::uname;
 use serde_json::Value as Json;
 
 use super::Target;
@@ -33,6 +36,8 @@ pub(super) struct Evidence {
     pub incident: Option<String>,
     /// Who ended it, if this says so.
     pub by: Option<Cause>,
+    /// Of which machine it tells; `None`: this one.
+    pub host: Option<String>,
 }
 
 /// Whose unit it is; no user's word counts for a system's.
@@ -59,9 +64,11 @@ pub(super) struct Exit {
 }
 
 /// The machine's memory at a moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Memory {
     pub t_ms: u64,
+    /// Which machine's; `None`: this one's.
+    pub host: Option<String>,
     pub available_bytes: u64,
     pub available_percent: Option<f64>,
     /// hogwatch warned then, or did more.
@@ -83,6 +90,8 @@ pub(super) struct Found {
     pub memory: Vec<Memory>,
     /// When it last wrote to the journal itself.
     pub last_seen_ms: Option<u64>,
+    /// The units and processes that hogwatch told of in that time, whoever was asked about.
+    pub seen: BTreeSet<String>,
 }
 
 impl Found {
@@ -131,19 +140,25 @@ impl Found {
     }
 
     fn incidents(&mut self, target: &Target, incidents: &[Incident]) {
+        let own = uname().ok().map(|uname| uname.nodename().to_string_lossy().into_owned());
         for incident in incidents {
+            let host = incident.host.name.clone().filter(|name| Some(name) != own.as_ref());
             // Samples of a limit say nothing of the machine.
             let of_machine = if incident.kind == "cgroup_limit" { &[][..] } else { &incident.before };
             for sample in of_machine {
                 let short = incident.thresholds.is_some_and(|limits| sample.available_bytes <= limits.warn_bytes);
                 self.memory.push(Memory {
                     t_ms: sample.t_ms,
+                    host: host.clone(),
                     available_bytes: sample.available_bytes,
                     available_percent: None,
                     short,
                 });
             }
             let of_acts = if incident.events.is_empty() { &incident.acts } else { &incident.events };
+            for entry in of_acts {
+                self.saw(text(entry, "unit"), text(entry, "comm"), entry.fields.get("pid").and_then(Json::as_i64));
+            }
             for entry in of_acts.iter().filter(|entry| is_about(target, entry)) {
                 self.unit = self.unit.take().or_else(|| text(entry, "unit"));
                 self.add(Evidence {
@@ -152,6 +167,7 @@ impl Found {
                     text: entry.message.clone(),
                     incident: Some(incident.id.clone()),
                     by: by(&entry.event, incident.dry_run),
+                    host: host.clone(),
                 });
             }
         }
@@ -165,11 +181,13 @@ impl Found {
             {
                 self.memory.push(Memory {
                     t_ms: line.t_ms,
+                    host: None,
                     available_bytes,
                     available_percent: line.number("HOGWATCH_AVAILABLE_PERCENT"),
                     short: matches!(event.as_str(), "warn" | "term" | "kill" | "refused"),
                 });
             }
+            self.saw(line.get("HOGWATCH_UNIT"), line.get("HOGWATCH_COMM"), line.number("HOGWATCH_PID"));
             if is_told_of(target, line) {
                 self.unit = self.unit.take().or_else(|| line.get("HOGWATCH_UNIT"));
                 self.add(Evidence {
@@ -178,6 +196,7 @@ impl Found {
                     text: line.message(),
                     incident: line.get("HOGWATCH_INCIDENT"),
                     by: by(&event, line.is("HOGWATCH_DRY_RUN", "1")),
+                    host: None,
                 });
             }
         }
@@ -194,6 +213,7 @@ impl Found {
                 text: format!("{} (the guard of uid {whose})", line.message()),
                 // The file is in that user's state directory.
                 incident: None,
+                host: None,
                 by: by(&line.get("HOGWATCH_EVENT").unwrap_or_default(), line.is("HOGWATCH_DRY_RUN", "1")),
             });
         }
@@ -220,6 +240,7 @@ impl Found {
                     source: "kernel",
                     text: line.message(),
                     incident: None,
+                    host: None,
                     by: Some(Cause::Kernel),
                 });
             }
@@ -239,6 +260,7 @@ impl Found {
                     source: "systemd-oomd",
                     text: message.clone(),
                     incident: None,
+                    host: None,
                     by: Some(Cause::SystemdOomd),
                 });
             }
@@ -291,12 +313,17 @@ impl Found {
                 id::OOMD_KILL => cause = Some(Cause::SystemdOomd),
                 _ => continue,
             }
-            self.add(Evidence { t_ms, source: "systemd", text: line.message(), incident: None, by: cause });
+            self.add(Evidence { t_ms, source: "systemd", text: line.message(), incident: None, by: cause, host: None });
         }
         if matches!(target, Target::Pid(_)) {
             // Later ends are those of whoever came after it.
             self.exits.truncate(1);
         }
+    }
+
+    fn saw(&mut self, unit: Option<String>, comm: Option<String>, pid: Option<i64>) {
+        self.seen.extend(unit);
+        self.seen.extend(comm.zip(pid).map(|(comm, pid)| format!("{comm} (pid {pid})")));
     }
 
     /// Adds what is not known yet: an incident has its journal lines too.
