@@ -14,10 +14,16 @@ use std::ops::Range;
 use std::process::ExitCode;
 
 use crate::act::Actor;
+use crate::config::earlyoom;
 use crate::decide::Engine;
+use crate::decide::measure::Gauge;
+use crate::decide::victim::Chooser;
 use crate::decide::victim::Own;
 use crate::host::Host;
+use crate::host::memory;
 use crate::host::process::may_signal_others;
+use crate::observe::cgroup_files::CgroupFiles;
+use crate::observe::machine::MachineReader;
 use crate::observe::scan::Scanner;
 use crate::report::EventSender;
 
@@ -40,29 +46,43 @@ pub fn print(text: &str, status: u8) -> ExitCode {
     }
 }
 
-/// Where the code of the commands lies that are not the daemon, by the addresses of their functions: a compiler writes a
-/// function's code beside that of those it is called with. Nothing, where code of the daemon's lies between them.
-fn other_commands() -> Range<usize> {
+/// Where code lies that the guard does not run, in the program as it was linked: a compiler writes a function's code beside
+/// that of those it is called with, so that the guard's own lies in a few clusters. Long stretches between them, and
+/// between the other commands, are others' code: the commands', the parsers' of options, patterns, TOML and JSON. What the
+/// guard needs of the libraries among them is there after its next rehearsal and its first turn.
+fn code_of_others() -> Vec<Range<usize>> {
+    /// So much on both sides of a function of the guard's is taken for the guard's, too.
+    const AROUND: usize = 48 * 1024;
     let address = |code: *const ()| code.expose_provenance();
+    let mut ours = [
+        0,
+        address(daemon::run as *const ()),
+        address(daemon::tell::acted as *const ()),
+        address(daemon::tell::noted as *const ()),
+        address(daemon::tell::of_case as *const ()),
+        address(Actor::aim as *const ()),
+        address(Actor::fire as *const ()),
+        address(CgroupFiles::sample as *const ()),
+        address(Chooser::choose as *const ()),
+        address(Engine::step as *const ()),
+        address(EventSender::send as *const ()),
+        address(Gauge::worst as *const ()),
+        address(MachineReader::read as *const ()),
+        address(Scanner::scan as *const ()),
+        memory::c_library(),
+    ];
+    ours.sort_unstable();
+    let between = ours.windows(2).map(|pair| pair[0].saturating_add(AROUND)..pair[1].saturating_sub(AROUND));
     let others = [
         address(explain::run as *const ()),
         address(status::run as *const ()),
         address(replay::run as *const ()),
         address(incidents::run as *const ()),
-        address(crate::config::earlyoom::import_args as *const ()),
+        address(earlyoom::import_args as *const ()),
     ];
-    let ours = [
-        address(daemon::run as *const ()),
-        address(Engine::step as *const ()),
-        address(Engine::still_holds as *const ()),
-        address(Actor::fire as *const ()),
-        address(Actor::aim as *const ()),
-        address(Scanner::scan as *const ()),
-        address(EventSender::send as *const ()),
-        address(daemon::tell::acted as *const ()),
-    ];
-    let range = others.into_iter().min().unwrap_or(0)..others.into_iter().max().unwrap_or(0);
-    if ours.iter().any(|at| range.contains(at)) { 0..0 } else { range }
+    let commands = others.iter().min().zip(others.iter().max()).map(|(first, last)| *first..*last);
+    let commands = commands.filter(|range| !ours.iter().any(|at| range.contains(at)));
+    between.chain(commands).filter(|range| !range.is_empty()).collect()
 }
 
 /// Who this process is, as far as it matters for whom it may kill.

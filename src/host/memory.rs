@@ -52,7 +52,7 @@ pub fn frugal_allocator() {
 ///
 /// # Errors
 /// `EPERM`/`ENOMEM` when `RLIMIT_MEMLOCK` does not allow all of it and `CAP_IPC_LOCK` is missing.
-pub fn lock_all(proc: &Dir, needless: &Range<usize>) -> io::Result<()> {
+pub fn lock_all(proc: &Dir, needless: &[Range<usize>]) -> io::Result<()> {
     give_back();
     if let Ok(maps) = std::fs::read("/proc/self/maps") {
         release_dead_stack(&maps);
@@ -115,7 +115,7 @@ fn release_dead_stack(maps: &[u8]) {
 /// - the tables that a program reads that unwinds its stack, which this one never does (`panic = "abort"`);
 /// - the C library's own code, most of which (character sets, wide characters, a printf and a scanf) nobody calls. What the
 ///   guard calls of it is there after its next rehearsal, or is listed here.
-fn touch_program(maps: &[u8], needless: &Range<usize>) {
+fn touch_program(maps: &[u8], needless: &[Range<usize>]) {
     // The linker puts each of the two at the end of its mapping.
     let left_out = [unwind_tables(), c_library()];
     let page = usize::try_from(page_size()).unwrap_or(1 << 16);
@@ -124,33 +124,47 @@ fn touch_program(maps: &[u8], needless: &Range<usize>) {
         let end = left_out.into_iter().filter(|begin| (start..whole).contains(begin)).min().unwrap_or(whole);
         forget(end, whole);
         // Whole pages: what else is on the first and on the last is needed.
-        let needless = needless.start.max(start).next_multiple_of(page)..needless.end.min(end) / page * page;
-        if is_code && !needless.is_empty() {
-            forget(needless.start, needless.end);
-        }
-        for at in (start..end).step_by(4096).filter(|at| !(is_code && needless.contains(at))) {
+        let whole_pages =
+            |range: &Range<usize>| range.start.max(start).next_multiple_of(page)..range.end.min(end) / page * page;
+        let needless = || needless.iter().filter(|_| is_code).map(whole_pages).filter(|range| !range.is_empty());
+        for at in (start..end).step_by(4096).filter(|at| !needless().any(|range| range.contains(at))) {
             // SAFETY: the kernel has just said that this range of our own address space is mapped from a file and
             // readable, and no other thread exists yet that could unmap it. Nothing is made of the byte.
             unsafe { std::ptr::with_exposed_provenance::<u8>(at).read_volatile() };
         }
+        // Last: the kernel maps what lies around a page that is touched.
+        needless().for_each(|range| forget(range.start, range.end));
     }
 }
 
-/// Has what start-up used of a file's mapping forgotten, page by whole page: what is needed again comes back when it is used.
+/// Has what start-up used of a file's mapping forgotten, page by whole page: what is needed again comes back when it is used,
+/// and not much more.
 fn forget(start: usize, end: usize) {
+    /// With a page that is used the kernel maps those around it too that it has in memory, 64 KiB (`fault_around_bytes`), but
+    /// none of another mapping. Parts of different advice are different mappings, so that much comes back with a page.
+    const PART: usize = 16 * 1024;
+    let advise = |start: usize, end: usize, advice| {
+        // SAFETY: the range is code, or begins with unwinding tables and ends where their mapping ends. Linkers put both in
+        // mappings that can't be written to and hold no relocations (those have segments of their own), so every page is
+        // the file's, and is read from it again when it is used. The other advice is about reading ahead.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, advice) };
+    };
     let page = usize::try_from(page_size()).unwrap_or(1 << 16);
     let start = start.next_multiple_of(page);
-    if start < end {
-        // SAFETY: the range begins with code or with unwinding tables and ends where their mapping ends. Linkers put both in
-        // mappings that can't be written to and hold no relocations (those have segments of their own), so every page is
-        // the file's, and is read from it again when it is used.
-        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    if start >= end {
+        return;
+    }
+    advise(start, end, libc::MADV_DONTNEED);
+    // Pages of 64 KiB are parts themselves.
+    for part in (start..end).step_by(PART * 2).filter(|_| page < PART) {
+        advise(part, end.min(part + PART), libc::MADV_RANDOM);
     }
 }
 
 /// Where the C library's code begins: with the first of its objects, that of its start-up code and its version. Touches the
 /// functions that acts need and rehearsals do not call.
-fn c_library() -> usize {
+#[must_use]
+pub fn c_library() -> usize {
     #[cfg(target_env = "gnu")]
     {
         for function in [libc::kill as *const (), libc::write as *const (), libc::epoll_ctl as *const ()] {

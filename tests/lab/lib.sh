@@ -110,7 +110,7 @@ hog_pid() { systemctl show -P MainPID "hog-$1.service"; }
 reached() { grep -qs "^$2" "$LAB/progress/$1"; }
 
 # hog_at NAME WORD: waits until it did.
-hog_at() { wait_for 30 reached "$1" "$2" || fail "hog $1 was not '$2' after 30 s"; }
+hog_at() { wait_for 60 reached "$1" "$2" || fail "hog $1 was not '$2' after 60 s"; }
 
 # resume NAME: goes on after --pause, or takes memory again up to --to.
 resume() {

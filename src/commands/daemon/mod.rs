@@ -115,7 +115,7 @@ fn start(args: &DaemonArgs) -> Result<(), Failure> {
     let mut prepared = prepare(args)?;
     let guard = &mut prepared.guard;
     guard.rehearse();
-    let locked = guard.lock_in_memory(&super::other_commands());
+    let locked = guard.lock_in_memory(&super::code_of_others());
     // Once more, so that what it takes of the C library is there.
     guard.rehearse_again();
 

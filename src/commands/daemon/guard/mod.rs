@@ -190,7 +190,7 @@ impl Guard {
     ///
     /// # Errors
     /// Those of [`memory::lock_all`].
-    pub fn lock_in_memory(&self, needless: &Range<usize>) -> io::Result<()> {
+    pub fn lock_in_memory(&self, needless: &[Range<usize>]) -> io::Result<()> {
         memory::lock_all(&self.parts.host.proc, needless)
     }
 
