@@ -453,7 +453,7 @@ impl Engine {
             Choice::Victim(victim) => Step::Act(self.first_act(&victim, &reading, now)),
             Choice::NeedAll => Step::Look(Need { depth: Depth::All, ..self.chooser.need(&reading) }),
             Choice::Refused(refusal) => {
-                let spared = self.chooser.largest_spared(tasks);
+                let spared = self.chooser.largest_spared(tasks, &reading);
                 self.refuse(refusal, &reading, spared, now);
                 // What can't be helped in one scope can perhaps be in another.
                 match self.worst_in_need(obs, now) {

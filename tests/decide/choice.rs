@@ -8,7 +8,7 @@ use hogwatch::observe::cgroups::Preference;
 use hogwatch::observe::parse::State;
 use hogwatch::observe::{Depth, Small, Task};
 
-use crate::bench::{Bench, GIB, MIB, limit, patterns, task};
+use crate::bench::{Bench, GIB, MIB, OWN, limit, patterns, task};
 
 fn sized(pid: i32, comm: &str, anon: u64) -> Task {
     Task { anon: Some(anon), rss: anon, ..task(pid, comm) }
@@ -205,6 +205,24 @@ fn whose_oom_score_adj_is_unknown_comes_last() {
     assert_eq!(bench.pid(), Some(11));
     bench.tasks.list.pop();
     assert_eq!(bench.pid(), Some(10));
+}
+
+#[test]
+fn of_those_who_are_spared_only_one_that_would_have_been_enough_is_named() {
+    // At 512 MiB available of 16 GiB 307 MiB are missing to term.
+    for (what, hog, named) in [
+        ("enough", sized(20, "keep", 800 * MIB), Some(20)),
+        ("less than is missing", sized(20, "keep", 200 * MIB), None),
+        ("the guard itself", sized(OWN.pid, "hogwatch", 800 * MIB), None),
+    ] {
+        let mut bench = Bench::new();
+        bench.config.victim.protect = patterns(&["^keep$"]);
+        bench.add(hog);
+        let (choice, chooser) = bench.choose();
+        assert!(matches!(choice, Choice::Refused(_)), "{what}: {choice:?}");
+        let spared = chooser.largest_spared(&bench.tasks, &bench.reading());
+        assert_eq!(spared.map(|spared| spared.id.pid), named, "{what}");
+    }
 }
 
 #[test]

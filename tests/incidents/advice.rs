@@ -87,6 +87,7 @@ fn without_the_evidence_it_says_nothing() {
     let mut same_boot = incident("unclean-end");
     same_boot.reason = "the run before ended: only hogwatch ended, the machine did not".into();
     assert!(!ids(&same_boot).contains(&"unclean-end".to_owned()));
+    assert!(text(&same_boot, "hogwatch-ended").contains("UNIT=hogwatch.service --since @1785208462`"));
 }
 
 #[test]
@@ -125,6 +126,27 @@ fn acts_are_looked_at() {
         event.fields.insert("reason".into(), json!("memory came back while it was given time to exit: 12 % available"));
     }
     assert_eq!(self::ids(&spared), ["set-memory-max"], "sparing a victim is no refusal");
+    let mut tiny = incident("refused");
+    let change = |incident: &mut Incident, field: &str, value: Json| {
+        let refused = incident.events.iter_mut().find(|event| event.event == "refused").unwrap();
+        refused.fields.insert(field.into(), value);
+    };
+    change(&mut tiny, "comm", json!("sshd"));
+    change(&mut tiny, "size_bytes", json!(40 << 20));
+    assert_eq!(self::ids(&tiny), ["set-memory-max"], "what holds next to nothing is not what fills memory");
+    let mut own = incident("refused");
+    change(&mut own, "comm", json!("hogwatch"));
+    assert_eq!(self::ids(&own), ["set-memory-max"], "nobody takes the guard off its list");
+    assert!(text(&incident("refused"), "protected-hog").contains("may not be killed, so nobody was. Give"));
+    let mut later = incident("refused");
+    later.acts.push(act(90_000, "term", 3));
+    assert!(text(&later, "protected-hog").contains("may not be killed. Give"));
+    let mut in_cgroup = incident("refused");
+    in_cgroup.cgroup = Some("/small.slice".into());
+    in_cgroup.kind = "throttled".into();
+    in_cgroup.limit_bytes = Some(512 << 20);
+    change(&mut in_cgroup, "size_bytes", json!(40 << 20));
+    assert!(self::ids(&in_cgroup).contains(&"protected-hog".to_owned()), "of a limit of 512 MiB it is much");
     let mut tmpfs = incident("refused");
     let refused = tmpfs.events.iter_mut().find(|event| event.event == "refused").unwrap();
     refused.fields = Map::from_iter([(

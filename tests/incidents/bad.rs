@@ -161,3 +161,38 @@ fn who_may_not_read_is_told_of_the_group() {
         "{stderr}"
     );
 }
+
+/// Whatever stands in a file, each command that reads it ends by itself.
+#[test]
+fn no_file_makes_a_command_panic() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/incidents");
+    let place = Place::new();
+    let mut files = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        files += 1;
+        place.write(path.file_name().unwrap().to_str().unwrap(), std::fs::read(&path).unwrap());
+        let path = path.to_str().unwrap();
+        for args in [
+            &["incidents", "show", path][..],
+            &["incidents", "show", path, "--json"],
+            &["incidents", "report", path, "-o", "-"],
+        ] {
+            let said = place.run(args);
+            assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{args:?}");
+        }
+        for args in [&["replay", path][..], &["replay", path, "--json"]] {
+            let said = place.run(args);
+            // Not each has what can be replayed.
+            assert!([0, 65].contains(&said.status), "{args:?}: {}", said.stderr);
+        }
+    }
+    assert!(files > 15, "{files}");
+    for args in [&["incidents", "list"][..], &["incidents", "list", "--json"]] {
+        let said = place.run(args);
+        assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{args:?}");
+    }
+}

@@ -42,6 +42,11 @@ fn other_thresholds_act_at_other_times() {
     );
     let never = replay(&place, file, "[memory]\nwarn = \"2%\"\nterm = \"1%\"\nkill = \"1%\"\n", &["--json"]);
     assert_eq!((never.status, never.stdout.as_str()), (0, ""));
+    assert!(
+        never.stderr.contains("memory was never short by this configuration (lowest 1.1 GiB, warn 481 MiB)"),
+        "{}",
+        never.stderr
+    );
     let other = replay(&place, file, "[victim]\nprotect = [\"^python3$\"]\n", &["--json"]);
     assert_eq!(acts(&other)[1], of(0, "term", Some(911)), "the next in rank");
 }

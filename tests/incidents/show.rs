@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use crate::{KINDS, Place, check_golden, fixture, said, text_of};
 
 fn page(name: &str) -> String {
-    let said = Place::new().run(&["incidents", "show", fixture(name).to_str().unwrap()]);
+    let said = Place::new().run(&["incidents", "show", &format!("tests/incidents/{name}.json")]);
     assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{name}");
     said.stdout
 }

@@ -74,14 +74,20 @@ impl Journal {
         }
         place.journalctl(
             "dir=${0%/*}\necho \"$@\" >> \"$dir/asked\"\n\
+             for arg; do case \"$arg\" in _UID=*) uid=${arg#_UID=};; esac; done\n\
              case \"$*\" in\n\
-             *SYSLOG_IDENTIFIER=hogwatch*) cat \"$dir/hogwatch\";;\n\
+             *SYSLOG_IDENTIFIER=hogwatch*_UID=*) grep \"\\\"_UID\\\":\\\"$uid\\\"\" \"$dir/hogwatch\" | head -n 3000;;\n\
+             *SYSLOG_IDENTIFIER=hogwatch*) grep '\"_SYSTEMD_USER_UNIT\":\"hogwatch.service\"' \"$dir/hogwatch\" | head -n 3000;;\n\
              *_TRANSPORT=kernel*) cat \"$dir/kernel\";;\n\
              *systemd-oomd.service*) cat \"$dir/oomd\";;\n\
-             *--lines=1*) cat \"$dir/last\";;\n\
-             *UNIT=*) cat \"$dir/systemd\";;\n\
+             *'--lines=1 _SYSTEMD_USER_UNIT='*) grep '\"_SYSTEMD_USER_UNIT\"' \"$dir/last\";;\n\
+             *'--lines=1 _SYSTEMD_UNIT='*) grep -v '\"_SYSTEMD_USER_UNIT\"' \"$dir/last\";;\n\
+             *'--lines=1 _PID='*) cat \"$dir/last\";;\n\
+             *' USER_UNIT='*_SYSTEMD_USER_UNIT=init.scope) \n\
+             grep '\"USER_UNIT\"' \"$dir/systemd\" | grep '\"_SYSTEMD_USER_UNIT\":\"init.scope\"';;\n\
+             *' UNIT='*' _PID=1') grep '\"_PID\":\"1\"' \"$dir/systemd\";;\n\
              *) echo \"what is asked: $*\" >&2; exit 2;;\n\
-             esac\n",
+             esac\nexit 0\n",
         );
     }
 
@@ -206,13 +212,76 @@ fn nobody_else_speaks_for_hogwatch_or_the_kernel() {
         ..Journal::default()
     };
     assert_eq!(journal.json(unit)["verdict"], "none_seen");
-    let journal = Journal { hogwatch: vec![term(-1.0, &json!({"_UID": "997"}))], ..journal };
-    assert_eq!(journal.json(unit)["verdict"], "hogwatch", "a user's own guard, on its own process");
+    // Of nobody's words another's unit is ended, whatever they say of it.
+    for more in [
+        json!({"_UID": "997"}),
+        json!({"_UID": "997", "_SYSTEMD_USER_UNIT": "hogwatch.service"}),
+        json!({"_UID": "997", "HOGWATCH_UID": "997", "_SYSTEMD_USER_UNIT": "hogwatch.service",
+            "HOGWATCH_CGROUP": "/user.slice/user-997.slice/user@997.service/app.slice/ci-runner.service"}),
+    ] {
+        let journal = Journal {
+            hogwatch: vec![term(-1.0, &more)],
+            systemd: ended_by_signal(unit, 0.0, "15", "TERM"),
+            ..Journal::default()
+        };
+        assert_eq!(journal.json(unit)["verdict"], "none_seen", "{more}");
+    }
+    // And nobody hides what root's guard said.
+    let mut hogwatch: Vec<Json> =
+        (0..3001).map(|n| term(f64::from(n) / 1000.0, &json!({"_UID": "1000", "HOGWATCH_PID": "1"}))).collect();
+    hogwatch.push(term(-1.0, &json!({})));
+    let journal = Journal { hogwatch, systemd: ended_by_signal(unit, 0.0, "15", "TERM"), ..Journal::default() };
+    assert_eq!(journal.json(unit)["verdict"], "hogwatch");
     let forged = json!({"_UID": "1000", "_PID": "77", "USER_UNIT": unit, "_SYSTEMD_UNIT": "session-3.scope",
         "UNIT_RESULT": "oom-kill", "MESSAGE_ID": "d9b373ed55a64feb8242e02dbe79a49c", "MESSAGE": "forged"});
     let journal = Journal { systemd: vec![line(0.0, &forged)], last: said_last(unit, 0.0), ..Journal::default() };
     let answer = journal.json(unit);
     assert_eq!((&answer["verdict"], &answer["exit"]), (&json!("none_seen"), &Json::Null));
+}
+
+#[test]
+fn a_users_own_guard_on_a_unit_of_that_user() {
+    let unit = "render.service";
+    let cgroup = "/user.slice/user-997.slice/user@997.service/app.slice/render.service";
+    let own = json!({"_UID": "997", "_SYSTEMD_USER_UNIT": "hogwatch.service", "HOGWATCH_UNIT": unit,
+        "HOGWATCH_CGROUP": cgroup});
+    let exit = json!({"_COMM": "systemd", "_UID": "997", "USER_UNIT": unit, "_SYSTEMD_UNIT": "user@997.service",
+        "_SYSTEMD_USER_UNIT": "init.scope", "UNIT_RESULT": "signal",
+        "MESSAGE_ID": "d9b373ed55a64feb8242e02dbe79a49c", "MESSAGE": "render.service: Failed with result 'signal'."});
+    let journal = Journal { hogwatch: vec![term(-1.0, &own)], systemd: vec![line(0.0, &exit)], ..Journal::default() };
+    let answer = journal.json(unit);
+    assert_eq!((&answer["verdict"], &answer["exit"]["result"]), (&json!("hogwatch"), &json!("signal")));
+    assert_eq!(answer["memory"]["before"], Json::Null, "a user's word on the machine's memory");
+    let said = flat(&journal.ask(&[unit]).stdout);
+    assert!(said.contains("(the guard of uid 997)"), "{said}");
+    // About another user's it says nothing.
+    let foreign = json!({"_UID": "998", "_SYSTEMD_USER_UNIT": "hogwatch.service", "HOGWATCH_UNIT": unit,
+        "HOGWATCH_CGROUP": cgroup});
+    let journal = Journal { hogwatch: vec![term(-1.0, &foreign)], ..journal };
+    assert_eq!(journal.json(unit)["verdict"], "none_seen");
+}
+
+#[test]
+fn nobody_else_speaks_for_systemd() {
+    let unit = "ci-runner.service";
+    let more = [
+        // A line that asks for the users' part of the question, and then passes for systemd's.
+        json!({"_UID": "1000", "_PID": "77", "_COMM": "sh", "UNIT": unit, "USER_UNIT": unit,
+            "_SYSTEMD_UNIT": "session-3.scope"}),
+        json!({"_UID": "1000", "_PID": "77", "_COMM": "systemd", "UNIT": unit, "USER_UNIT": unit,
+            "_SYSTEMD_UNIT": "user@1000.service", "_SYSTEMD_USER_UNIT": "evil.service"}),
+        // A user's own manager, while it is a unit of the system's.
+        json!({"_UID": "1000", "_PID": "77", "_COMM": "systemd", "UNIT": unit, "USER_UNIT": unit,
+            "_SYSTEMD_UNIT": "user@1000.service", "_SYSTEMD_USER_UNIT": "init.scope"}),
+    ];
+    for mut forged in more {
+        forged["MESSAGE_ID"] = json!("d9b373ed55a64feb8242e02dbe79a49c");
+        forged["UNIT_RESULT"] = json!("oom-kill");
+        forged["MESSAGE"] = json!("forged");
+        let journal = Journal { systemd: vec![line(0.0, &forged)], last: said_last(unit, 0.0), ..Journal::default() };
+        let answer = journal.json(unit);
+        assert_eq!((&answer["verdict"], &answer["exit"]), (&json!("none_seen"), &Json::Null), "{forged}");
+    }
 }
 
 #[test]
@@ -253,7 +322,7 @@ fn systemd_oomd() {
         );
         let oomd = vec![line(-0.1, &json!({"_SYSTEMD_UNIT": "systemd-oomd.service", "_UID": "998", "MESSAGE": text}))];
         let result = json!({"_COMM": "systemd", "_UID": "1000", "USER_UNIT": unit, "_SYSTEMD_UNIT": "user@1000.service",
-            "UNIT_RESULT": "oom-kill", "MESSAGE_ID": "d9b373ed55a64feb8242e02dbe79a49c",
+            "_SYSTEMD_USER_UNIT": "init.scope", "UNIT_RESULT": "oom-kill", "MESSAGE_ID": "d9b373ed55a64feb8242e02dbe79a49c",
             "MESSAGE": format!("{unit}: Failed with result 'oom-kill'.")});
         let journal = Journal { oomd, systemd: vec![line(0.0, &result)], ..Journal::default() };
         let answer = journal.json(unit);
@@ -301,6 +370,47 @@ fn who_was_never_seen() {
     assert_eq!((said.status, said.stdout.as_str()), (4, ""));
     assert!(said.stderr.contains("nothing was seen of nobody.service since 2026-07-28 00:00:00"), "{}", said.stderr);
     assert_eq!(journal.ask(&["31"]).status, 4);
+}
+
+#[test]
+fn who_mistyped_is_told_the_names() {
+    let place = Place::new();
+    place.write("20260727T221400Z-3.json", text_of("machine-kill"));
+    Journal::default().put(&place);
+    let said = place.run(&["incidents", "why", "python3", "--since", SINCE]);
+    assert_eq!(said.status, 4);
+    assert!(said.stderr.contains("hogwatch told of ci-runner.service, python3 (pid 4242)"), "{}", said.stderr);
+    let said = place.run(&["incidents", "why", "ci-runner.servic", "--since", SINCE]);
+    assert_eq!(said.status, 2);
+    assert!(said.stderr.contains("did you mean ci-runner.service?"), "{}", said.stderr);
+}
+
+#[test]
+fn machines_are_not_mixed() {
+    let place = Place::new();
+    let mut file: Json = serde_json::from_str(&text_of("machine-kill")).unwrap();
+    file["before"] = json!([]);
+    place.write("a.json", file.to_string());
+    let mut other: Json = serde_json::from_str(&text_of("warn-only")).unwrap();
+    other["host"]["name"] = json!("db-2");
+    place.write("b.json", other.to_string());
+    Journal { hogwatch: vec![state(0.0, 1 << 33, "40.00")], ..Journal::default() }.put(&place);
+    let dir = place.path("state");
+    let dir = dir.to_str().unwrap();
+    let said = place.run(&["incidents", "why", "4242", "--since", SINCE, "--dir", dir, "--json"]);
+    let answer: Json = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(answer["verdict"], "hogwatch");
+    assert_eq!(answer["memory"], json!({"short": null, "before": null, "after": null}), "{answer:#}");
+    let said = flat(&place.run(&["incidents", "why", "4242", "--since", SINCE, "--dir", dir]).stdout);
+    assert!(said.contains(&format!("`hogwatch incidents show 20260727T221400Z-3 --dir {dir}`")), "{said}");
+    let listed = place.run(&["incidents", "--dir", dir]).stdout;
+    assert!(listed.contains("on db-2\n") && listed.contains("ci-runner.service on ci-7\n"), "{listed}");
+    // By the id that is in it, whatever the file is called.
+    let said = place.run(&["incidents", "show", "20260727T221400Z-3", "--dir", dir]);
+    assert!(said.stdout.starts_with("Incident 20260727T221400Z-3 on ci-7\n"), "{said:?}");
+    let said = place.run(&["incidents", "show", "20250101", "--dir", dir]);
+    assert_eq!(said.status, 4);
+    assert!(said.stderr.contains(&format!("`hogwatch incidents --dir {dir}` lists")), "{}", said.stderr);
 }
 
 #[test]

@@ -405,7 +405,7 @@ impl std::fmt::Display for Short<'_> {
 }
 
 /// What holds most memory: what a kill does not give back, and what it would.
-struct Holders<'a>(&'a Machine);
+pub struct Holders<'a>(pub &'a Machine);
 
 impl std::fmt::Display for Holders<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

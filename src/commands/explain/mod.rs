@@ -34,6 +34,7 @@ use crate::observe::{Depth, Faults, Need, Observation, Task, Tasks};
 
 use crate::report::Escaped;
 
+use super::daemon::tell::Holders;
 use super::daemon::{Plan, Sources};
 use super::running::{self, Found};
 use super::{EXIT_CONFIG, own_self, users};
@@ -259,6 +260,8 @@ struct Explained {
     candidates: Vec<Candidate>,
     excluded: Vec<Excluded>,
     min_size: u64,
+    /// What holds most of the machine's memory.
+    holders: String,
 }
 
 struct Candidate {
@@ -351,7 +354,17 @@ fn explain(subject: Subject, config: &Config, host: &Host, own: Own) -> Result<E
         Subject::Cgroup(asked) => (Some((asked.path, asked.look)), asked.pressure),
         Subject::Memory | Subject::Stuck(_) => (None, None),
     };
-    Ok(Explained { memory, cgroup, limits, pressure, choice, candidates, excluded, min_size })
+    Ok(Explained {
+        memory,
+        cgroup,
+        limits,
+        pressure,
+        choice,
+        candidates,
+        excluded,
+        min_size,
+        holders: Holders(&machine).to_string(),
+    })
 }
 
 /// Positions of all candidates: first those that were chosen, then the others by rank.

@@ -147,7 +147,10 @@ impl Machine {
         let machine = Self(tempfile::tempdir().unwrap());
         machine.write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
         machine.write("proc/self/cgroup", "0::/\n");
-        machine.write("proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 8388608 kB\nMemAvailable: 8388608 kB\n");
+        machine.write(
+            "proc/meminfo",
+            "MemTotal: 16777216 kB\nMemFree: 8388608 kB\nMemAvailable: 8388608 kB\nShmem: 2097152 kB\n",
+        );
         machine
     }
 
@@ -415,6 +418,8 @@ fn the_short_answer_is_the_long_ones_first() {
     nobody.victim.protect = ["hog", "small", "elsewhere"].map(|name| config::Pattern::parse(name).unwrap()).to_vec();
     let refused = next(None, &nobody);
     assert_eq!((refused.whom, refused.why.as_str()), (None, "no process is eligible"));
+    let text = super::explain(Subject::Memory, &nobody, &host, own_self(&host)).unwrap().text(false);
+    assert!(text.contains("On the machine most memory is held by shared memory and tmpfs (2.0 GiB) and"), "{text}");
     let gone = Stuck { path: CgroupPath::new(b"/gone").unwrap(), ..stuck };
     assert!(super::next(&Config::default(), &host, own_self(&host), Some(&gone)).is_err());
 }

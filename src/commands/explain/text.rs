@@ -105,6 +105,10 @@ impl Explained {
         let mut letters = sentence.chars();
         let first = letters.next().map(|c| c.to_ascii_uppercase());
         writeln!(out, "{}{}", first.unwrap_or_default(), letters.as_str())?;
+        // Of a cgroup's memory the machine's says nothing.
+        if self.victim().is_none() && self.cgroup.is_none() {
+            writeln!(out, "On the machine {}.", self.holders)?;
+        }
         match case.map(|case| (case.reach, case.action())) {
             None => Ok(()),
             Some((Reach::LeftOut, _)) => {

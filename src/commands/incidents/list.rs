@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::page::{Page, table};
+use super::page::{Page, cut, table};
 use super::{complain, why::cause_word};
 use crate::commands::print;
 use crate::report::incident::load::{Archive, Link, began, load_file};
@@ -30,10 +30,17 @@ pub(super) struct ListArgs {
     pub json: bool,
 }
 
+/// Columns for a kind: the longest of hogwatch's own.
+const KIND: usize = 12;
+
+/// Columns for a victim: a process's name (15 bytes), and how many more.
+const VICTIM: usize = 20;
+
 /// What a list has of an incident: the rest of it is let go at once, for there may be hundreds.
 struct Summary {
     begin_ms: u64,
     id: String,
+    host: Option<String>,
     row: Vec<String>,
     below: String,
     json: Json,
@@ -88,8 +95,8 @@ impl Summary {
         let unit = unit(incident);
         let row = vec![
             began(incident).minute().to_string(),
-            incident.kind.clone(),
-            comm.unwrap_or_else(|| "-".into()),
+            cut(&incident.kind, KIND),
+            cut(comm.as_deref().unwrap_or("-"), VICTIM),
             size.map_or("-".into(), |size| Size(size).to_string()),
             match incident.cause {
                 Cause::Unknown => "-".to_owned(),
@@ -116,7 +123,8 @@ impl Summary {
             "unit_restarted": incident.after.and_then(|after| after.unit_restarted),
             "file": path,
         });
-        Self { begin_ms: incident.begin_ms, id: incident.id.clone(), row, below, json }
+        let host = incident.host.name.clone();
+        Self { begin_ms: incident.begin_ms, id: incident.id.clone(), host, row, below, json }
     }
 }
 
@@ -138,9 +146,11 @@ fn in_words(summaries: &[Summary]) -> String {
     let mut page = Page::default();
     let mut lines = table(&rows, &[3]).into_iter();
     page.line(lines.next().unwrap_or_default());
+    let several_hosts = summaries.iter().any(|summary| summary.host != summaries[0].host);
     for (line, summary) in lines.zip(summaries) {
         page.line(line);
-        page.line(&summary.below);
+        let on = summary.host.as_deref().filter(|_| several_hosts).map_or(String::new(), |host| format!(" on {host}"));
+        page.line(format!("{}{on}", summary.below));
     }
     page.text()
 }

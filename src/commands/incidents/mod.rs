@@ -82,7 +82,7 @@ fn archive(dir: Option<&Path>) -> Archive {
 fn complain(error: &LoadError) -> ExitCode {
     eprintln!("hogwatch incidents: {error}");
     match error {
-        LoadError::NoSuch(_) | LoadError::Ambiguous { .. } => ExitCode::from(EXIT_NO_SUCH),
+        LoadError::NoSuch { .. } | LoadError::Ambiguous { .. } => ExitCode::from(EXIT_NO_SUCH),
         LoadError::Unreadable { .. } | LoadError::Bad { .. } => ExitCode::FAILURE,
     }
 }

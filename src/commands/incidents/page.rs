@@ -45,6 +45,14 @@ pub(super) fn width(text: &str) -> usize {
     text.chars().count()
 }
 
+/// A text of so many columns at most, with an ellipsis where it is cut.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    text.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
+}
+
 fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut taken = 0;
@@ -124,6 +132,11 @@ mod tests {
             "x".repeat(50)
         );
         assert_eq!(page.text(), expected);
+    }
+
+    #[test]
+    fn what_is_too_long_for_its_column_is_cut() {
+        assert_eq!((cut("abcd", 4).as_str(), cut("äbcde", 4).as_str()), ("abcd", "äbc…"));
     }
 
     #[test]

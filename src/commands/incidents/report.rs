@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::complain;
 use crate::commands::print;
-use crate::report::incident::advice::advice;
+use crate::report::incident::advice::{advice, with_path};
 use crate::report::incident::load::Archive;
 use crate::report::{Escaped, html};
 
@@ -46,6 +46,9 @@ pub(super) fn run(args: &ReportArgs, archive: &Archive) -> ExitCode {
     if loaded.incident.advice.is_empty() {
         // A file that is not complete yet has none.
         loaded.incident.advice = advice(&loaded.incident);
+    }
+    for advice in &mut loaded.incident.advice {
+        advice.text = with_path(&advice.text, &loaded.path);
     }
     let page = html::page(&loaded.incident);
     // Not by the id inside the file: whoever wrote it could choose the name.

@@ -20,7 +20,7 @@ use crate::observe::parse::{Meminfo, State};
 use crate::observe::{Comm, Depth, Machine, Observation, Small, Task, TaskId, Tasks};
 use crate::report::incident::load::{MAX_FILE_BYTES, parse};
 use crate::report::incident::schema::{Incident, Sample};
-use crate::report::{Escaped, Event, EventKind, Local};
+use crate::report::{Escaped, Event, EventKind, Local, Size};
 
 use super::Ended;
 use super::trace::BadTrace;
@@ -54,7 +54,7 @@ pub(super) fn replay(
 ) -> Result<(), Ended> {
     let bad = |message: String| Ended::Bad(BadTrace { line: None, message });
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(bad(format!("larger than {}; no incident of hogwatch's is", crate::report::Size(MAX_FILE_BYTES))));
+        return Err(bad(format!("larger than {}; no incident of hogwatch's is", Size(MAX_FILE_BYTES))));
     }
     let (incident, _) = parse(bytes).map_err(bad)?;
     let total = incident.host.mem_total_bytes.filter(|total| *total > 0);
@@ -83,11 +83,22 @@ pub(super) fn replay(
         grace: config.escalation.grace,
         asked: None,
         as_json,
+        said: false,
+        warn: None,
         out,
     };
     replay.engine.reserve(&replay.tasks);
     for sample in &incident.before {
         replay.look(sample).map_err(Ended::Unwritable)?;
+    }
+    if let (false, Some(warn)) = (replay.said, replay.warn) {
+        let lowest = incident.before.iter().map(|sample| sample.available_bytes).min().unwrap_or(0);
+        eprintln!(
+            "{}: note: memory was never short by this configuration (lowest {}, warn {})",
+            Escaped(file.as_os_str().as_encoded_bytes()),
+            Size(lowest),
+            Size(warn)
+        );
     }
     out.flush().map_err(Ended::Unwritable)
 }
@@ -138,6 +149,10 @@ struct Replay<'a, W> {
     grace: Duration,
     asked: Option<Asked>,
     as_json: bool,
+    /// Anything was printed.
+    said: bool,
+    /// `memory.warn` in bytes, once it was looked at.
+    warn: Option<u64>,
     out: &'a mut W,
 }
 
@@ -161,6 +176,7 @@ impl<W: Write> Replay<'_, W> {
             let tasks = (shown && !self.tasks.list.is_empty()).then_some(&self.tasks);
             let obs = Observation { machine: &machine, enclosing: &[], victim_exited: false, tasks, details: None };
             let decision = self.engine.step(&obs, now);
+            self.warn = Some(decision.reading.warn);
             let notes: Vec<Note> = self.engine.notes().copied().collect();
             for note in &notes {
                 self.say(sample, &tell::noted(note, &machine))?;
@@ -205,6 +221,7 @@ impl<W: Write> Replay<'_, W> {
     }
 
     fn say(&mut self, sample: &Sample, event: &Event) -> std::io::Result<()> {
+        self.said = true;
         let action = match event.event {
             EventKind::Warn => "warn",
             EventKind::Term => "term",

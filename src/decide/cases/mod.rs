@@ -19,7 +19,7 @@ use super::livelock::{Detector, Judged, Kind, MachineSample, Sample, Stall, Verd
 use super::measure::{Level, Reading, Resource, Whose};
 use super::pressure::{Child, LOOK, worst_child};
 use super::remembered::{REMEMBERED, Remembered};
-use super::victim::{Choice, Chooser, Held, Refusal, Stuck, Tier, Victim};
+use super::victim::{Choice, Chooser, Exclusion, Held, Refusal, Stuck, Tier, Victim};
 use super::{Act, Because, FUTILE_KILLS, Outcome, PATIENCE, PAUSE, Signal};
 
 use case::{Case, Phase};
@@ -599,7 +599,7 @@ impl Cases {
             Choice::Refused(refusal) => {
                 let spared = match refusal {
                     Refusal::NoGain => None,
-                    _ => chooser.spared_hog(tasks),
+                    _ => chooser.spared_hog(tasks).filter(|spared| spared.why != Exclusion::Own),
                 };
                 self.refuse(place, case, refusal, spared, now)
             }

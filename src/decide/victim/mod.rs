@@ -380,21 +380,23 @@ impl Chooser {
         }
     }
 
-    /// The largest process of this scope that would have been taken but for a rule, when it is at least as large as any
-    /// that may be: whoever wonders why nobody was killed wants to know about it.
+    /// The largest process of this scope that would have been taken but for a rule, when it is larger than any that may
+    /// be, worth killing, and its end would have been enough: whoever wonders why nobody was killed wants to know about
+    /// it. Anybody smaller would lead away from what does hold the memory.
     #[must_use]
-    pub fn largest_spared(&self, tasks: &Tasks) -> Option<Spared> {
+    pub fn largest_spared(&self, tasks: &Tasks, reading: &Reading) -> Option<Spared> {
         let largest_eligible = eligible(tasks, &self.verdicts).map(|(_, t, _)| t.size()).max().unwrap_or(0);
+        let enough = reading.deficit().max(self.min_size(reading));
         tasks
             .list
             .iter()
             .zip(&self.verdicts)
             .filter_map(|(task, verdict)| match verdict {
-                Verdict::Excluded(Exclusion::OutsideLimit) | Verdict::Eligible(..) => None,
+                Verdict::Excluded(Exclusion::OutsideLimit | Exclusion::Own) | Verdict::Eligible(..) => None,
                 Verdict::Excluded(why) => Some(Spared { id: task.id, comm: task.comm, size: task.size(), why: *why }),
             })
             .max_by_key(|spared| spared.size)
-            .filter(|spared| spared.size > largest_eligible)
+            .filter(|spared| spared.size > largest_eligible && spared.size >= enough)
     }
 
     /// The position of the first in rank among those of at least `min_size`.

@@ -44,15 +44,15 @@ pub(crate) fn what(incident: &Incident) -> String {
     let place = place(incident);
     match (incident.cause, Outcome::of(incident)) {
         (_, Outcome::UncleanEnd) if only_hogwatch_ended(incident) => format!(
-            "hogwatch itself ended in the middle of an incident, without a stop; the machine went on. The last record is of {}",
-            Local::at_ms(last_record(incident)).clock()
+            "hogwatch itself ended in the middle of an incident, without a stop; the machine went on. The last record is of {}{}",
+            Local::at_ms(last_record(incident)).clock(),
+            before_that(incident)
         ),
         (_, Outcome::UncleanEnd) => {
-            let before = hits(incident).first().map(|hit| format!("; before that, {}", told(incident, hit, "")));
             format!(
                 "the machine ended without shutting down: it froze, was reset, or lost its power. The last record is of {}{}",
                 Local::at_ms(last_record(incident)).clock(),
-                before.unwrap_or_default()
+                before_that(incident)
             )
         }
         (Cause::Kernel, _) => {
@@ -117,6 +117,11 @@ fn last_record(incident: &Incident) -> u64 {
 /// Whether of an unclean end the machine itself knows nothing: it is still the same boot.
 pub(crate) fn only_hogwatch_ended(incident: &Incident) -> bool {
     incident.reason.contains("only hogwatch ended")
+}
+
+/// What a run that ended uncleanly had done: nobody else saw to how it went on.
+fn before_that(incident: &Incident) -> String {
+    hits(incident).first().map_or_else(String::new, |hit| format!("; before that, {}", told(incident, hit, "")))
 }
 
 /// The victims after the first.

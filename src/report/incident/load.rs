@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use serde_json::Value as Json;
 
+use super::advice::quoted;
 use super::schema::{Incident, SCHEMA};
 use crate::report::{Escaped, Local};
 
@@ -28,8 +29,13 @@ const FOLDER: &str = "incidents";
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No file is meant.
-    #[error("no incident {0}: `hogwatch incidents` lists those there are")]
-    NoSuch(String),
+    #[error("no incident {which}: `hogwatch incidents{option}` lists those there are")]
+    NoSuch {
+        /// What was asked for.
+        which: String,
+        /// [`Archive::option`].
+        option: String,
+    },
     /// Several are meant.
     #[error("{prefix} begins several ids: {}; write more of it", ids.join(", "))]
     Ambiguous {
@@ -75,6 +81,8 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Archive {
     folders: Vec<PathBuf>,
+    /// It was asked for by name.
+    dir: Option<PathBuf>,
 }
 
 /// What is in an archive, and what could not be read.
@@ -91,7 +99,8 @@ impl Archive {
     #[must_use]
     pub fn at(dir: &Path) -> Self {
         let inside = dir.join(FOLDER);
-        Self { folders: vec![if inside.is_dir() { inside } else { dir.to_owned() }] }
+        let folder = if inside.is_dir() { inside } else { dir.to_owned() };
+        Self { folders: vec![folder], dir: Some(dir.to_owned()) }
     }
 
     /// Those of a guard whose state directory is `own`, and the system's where that is another. One that does not exist
@@ -104,7 +113,14 @@ impl Archive {
             |state: &&Path| !matches!(state.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound);
         let there: Vec<&Path> = states.iter().copied().filter(|state| is_there(state)).collect();
         let folders = if there.is_empty() { vec![system] } else { there };
-        Self { folders: folders.into_iter().map(|state| state.join(FOLDER)).collect() }
+        Self { folders: folders.into_iter().map(|state| state.join(FOLDER)).collect(), dir: None }
+    }
+
+    /// The option that a command needs to look here too, after a blank; empty where each looks by itself.
+    #[must_use]
+    pub fn option(&self) -> String {
+        let dir = self.dir.as_deref().map(|dir| quoted(&shown(dir)));
+        dir.map_or_else(String::new, |dir| format!(" --dir {dir}"))
     }
 
     /// All files that can be incidents.
@@ -133,7 +149,7 @@ impl Archive {
         if which == "latest" {
             let loaded = files.iter().filter_map(|path| load_file(path, Link::Refuse).ok());
             let latest = loaded.max_by(|a, b| by_time(&a.incident, &b.incident));
-            let nothing = || problems.pop().unwrap_or(LoadError::NoSuch("was ever kept".to_owned()));
+            let nothing = || problems.pop().unwrap_or(self.no_such("was ever kept".to_owned()));
             return latest.ok_or_else(nothing);
         }
         let id = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
@@ -142,9 +158,18 @@ impl Archive {
             Some(path) => vec![path],
             None => files.iter().filter(|path| !which.is_empty() && id(path).starts_with(which)).collect(),
         };
+        // Whoever copied a file here may have given it another name.
+        let renamed: Vec<&PathBuf> = if meant.is_empty() && !which.is_empty() {
+            let is_meant =
+                |path: &&PathBuf| load_file(path, Link::Refuse).is_ok_and(|l| l.incident.id.starts_with(which));
+            files.iter().filter(is_meant).collect()
+        } else {
+            Vec::new()
+        };
+        let meant = if meant.is_empty() { renamed } else { meant };
         match meant.as_slice() {
             [path] => load_file(path, Link::Refuse),
-            [] => Err(problems.pop().unwrap_or_else(|| LoadError::NoSuch(Escaped(which.as_bytes()).to_string()))),
+            [] => Err(problems.pop().unwrap_or_else(|| self.no_such(Escaped(which.as_bytes()).to_string()))),
             several => {
                 /// As many as fit a line.
                 const SHOWN: usize = 3;
@@ -157,6 +182,12 @@ impl Archive {
                 Err(LoadError::Ambiguous { prefix: Escaped(which.as_bytes()).to_string(), ids })
             }
         }
+    }
+}
+
+impl Archive {
+    fn no_such(&self, which: String) -> LoadError {
+        LoadError::NoSuch { which, option: self.option() }
     }
 }
 

@@ -55,7 +55,10 @@ pub(super) fn largest(page: &mut Page, incident: &Incident) {
         table(&rows, if first.is_some() { &[0, 1, 2] } else { &[0, 1] }).iter().for_each(|line| page.line(line));
     }
     if !last.cgroups.is_empty() {
-        page.heading(&format!("Largest cgroups at {at}{since}"));
+        let is_group = incident.victim.as_ref().and_then(|victim| victim.members).is_some_and(|members| members > 1);
+        // Beside the size of all that were killed the sum of eight looks wrong.
+        let sums = if is_group { " (sums of the eight largest tasks)" } else { "" };
+        page.heading(&format!("Largest cgroups{sums} at {at}{since}"));
         let rows: Vec<Vec<String>> = last
             .cgroups
             .iter()

@@ -10,9 +10,9 @@ use clap::Args;
 use super::complain;
 use super::page::Page;
 use crate::commands::print;
-use crate::report::incident::advice::advice;
+use crate::report::incident::advice::{advice, with_path};
 use crate::report::incident::answer;
-use crate::report::incident::load::{Archive, Link, began, load_file};
+use crate::report::incident::load::{Archive, Link, Loaded, began, load_file};
 use crate::report::incident::schema::{Incident, State};
 
 pub(super) use timeline::Glyphs;
@@ -50,17 +50,19 @@ pub(super) fn run(args: &ShowArgs, archive: &Archive) -> ExitCode {
             complain(&bad);
         }
     }
-    let text =
-        if args.json { format!("{:#}\n", loaded.document) } else { page(&loaded.incident, Glyphs::of_this_process()) };
+    let text = if args.json { format!("{:#}\n", loaded.document) } else { page(&loaded, Glyphs::of_this_process()) };
     print(&text, 0)
 }
 
 /// The whole page.
-fn page(incident: &Incident, glyphs: Glyphs) -> String {
-    let mut incident = incident.clone();
+fn page(loaded: &Loaded, glyphs: Glyphs) -> String {
+    let mut incident = loaded.incident.clone();
     if incident.advice.is_empty() {
         // A file that is not complete yet has none.
         incident.advice = advice(&incident);
+    }
+    for advice in &mut incident.advice {
+        advice.text = with_path(&advice.text, &loaded.path);
     }
     let incident = &incident;
     let mut page = Page::default();

@@ -59,16 +59,18 @@ const MARKS: [(&str, char, &str); 8] = [
 
 /// The line with its marks and numbers; nothing without samples.
 pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
-    let (Some(first), Some(last)) = (incident.before.first(), incident.before.last()) else { return };
+    let Some(first) = incident.before.first() else { return };
     page.heading(&match incident.cgroup.as_deref() {
         Some(cgroup) if incident.kind == "cgroup_limit" => {
             format!("Available memory below the limit of {}", short(cgroup))
         }
         _ => "Available memory of the machine".to_owned(),
     });
-    let (from, to) = (first.t_ms, last.t_ms.max(first.t_ms + 1));
+    // Whoever wrote the file may have set the clock meanwhile, or have put any number there.
+    let times = || incident.before.iter().map(|sample| sample.t_ms);
+    let (from, to) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
     let column = |t_ms: u64| {
-        let at = u128::from(t_ms.clamp(from, to) - from) * (COLUMNS as u128 - 1) / u128::from(to - from);
+        let at = u128::from(t_ms.clamp(from, to) - from) * (COLUMNS as u128 - 1) / u128::from(to - from).max(1);
         usize::try_from(at).unwrap_or(COLUMNS - 1)
     };
     let most = incident.before.iter().map(|sample| sample.available_bytes).max().unwrap_or(0).max(1);
@@ -104,14 +106,14 @@ pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
 
 fn marks(page: &mut Page, incident: &Incident, column: &impl Fn(u64) -> usize) {
     let mut line = [' '; COLUMNS];
+    let mut shown = Vec::new();
     // From the least to the gravest, so that the gravest stays.
-    for (event, mark, _) in MARKS.iter().rev() {
-        for entry in incident.events.iter().chain(&incident.acts).filter(|entry| entry.event == *event) {
-            line[column(entry.t_ms)] = *mark;
-        }
+    for (event, mark, meaning) in MARKS.iter().rev() {
+        let entries = || incident.events.iter().chain(&incident.acts).filter(|entry| entry.event == *event);
+        entries().for_each(|entry| line[column(entry.t_ms)] = *mark);
+        // One that a graver one covers happened all the same.
+        shown.extend(entries().map(|entry| column(entry.t_ms)).min().map(|first| (first, mark, meaning)));
     }
-    let first = |mark: &char| line.iter().position(|cell| cell == mark);
-    let mut shown: Vec<_> = MARKS.iter().filter_map(|(_, mark, meaning)| Some((first(mark)?, mark, meaning))).collect();
     if shown.is_empty() {
         return;
     }

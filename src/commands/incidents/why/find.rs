@@ -1,5 +1,8 @@
 //! Everything that was seen of the one who is asked about.
 
+use std::collections::BTreeSet;
+
+use nix::sys::utsname::uname;
 use serde_json::Value as Json;
 
 use super::Target;
@@ -33,6 +36,15 @@ pub(super) struct Evidence {
     pub incident: Option<String>,
     /// Who ended it, if this says so.
     pub by: Option<Cause>,
+    /// Of which machine it tells; `None`: this one.
+    pub host: Option<String>,
+}
+
+/// Whose unit it is; no user's word counts for a system's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    System,
+    User,
 }
 
 /// How it ended, as systemd knows it.
@@ -52,9 +64,11 @@ pub(super) struct Exit {
 }
 
 /// The machine's memory at a moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Memory {
     pub t_ms: u64,
+    /// Which machine's; `None`: this one's.
+    pub host: Option<String>,
     pub available_bytes: u64,
     pub available_percent: Option<f64>,
     /// hogwatch warned then, or did more.
@@ -76,32 +90,48 @@ pub(super) struct Found {
     pub memory: Vec<Memory>,
     /// When it last wrote to the journal itself.
     pub last_seen_ms: Option<u64>,
+    /// The units and processes that hogwatch told of in that time, whoever was asked about.
+    pub seen: BTreeSet<String>,
 }
 
 impl Found {
     pub fn look(target: &Target, incidents: &[Incident], journal: &mut Journal) -> Self {
         let mut found = Self::default();
+        let mut whose = None;
         let last = match target {
             Target::Unit(unit) => {
-                let (of_system, of_user) = (format!("_SYSTEMD_UNIT={unit}"), format!("_SYSTEMD_USER_UNIT={unit}"));
                 found.unit = Some(unit.clone());
-                journal.last_of(&[&of_system, "+", &of_user])
+                let of_system = journal.last_of(&format!("_SYSTEMD_UNIT={unit}"));
+                whose = of_system.is_some().then_some(Whose::System);
+                of_system.or_else(|| journal.last_of(&format!("_SYSTEMD_USER_UNIT={unit}")))
             }
-            Target::Pid(pid) => journal.last_of(&[&format!("_PID={pid}")]),
+            Target::Pid(pid) => journal.last_of(&format!("_PID={pid}")),
         };
         if let Some(last) = last {
             found.last_seen_ms = Some(last.t_ms);
-            let unit = || last.get("_SYSTEMD_USER_UNIT").or_else(|| last.get("_SYSTEMD_UNIT"));
-            found.unit = found.unit.or_else(unit);
+            let (of_user, of_system) = (last.get("_SYSTEMD_USER_UNIT"), last.get("_SYSTEMD_UNIT"));
+            whose = whose.or(Some(if of_user.is_some() { Whose::User } else { Whose::System }));
+            found.unit = found.unit.or(of_user).or(of_system);
         }
-        let own = journal.hogwatch();
         found.incidents(target, incidents);
-        found.own(target, &own);
+        found.own(target, &journal.hogwatch());
         found.kernel(target, &journal.kernel());
         found.oomd(&journal.oomd());
+        let mut of_manager = Vec::new();
         if let Some(unit) = found.unit.clone() {
-            found.systemd(target, &journal.of_unit(&unit));
+            if whose != Some(Whose::User) {
+                of_manager = journal.of_system_unit(&unit);
+                whose = whose.or((!of_manager.is_empty()).then_some(Whose::System));
+            }
+            if whose != Some(Whose::System) {
+                of_manager = journal.of_user_unit(&unit);
+            }
         }
+        // A user may say of a unit of their own what they like, but not of a system's that has its name.
+        if whose != Some(Whose::System) {
+            found.users(target, &journal.users_guards());
+        }
+        found.systemd(target, &of_manager);
         found.evidence.sort_by_key(|evidence| evidence.t_ms);
         found.exits.sort_by_key(|exit| exit.t_ms);
         found.memory.sort_by_key(|memory| memory.t_ms);
@@ -110,19 +140,25 @@ impl Found {
     }
 
     fn incidents(&mut self, target: &Target, incidents: &[Incident]) {
+        let own = uname().ok().map(|uname| uname.nodename().to_string_lossy().into_owned());
         for incident in incidents {
+            let host = incident.host.name.clone().filter(|name| Some(name) != own.as_ref());
             // Samples of a limit say nothing of the machine.
             let of_machine = if incident.kind == "cgroup_limit" { &[][..] } else { &incident.before };
             for sample in of_machine {
                 let short = incident.thresholds.is_some_and(|limits| sample.available_bytes <= limits.warn_bytes);
                 self.memory.push(Memory {
                     t_ms: sample.t_ms,
+                    host: host.clone(),
                     available_bytes: sample.available_bytes,
                     available_percent: None,
                     short,
                 });
             }
             let of_acts = if incident.events.is_empty() { &incident.acts } else { &incident.events };
+            for entry in of_acts {
+                self.saw(text(entry, "unit"), text(entry, "comm"), entry.fields.get("pid").and_then(Json::as_i64));
+            }
             for entry in of_acts.iter().filter(|entry| is_about(target, entry)) {
                 self.unit = self.unit.take().or_else(|| text(entry, "unit"));
                 self.add(Evidence {
@@ -131,6 +167,7 @@ impl Found {
                     text: entry.message.clone(),
                     incident: Some(incident.id.clone()),
                     by: by(&entry.event, incident.dry_run),
+                    host: host.clone(),
                 });
             }
         }
@@ -144,19 +181,14 @@ impl Found {
             {
                 self.memory.push(Memory {
                     t_ms: line.t_ms,
+                    host: None,
                     available_bytes,
                     available_percent: line.number("HOGWATCH_AVAILABLE_PERCENT"),
                     short: matches!(event.as_str(), "warn" | "term" | "kill" | "refused"),
                 });
             }
-            let about = match target {
-                Target::Pid(pid) => line.number("HOGWATCH_PID") == Some(*pid),
-                Target::Unit(unit) => {
-                    line.is("HOGWATCH_UNIT", unit)
-                        || line.get("HOGWATCH_CGROUP").is_some_and(|cgroup| lies_in(&cgroup, unit))
-                }
-            };
-            if about {
+            self.saw(line.get("HOGWATCH_UNIT"), line.get("HOGWATCH_COMM"), line.number("HOGWATCH_PID"));
+            if is_told_of(target, line) {
                 self.unit = self.unit.take().or_else(|| line.get("HOGWATCH_UNIT"));
                 self.add(Evidence {
                     t_ms: line.t_ms,
@@ -164,8 +196,26 @@ impl Found {
                     text: line.message(),
                     incident: line.get("HOGWATCH_INCIDENT"),
                     by: by(&event, line.is("HOGWATCH_DRY_RUN", "1")),
+                    host: None,
                 });
             }
+        }
+    }
+
+    /// What users' guards said of it; their word on the machine's memory is not asked for.
+    fn users(&mut self, target: &Target, lines: &[Line]) {
+        for line in lines.iter().filter(|line| is_told_of(target, line)) {
+            self.unit = self.unit.take().or_else(|| line.get("HOGWATCH_UNIT"));
+            let whose = line.get("_UID").unwrap_or_default();
+            self.add(Evidence {
+                t_ms: line.t_ms,
+                source: "hogwatch",
+                text: format!("{} (the guard of uid {whose})", line.message()),
+                // The file is in that user's state directory.
+                incident: None,
+                host: None,
+                by: by(&line.get("HOGWATCH_EVENT").unwrap_or_default(), line.is("HOGWATCH_DRY_RUN", "1")),
+            });
         }
     }
 
@@ -190,6 +240,7 @@ impl Found {
                     source: "kernel",
                     text: line.message(),
                     incident: None,
+                    host: None,
                     by: Some(Cause::Kernel),
                 });
             }
@@ -209,6 +260,7 @@ impl Found {
                     source: "systemd-oomd",
                     text: message.clone(),
                     incident: None,
+                    host: None,
                     by: Some(Cause::SystemdOomd),
                 });
             }
@@ -261,7 +313,7 @@ impl Found {
                 id::OOMD_KILL => cause = Some(Cause::SystemdOomd),
                 _ => continue,
             }
-            self.add(Evidence { t_ms, source: "systemd", text: line.message(), incident: None, by: cause });
+            self.add(Evidence { t_ms, source: "systemd", text: line.message(), incident: None, by: cause, host: None });
         }
         if matches!(target, Target::Pid(_)) {
             // Later ends are those of whoever came after it.
@@ -269,11 +321,26 @@ impl Found {
         }
     }
 
+    fn saw(&mut self, unit: Option<String>, comm: Option<String>, pid: Option<i64>) {
+        self.seen.extend(unit);
+        self.seen.extend(comm.zip(pid).map(|(comm, pid)| format!("{comm} (pid {pid})")));
+    }
+
     /// Adds what is not known yet: an incident has its journal lines too.
     fn add(&mut self, new: Evidence) {
         let known = self.evidence.iter().any(|old| old.text == new.text && old.t_ms.abs_diff(new.t_ms) <= SAME_MS);
         if !known {
             self.evidence.push(new);
+        }
+    }
+}
+
+/// Whether a guard's line is about the one who is asked about.
+fn is_told_of(target: &Target, line: &Line) -> bool {
+    match target {
+        Target::Pid(pid) => line.number("HOGWATCH_PID") == Some(*pid),
+        Target::Unit(unit) => {
+            line.is("HOGWATCH_UNIT", unit) || line.get("HOGWATCH_CGROUP").is_some_and(|cgroup| lies_in(&cgroup, unit))
         }
     }
 }

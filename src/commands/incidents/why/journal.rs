@@ -20,7 +20,7 @@ const LINES: &str = "--lines=3000";
 
 /// Fields that are wanted; the others are not sent.
 const FIELDS: &str = "--output-fields=MESSAGE,MESSAGE_ID,_UID,_PID,_COMM,_TRANSPORT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,UNIT,\
-                      USER_UNIT,EXIT_CODE,EXIT_STATUS,UNIT_RESULT,JOB_TYPE,HOGWATCH_EVENT,HOGWATCH_KIND,HOGWATCH_PID,\
+                      USER_UNIT,EXIT_CODE,EXIT_STATUS,UNIT_RESULT,JOB_TYPE,HOGWATCH_EVENT,HOGWATCH_KIND,HOGWATCH_PID,HOGWATCH_COMM,\
                       HOGWATCH_UID,HOGWATCH_UNIT,HOGWATCH_CGROUP,HOGWATCH_SIGNAL,HOGWATCH_DRY_RUN,HOGWATCH_INCIDENT,\
                       HOGWATCH_AVAILABLE_BYTES,HOGWATCH_AVAILABLE_PERCENT";
 
@@ -84,29 +84,45 @@ impl Journal {
         Self { since_ms, unseen: Vec::new(), answered: false }
     }
 
-    /// What a guard said: root's, or one of the user's that it is about.
+    /// What the system's guard said, and the one of the user who asks. Each is a question of its own: of one for all,
+    /// others could push these out of the latest lines.
     pub fn hogwatch(&mut self) -> Vec<Line> {
-        let mut lines = self.ask("hogwatch's own entries", &["SYSLOG_IDENTIFIER=hogwatch"]);
-        let own = geteuid().to_string();
+        let own = geteuid();
+        let writers = std::iter::once(0).chain((!own.is_root()).then_some(own.as_raw()));
+        let of = |uid| self.ask("hogwatch's own entries", &["SYSLOG_IDENTIFIER=hogwatch", &format!("_UID={uid}")]);
+        let mut lines: Vec<Line> = writers.flat_map(of).collect();
+        lines.retain(|line| line.get("HOGWATCH_EVENT").is_some());
+        lines
+    }
+
+    /// What the guards of users said, each about what is below its user's slice: nobody's guard kills elsewhere.
+    pub fn users_guards(&mut self) -> Vec<Line> {
+        let service = "_SYSTEMD_USER_UNIT=hogwatch.service";
+        let mut lines = self.ask("the entries of users' guards", &["SYSLOG_IDENTIFIER=hogwatch", service]);
         lines.retain(|line| {
-            let writer = line.get("_UID");
             line.get("HOGWATCH_EVENT").is_some()
-                && (writer.as_deref() == Some("0")
-                    || writer.as_deref() == Some(&own)
-                    || writer == line.get("HOGWATCH_UID"))
+                && line.get("_UID").is_some_and(|uid| {
+                    let slice = format!("/user.slice/user-{uid}.slice/");
+                    line.get("HOGWATCH_CGROUP").is_some_and(|cgroup| cgroup.starts_with(&slice))
+                })
         });
         lines
     }
 
-    /// What the managers said of a unit: systemd's own, or where it says nothing, a user's.
-    pub fn of_unit(&mut self, unit: &str) -> Vec<Line> {
-        let (system, user) = (format!("UNIT={unit}"), format!("USER_UNIT={unit}"));
-        let lines = self.ask(&format!("what systemd said of {unit}"), &[&system, "_PID=1", "+", &user]);
-        let (of_system, of_users): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.is("UNIT", unit));
-        let is_managers = |line: &Line| {
+    /// What systemd said of a unit of its own.
+    pub fn of_system_unit(&mut self, unit: &str) -> Vec<Line> {
+        self.ask(&format!("what systemd said of {unit}"), &[&format!("UNIT={unit}"), "_PID=1"])
+    }
+
+    /// What users' managers said of a unit of theirs.
+    pub fn of_user_unit(&mut self, unit: &str) -> Vec<Line> {
+        let what = format!("what users' systemd said of {unit}");
+        let matches = [&format!("USER_UNIT={unit}"), "_COMM=systemd", "_SYSTEMD_USER_UNIT=init.scope"];
+        let mut lines = self.ask(&what, &matches);
+        lines.retain(|line| {
             line.get("_SYSTEMD_UNIT").is_some_and(|unit| unit.starts_with("user@") && unit.ends_with(".service"))
-        };
-        if of_system.is_empty() { of_users.into_iter().filter(is_managers).collect() } else { of_system }
+        });
+        lines
     }
 
     /// The kernel's OOM kills.
@@ -127,10 +143,9 @@ impl Journal {
         self.ask("systemd-oomd's entries", &["_SYSTEMD_UNIT=systemd-oomd.service"])
     }
 
-    /// The last line that a process, or somebody in a unit, wrote itself.
-    pub fn last_of(&mut self, matches: &[&str]) -> Option<Line> {
-        let what = "who was there";
-        self.ask(what, &[&["--lines=1"], matches].concat()).into_iter().next()
+    /// The last line that a process, or somebody in a unit, wrote itself (a match of journald's own fields).
+    pub fn last_of(&mut self, whose: &str) -> Option<Line> {
+        self.ask("who was there", &["--lines=1", whose]).into_iter().next()
     }
 
     /// Lines, the latest first. What can't be had is noted.

@@ -38,7 +38,8 @@ pub(super) struct WhyArgs {
     /// A unit (web.service) or a pid
     #[arg(value_name = "UNIT or PID", value_parser = target)]
     target: Target,
-    /// How far to look back: a span (10m, 2h, 3d) or a time as journalctl takes it
+    /// How far to look back: a span (10m, 2h, 3d), a time (2026-07-28 03:15, 2026-07-28T03:15:02Z, 03:15, @SECONDS; local
+    /// time unless it ends with UTC or Z), today or yesterday
     #[arg(long, value_name = "T", default_value = "1d", allow_hyphen_values = true, value_parser = moment)]
     since: Moment,
     /// Print JSON
@@ -52,6 +53,9 @@ enum Target {
     Unit(String),
     Pid(i32),
 }
+
+/// Units and processes that are named to somebody who asked for one that was not seen.
+const NAMES: usize = 12;
 
 /// A moment in the past, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +87,14 @@ fn target(text: &str) -> Result<Target, String> {
         return Err("neither a unit's name (web.service) nor a pid".to_owned());
     }
     let has_suffix = SUFFIXES.iter().any(|suffix| text.len() > suffix.len() && text.ends_with(suffix));
+    // Names with dots in them are common, so only what begins as a suffix does is taken for a typo.
+    if let Some((name, last)) = text.rsplit_once('.')
+        && !has_suffix
+        && last.len() >= 3
+        && let Some(suffix) = SUFFIXES.iter().find(|suffix| suffix[1..].starts_with(last))
+    {
+        return Err(format!("no unit's name: did you mean {name}{suffix}?"));
+    }
     Ok(Target::Unit(if has_suffix { text.to_owned() } else { format!("{text}.service") }))
 }
 
@@ -128,6 +140,14 @@ pub(super) fn run(args: &WhyArgs, archive: &Archive) -> ExitCode {
             "hogwatch incidents why: nothing was seen of {who} since {} (--since looks further back)",
             Local::at_ms(since_ms)
         );
+        if !found.seen.is_empty() {
+            let names: Vec<String> = found.seen.iter().map(|name| Escaped(name.as_bytes()).to_string()).collect();
+            let more = if names.len() > NAMES { ", …" } else { "" };
+            eprintln!(
+                "hogwatch incidents why: hogwatch told of {}{more} (ask by unit or pid)",
+                names[..names.len().min(NAMES)].join(", ")
+            );
+        }
         for what in &unseen {
             eprintln!("hogwatch incidents why: could not look at {what}");
         }
@@ -137,7 +157,7 @@ pub(super) fn run(args: &WhyArgs, archive: &Archive) -> ExitCode {
     let text = if args.json {
         format!("{:#}\n", text::json(&args.target, since_ms, &verdict, &found, &unseen))
     } else {
-        text::words(&args.target, &verdict, &found, &unseen)
+        text::words(&args.target, &verdict, &found, &unseen, &archive.option())
     };
     print(&text, 0)
 }
@@ -179,7 +199,7 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(target(text), expected, "{text}");
         }
-        for bad in ["", "0", "99999999999", "a b", "--x/y", "x\n", "+"] {
+        for bad in ["", "0", "99999999999", "a b", "--x/y", "x\n", "+", "web.servic"] {
             assert!(target(bad).is_err(), "{bad}");
         }
     }

@@ -1,4 +1,4 @@
-//! Times as people write them: what journalctl takes (systemd.time(7)), and spans (`10m`).
+//! Times as people write them: the usual ones of systemd.time(7), RFC 3339 in UTC, and spans (`10m`).
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,8 +8,8 @@ use crate::host::clock::utc_offset;
 const DAY_MS: i64 = 86_400_000;
 
 /// What is said about a time that can't be read.
-const EXPECTED: &str = "write a span (10m, 2h, 3d), a time (2026-07-28 03:15, 03:15, @1785208502, with \" UTC\" or in local \
-                        time), today or yesterday";
+const EXPECTED: &str = "write a span (10m, 2h, 3d), a time (2026-07-28 03:15, 03:15, @1785208502, with \" UTC\" or Z or in \
+                        local time), today or yesterday";
 
 /// The moment that is meant, in milliseconds since 1970.
 ///
@@ -24,7 +24,8 @@ pub(super) fn since(text: &str, now_ms: u64) -> Result<u64, String> {
     let now = i64::try_from(now_ms).map_err(|_| EXPECTED.to_owned())?;
     let local_now = now + offset_ms(now);
     let today = local_now - local_now.rem_euclid(DAY_MS);
-    let (text, is_utc) = text.strip_suffix(" UTC").map_or((text, false), |text| (text, true));
+    let (text, is_utc) =
+        text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z')).map_or((text, false), |text| (text, true));
     let local = match text {
         "now" => return Ok(now_ms),
         "today" => today,
@@ -120,6 +121,7 @@ mod tests {
             ("@1785208000", 1_785_208_000_000),
             ("2026-07-28 03:15:02 UTC", NOW),
             ("2026-07-28T03:15 UTC", NOW - 2000),
+            ("2026-07-28T03:15:02Z", NOW),
             ("2026-07-28 UTC", NOW - (3 * 3600 + 15 * 60 + 2) * 1000),
             ("03:00 UTC", NOW - 902_000),
             ("2024-02-29 00:00 UTC", 1_709_164_800_000),

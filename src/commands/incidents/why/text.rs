@@ -12,7 +12,7 @@ use crate::report::{Escaped, Local, Size};
 /// Lines of evidence that are shown, the latest; JSON has all.
 const EVIDENCE: usize = 12;
 
-pub(super) fn words(target: &Target, verdict: &Verdict<'_>, found: &Found, unseen: &[String]) -> String {
+pub(super) fn words(target: &Target, verdict: &Verdict<'_>, found: &Found, unseen: &[String], in_dir: &str) -> String {
     let mut page = Page::default();
     page.labelled("Verdict  ", &headline(target, verdict, found));
     if let Some(exit) = verdict.exit {
@@ -28,7 +28,7 @@ pub(super) fn words(target: &Target, verdict: &Verdict<'_>, found: &Found, unsee
     }
     page.labelled("Memory   ", &memory(verdict));
     if let Some(id) = verdict.because.and_then(|because| because.incident.as_deref()) {
-        page.labelled("More     ", &format!("`hogwatch incidents show {}`", Escaped(id.as_bytes())));
+        page.labelled("More     ", &format!("`hogwatch incidents show {}{in_dir}`", Escaped(id.as_bytes())));
     }
     if !found.evidence.is_empty() {
         page.heading("Evidence");

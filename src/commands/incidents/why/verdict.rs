@@ -59,13 +59,14 @@ pub(super) fn of(found: &Found) -> Verdict<'_> {
     };
     let earlier = if because.is_none() { killers().next_back() } else { None };
     let at = exit.map(|exit| exit.t_ms).or(because.map(|evidence| evidence.t_ms)).or(found.last_seen_ms);
+    // Files of several machines may lie in one folder.
+    let host = because.map_or(&None, |evidence| &evidence.host);
+    let of_host = || found.memory.iter().filter(|memory| memory.host == *host);
     let near = |memory: &&Memory| at.is_some_and(|at| memory.t_ms.abs_diff(at) <= NEAR_MS);
-    let before = found.memory.iter().rfind(|memory| near(memory) && at.is_some_and(|at| memory.t_ms <= at));
-    let after = found.memory.iter().find(|memory| near(memory) && at.is_some_and(|at| memory.t_ms > at));
-    let was_short = found
-        .memory
-        .iter()
-        .any(|memory| memory.short && at.is_some_and(|at| memory.t_ms.abs_diff(at) <= SHORT_AROUND_MS));
+    let before = of_host().rfind(|memory| near(memory) && at.is_some_and(|at| memory.t_ms <= at));
+    let after = of_host().find(|memory| near(memory) && at.is_some_and(|at| memory.t_ms > at));
+    let was_short =
+        of_host().any(|memory| memory.short && at.is_some_and(|at| memory.t_ms.abs_diff(at) <= SHORT_AROUND_MS));
     let short = match (was_short, before, after) {
         (true, _, _) => Some(true),
         // The guard was there before and after, and would have warned in between.

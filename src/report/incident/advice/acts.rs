@@ -8,6 +8,12 @@ use crate::report::Size;
 /// Deadlines this short are nobody's deliberate choice of a slow shutdown; longer ones are worth a word.
 const LONG_IGNORED_MS: u64 = 5000;
 
+/// Whoever holds less than this share of the memory in question is not why it was short, in percent.
+const HOG_PERCENT: f64 = 5.0;
+
+/// As `/proc/PID/comm` has it.
+const OWN_COMM: &str = "hogwatch";
+
 /// Nothing was done, because the guard only looks on.
 pub(super) fn dry_run(incident: &Incident) -> Option<Advice> {
     if !incident.dry_run {
@@ -27,16 +33,39 @@ pub(super) fn dry_run(incident: &Incident) -> Option<Advice> {
 pub(super) fn protected_hog(incident: &Incident) -> Option<Advice> {
     let refused = refused(incident).find(|entry| text_of(entry, "comm").is_some())?;
     let (comm, size) = (text_of(refused, "comm")?, number_of(refused, "size_bytes")?);
+    #[expect(clippy::cast_precision_loss, reason = "a share of memory")]
+    let is_hog = size as f64 >= whole(incident, refused)? / 100.0 * HOG_PERCENT;
+    // The guard is protected for a reason.
+    if !is_hog || comm == OWN_COMM {
+        return None;
+    }
+    let somebody_was =
+        !incident.dry_run && incident.acts.iter().any(|act| matches!(act.event.as_str(), "term" | "kill"));
+    let so = if somebody_was { "" } else { ", so nobody was" };
     let pid = refused.fields.get("pid").and_then(serde_json::Value::as_i64);
     let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     advise(
         "protected-hog",
         format!(
-            "{comm}{pid} held {} and may not be killed, so nobody was. Give its unit a limit of its own (MemoryMax=), or \
+            "{comm}{pid} held {} and may not be killed{so}. Give its unit a limit of its own (MemoryMax=), or \
              take it off the list that protects it: `hogwatch explain --all` says which",
             Size(size)
         ),
     )
+}
+
+/// The memory that was short, in bytes: the machine's, or as much as the limit allows.
+#[expect(clippy::cast_precision_loss, reason = "to take a share of")]
+fn whole(incident: &Incident, refused: &Entry) -> Option<f64> {
+    if is_the_machine(incident) {
+        return incident.host.mem_total_bytes.map(|bytes| bytes as f64);
+    }
+    if incident.kind != "cgroup_limit" {
+        return incident.limit_bytes.map(|bytes| bytes as f64);
+    }
+    // `limit_bytes` is the threshold there.
+    let percent = refused.fields.get("available_percent")?.as_f64().filter(|percent| *percent > 0.0)?;
+    Some(number_of(refused, "available_bytes")? as f64 / percent * 100.0)
 }
 
 /// Nobody that may be killed would have helped.

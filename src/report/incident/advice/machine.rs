@@ -28,6 +28,18 @@ const TIME_TO_END_S: u64 = 5;
 /// `memory.term` above this share of memory, in percent, costs more than it saves.
 const MOST_TERM_PERCENT: u64 = 25;
 
+/// The command that replays this incident; who knows the file's path puts it in.
+const REPLAY_FILE: &str = "hogwatch replay FILE";
+
+/// [`REPLAY_FILE`] with the file's path in it.
+#[must_use]
+pub fn with_path(advice: &str, path: &std::path::Path) -> String {
+    match path.to_str() {
+        Some(path) => advice.replace(REPLAY_FILE, &format!("hogwatch replay {}", quoted(path))),
+        None => advice.to_owned(),
+    }
+}
+
 /// A cgroup grew and grew until memory was gone.
 pub(super) fn growth(incident: &Incident) -> Option<Advice> {
     if !is_the_machine(incident) {
@@ -160,16 +172,34 @@ pub(super) fn too_fast(incident: &Incident) -> Option<Advice> {
     if !asked_in_vain || needed <= thresholds.term_bytes {
         return None;
     }
+    // Of a group only its largest are recorded, and no replay can tell whether it would go.
+    let is_group = incident.victim.as_ref().and_then(|victim| victim.members).is_some_and(|members| members > 1);
+    let try_it =
+        if is_group { String::new() } else { format!(", and try it on this file: `{REPLAY_FILE} --config NEW.toml`") };
     let lasts_ms = thresholds.term_bytes.saturating_mul(1000) / fastest;
     advise(
         "earlier-thresholds",
         format!(
             "available memory fell by up to {} a second: from memory.term ({}) to nothing takes {:.1} s, too short to end in. \
-             Set memory.term = \"{}\" or more (and warn above it), and try it on this file: `hogwatch replay FILE --config NEW`",
+             Set memory.term = \"{}\" or more (and warn above it){try_it}",
             Size(fastest),
             Size(thresholds.term_bytes),
             seconds(lasts_ms),
             Size(needed),
+        ),
+    )
+}
+
+/// The guard died, and not the machine.
+pub(super) fn hogwatch_ended(incident: &Incident) -> Option<Advice> {
+    if incident.kind != "unclean_end" || !only_hogwatch_ended(incident) {
+        return None;
+    }
+    advise(
+        "hogwatch-ended",
+        format!(
+            "hogwatch ended without a stop while memory was short, and the machine went on: it was killed by hand, by systemd's              watchdog (WatchdogSec=) or by the kernel, or it crashed. What systemd saw is in              `journalctl _PID=1 UNIT=hogwatch.service --since @{}`; if it crashed, please report it",
+            incident.begin_ms / 1000
         ),
     )
 }

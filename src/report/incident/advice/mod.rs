@@ -8,6 +8,9 @@ mod command;
 mod limits;
 mod machine;
 
+pub(crate) use command::quoted;
+pub use machine::with_path;
+
 use super::schema::{Advice, Entry, Incident};
 
 /// The rules, the most telling first: that is the order in which advice is shown.
@@ -25,6 +28,7 @@ const RULES: &[fn(&Incident) -> Option<Advice>] = &[
     machine::zram,
     machine::too_fast,
     machine::unclean_end,
+    machine::hogwatch_ended,
     machine::hung_tasks,
     acts::oomd,
     acts::ignores_sigterm,
