@@ -49,13 +49,13 @@ impl Kills {
     }
 
     /// Remembers a kill, in place of the last one for the same, else of the oldest.
-    fn remember(&mut self, killed_for: KilledFor, incident: u32, now: Duration) {
-        let known = |last: &Option<Latest>| last.as_ref().is_some_and(|last| last.killed_for == killed_for);
+    fn remember(&mut self, killed_for: &KilledFor, incident: u32, now: Duration) {
+        let known = |last: &Option<Latest>| last.as_ref().is_some_and(|last| last.killed_for == *killed_for);
         let at = self.latest.iter().position(known);
         // `None` is less than any time: a free place comes first.
         let oldest = || (0..REMEMBERED).min_by_key(|&at| self.latest[at].as_ref().map(|last| last.at)).unwrap_or(0);
         let at = at.unwrap_or_else(oldest);
-        self.latest[at] = Some(Latest { killed_for, incident, at: now });
+        self.latest[at] = Some(Latest { killed_for: *killed_for, incident, at: now });
     }
 }
 
@@ -76,7 +76,7 @@ impl Guard {
     pub(super) fn take_kills(&mut self) {
         while let Some(news) = self.kills.killers.as_ref().and_then(Killers::news) {
             match news {
-                News::Kill { kill, killed_for } => self.tell_kernel_kill(kill, killed_for),
+                News::Kill { kill, killed_for } => self.tell_kernel_kill(kill, &killed_for),
                 News::Line(line) => self.hand_over(Evidence::KernelLine(line)),
                 News::Counted(kills) => self.tell_counted(kills),
                 News::Degraded(reason) => self.degraded(format_args!("{reason}")),
@@ -84,7 +84,7 @@ impl Guard {
         }
     }
 
-    fn tell_kernel_kill(&mut self, mut kill: Box<KernelOom>, killed_for: KilledFor) {
+    fn tell_kernel_kill(&mut self, mut kill: Box<KernelOom>, killed_for: &KilledFor) {
         // A user's guard speaks of that user's processes only.
         let own = &self.parts.own;
         if !own.may_signal_others && kill.event.uid.is_some_and(|uid| uid != own.uid) {
@@ -122,7 +122,7 @@ impl Guard {
         let reason = Text::format(format_args!(
             "somewhere on this machine; who and why is only in the kernel's log (`journalctl -k -g oom-kill`)"
         ));
-        let incident = Some(self.incident_of_kill(KilledFor::Unknown));
+        let incident = Some(self.incident_of_kill(&KilledFor::Unknown));
         self.send(&Event {
             members: u32::try_from(unknown).ok(),
             reason,
@@ -139,7 +139,7 @@ impl Guard {
         let kills = sample.events.oom_kill.saturating_sub(before.oom_kill);
         self.kills.attributed = self.kills.attributed.saturating_add(kills);
         let path = self.breaker.path_of(at);
-        let incident = Some(self.incident_of_kill(KilledFor::Limit(path)));
+        let incident = Some(self.incident_of_kill(&KilledFor::Limit(path)));
         let limit_bytes = match sample.max {
             Limit::Bytes(bytes) => Some(bytes),
             Limit::Max => None,
@@ -159,7 +159,7 @@ impl Guard {
 
     /// Tells of a kill of systemd-oomd's.
     pub(super) fn tell_oomd_kill(&mut self, kill: &OomdKill) {
-        let incident = Some(self.incident_of_kill(KilledFor::Oomd(kill.path)));
+        let incident = Some(self.incident_of_kill(&KilledFor::Oomd(kill.path)));
         self.send(&Event {
             cgroup: Text::from_bytes(kill.path.as_bytes()),
             members: kill.processes.and_then(|n| u32::try_from(n).ok()),
@@ -170,11 +170,11 @@ impl Guard {
     }
 
     /// The incident that a kill belongs to: one that is open, else that of the last kill for the same, else a new one.
-    fn incident_of_kill(&mut self, killed_for: KilledFor) -> u32 {
+    fn incident_of_kill(&mut self, killed_for: &KilledFor) -> u32 {
         let now = clock::now();
         let Self { parts, kills, .. } = self;
-        let open = parts.engine.incident_of_kill(&killed_for, now);
-        let known = open.or_else(|| kills.incident_of_the_last(&killed_for, now));
+        let open = parts.engine.incident_of_kill(killed_for, now);
+        let known = open.or_else(|| kills.incident_of_the_last(killed_for, now));
         let incident = known.unwrap_or_else(|| parts.engine.new_incident());
         kills.remember(killed_for, incident, now);
         incident
@@ -199,12 +199,12 @@ mod tests {
             for (number, killed_for) in (1..).zip(known) {
                 let last = kills.incident_of_the_last(&killed_for, s(round * 40));
                 assert_eq!(last, (round > 0).then_some(number), "{killed_for:?}");
-                kills.remember(killed_for, number, s(round * 40));
+                kills.remember(&killed_for, number, s(round * 40));
             }
         }
         assert_eq!(kills.incident_of_the_last(&limit(1), s(80) + ONE_INCIDENT), None, "long ago");
         // The oldest makes room.
-        (0..REMEMBERED).for_each(|n| kills.remember(limit(n), 100, s(90)));
+        (0..REMEMBERED).for_each(|n| kills.remember(&limit(n), 100, s(90)));
         assert_eq!(kills.incident_of_the_last(&KilledFor::Machine, s(90)), None);
         assert!((0..REMEMBERED).all(|n| kills.incident_of_the_last(&limit(n), s(90)) == Some(100)));
     }
