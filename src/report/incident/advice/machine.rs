@@ -31,7 +31,7 @@ const MOST_TERM_PERCENT: u64 = 25;
 /// The command that replays this incident; who knows the file's path puts it in.
 const REPLAY_FILE: &str = "hogwatch replay FILE";
 
-/// [`REPLAY_FILE`] with the file's path in it.
+/// `REPLAY_FILE` with the file's path in it.
 #[must_use]
 pub fn with_path(advice: &str, path: &std::path::Path) -> String {
     match path.to_str() {
