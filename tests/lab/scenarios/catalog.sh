@@ -1,5 +1,5 @@
 # `journalctl -x` explains every entry hogwatch can write, and says what to do.
-# suites: bookworm trixie
+# suites: bookworm
 catalog=/usr/lib/systemd/catalog/hogwatch.catalog
 ids=$(sed -n 's/^-- //p' "$catalog")
 for id in $ids; do

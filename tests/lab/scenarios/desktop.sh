@@ -1,5 +1,5 @@
 # A logged-in user gets a notification on the user's own bus, from the system's guard in its sandbox and from the user's.
-# suites: bookworm trixie
+# suites: trixie
 heard=$LAB/progress/bus
 as_alice busctl --user monitor > "$heard" 2>&1 &
 monitor=$!

@@ -1,5 +1,5 @@
 # What is known of an incident a minute after its end: whether memory came back, and whether the kill helped.
-# suites: bookworm trixie
+# suites: bookworm
 start_guard
 hog big --pause 10 --to 4
 hog_at big paused

@@ -1,5 +1,5 @@
 # The kernel's log is overwritten before hogwatch could read it: that is said, and the kill in it is told by the count.
-# suites: bookworm trixie
+# suites: bookworm
 # The guard is stopped for as long as the lab needs, and must be the same one afterwards.
 unit_setting "$GUARD" <<UNIT
 [Service]

@@ -1,5 +1,5 @@
 # A plain user's guard may not read the kernel's log: it says so once, and tells of a kernel OOM kill by its count.
-# suites: bookworm trixie
+# suites: bookworm
 as_alice systemctl --user --quiet enable --now hogwatch.service || fail "alice's hogwatch did not start"
 wait_for 10 entry start || fail "alice's guard did not say that it started"
 expect "the guard to say what it can't read" wait_for 10 logged "/dev/kmsg can't be read"

@@ -1,5 +1,5 @@
 # The entry of an act says whether systemd will start the victim's service again, and so it comes.
-# suites: bookworm trixie
+# suites: bookworm
 start_guard
 # service NAME SETTINGS: a hog in a service of its own that remembers that it was there, and only takes memory the first time.
 service() {
