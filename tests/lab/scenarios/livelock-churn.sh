@@ -8,13 +8,24 @@ churn=$CGROUPS/lab-churn
 watches() { cat "/proc/$guard/fdinfo"/* | grep -c '^inotify wd' || true; }
 descriptors() { ls "/proc/$guard/fd" | wc -l; }
 anonymous() { sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$guard/status"; }
-# A first thousand: what the guard keeps for ever is there afterwards.
+stuck() {
+  mkdir "$churn/stuck"
+  limit "$churn/stuck" high=60M max=120M swap.max=0
+  in_cell "$churn/stuck" load ticker "$(page server)"
+}
+# A first thousand, and a first one that is stuck: what the guard keeps for ever is there afterwards, the recorder's memory and
+# what an incident takes to write.
+stuck
+in_cell "$churn/stuck" hog --size 64; first=$!
 "$BIN/load" churn "$churn" 1000
-pause 2
+onset "$churn/stuck"
+expect_gone "$churn/stuck" 15 "$first" "the first hog"
+expect_entry exited "$first"
+wait_for 10 entry recovered || fail "no entry 'recovered' of the first"
+remove_cgroup "$churn/stuck"
+pause 3
 before=$(( $(descriptors) + $(watches) )) resident=$(anonymous)
-mkdir "$churn/stuck"
-limit "$churn/stuck" high=60M max=120M swap.max=0
-in_cell "$churn/stuck" load ticker "$(page server)"
+stuck
 bystanders
 begin=$(now_ms)
 "$BIN/load" churn "$churn" 9000 &
@@ -35,4 +46,4 @@ note "descriptors and watches: $before before, $(( $(descriptors) + $(watches) )
 expect "at most 64 KiB more memory of its own ($resident KiB before, now $(anonymous) KiB)" \
   test "$(anonymous)" -le $((resident + 64))
 same "degraded entries" 0 "$(count degraded)"
-expect_signalled "$victim"
+expect_signalled "$first" "$victim"
