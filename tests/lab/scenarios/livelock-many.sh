@@ -30,8 +30,12 @@ until (( $(left) == 0 )); do
   pause 0.5
 done
 note "all $MANY hogs were gone $(( $(now_ms) - onset )) ms after hogwatch started"
-wait_for 20 eval '(( $(count exited) == MANY ))' || fail "$(count exited) exited entries for $MANY hogs"
-same "incidents" "$MANY" "$(entries exited | jq -r .HOGWATCH_INCIDENT | sort -u | wc -l)"
+# On a busy host one may take more than the 3 s after which it is set aside.
+ends() { journal HOGWATCH_EVENT=exited + HOGWATCH_EVENT=set_aside; }
+told() { (( $(ends | jq -r .HOGWATCH_PID | sort -u | wc -l) == MANY )); }
+wait_for 20 told || fail "$(ends | jq -r .HOGWATCH_PID | sort -u | wc -l) ends told of $MANY hogs"
+note "$(count set_aside) of them did not die within 3 s of SIGKILL"
+same "incidents" "$MANY" "$(ends | jq -r .HOGWATCH_INCIDENT | sort -u | wc -l)"
 same "cgroups found stuck" "$MANY" "$(entries livelock | jq -r .HOGWATCH_CGROUP | sort -u | wc -l)"
 expect_signalled "${hog[@]}"
 expect_no_kernel_oom
