@@ -20,6 +20,6 @@ foretell "$victim"
 note "some 10 s after the start: $(head -n 1 /proc/pressure/memory); MemAvailable $(memory MemAvailable) MiB"
 expect_gone machine 50 "$victim" "the runaway"
 # journald may still be in swap itself.
-expect_entry exited "$victim"
+wait_for 40 entry exited HOGWATCH_PID="$victim" || fail "the journal does not tell of the runaway's end"
 same "kind of the livelock" swap_thrash "$(field livelock KIND)"
 expect_only_victim "$victim" runaway SIGTERM
