@@ -110,7 +110,7 @@ scenario! {
         const MOST_DESCRIPTORS: usize = 56;
         const MOST_RESIDENT_KIB: u64 = 4 * 1024;
         const MOST_ANONYMOUS_KIB: u64 = 800;
-        const MORE_AFTER_AN_ACT_KIB: u64 = 96;
+        const MORE_AFTER_AN_ACT_KIB: u64 = 32;
         let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let guard = Guard::start(inside, &journal, Limits::usual());

@@ -28,8 +28,8 @@ pub const RECORDER_BYTES: usize = 256 * 1024;
 /// How many tasks, cgroups and candidates are named at a time.
 pub const LARGEST: usize = 8;
 
-/// Samples on the beat: ten minutes of four a second ...
-const ON_THE_BEAT: usize = 2400;
+/// Samples on the beat: ten minutes of two a second ...
+const ON_THE_BEAT: usize = 1200;
 
 /// ... and lists of the largest: ten minutes of one every five seconds.
 const TOPS_ON_THE_BEAT: usize = 120;
@@ -41,7 +41,7 @@ const SAMPLES: usize = ON_THE_BEAT + AT_ACTS;
 const TOPS: usize = TOPS_ON_THE_BEAT + AT_ACTS;
 
 /// Between two samples at the fastest, where they reach back far enough.
-const FASTEST: Duration = Duration::from_millis(250);
+const FASTEST: Duration = Duration::from_millis(500);
 
 /// Between two lists of the largest at the fastest, likewise.
 const FASTEST_TOPS: Duration = Duration::from_secs(5);

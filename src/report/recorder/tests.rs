@@ -28,7 +28,7 @@ fn top<'a>(pid: i32, comm: &'a [u8], cgroup: Option<&'a [u8]>) -> Top<'a> {
 fn all_of_it_fits_and_reaches_back_as_far_as_asked() {
     let bytes = Ring::<SampleEntry, SAMPLES>::BYTES + Ring::<TopsEntry, TOPS>::BYTES + Paths::BYTES;
     assert!(bytes + size_of::<Shared>() <= RECORDER_BYTES);
-    for (keep, sample, tops) in [(1, 250, 5000), (600, 250, 5000), (1200, 500, 10_000), (86_400, 36_000, 720_000)] {
+    for (keep, sample, tops) in [(1, 500, 5000), (600, 500, 5000), (1200, 1000, 10_000), (86_400, 72_000, 720_000)] {
         let recorder = Recorder::new(seconds(keep));
         assert_eq!(recorder.sample_pause(), Duration::from_millis(sample));
         assert_eq!(recorder.tops_pause(), Duration::from_millis(tops));
@@ -50,10 +50,10 @@ fn all_of_it_fits_and_reaches_back_as_far_as_asked() {
 #[test]
 fn a_thin_reading_has_all_of_late_and_now_and_then_one_before() {
     let recorder = Recorder::new(KEEP);
-    for quarter in 0..2400_u32 {
-        recorder.sample(Duration::from_millis(250) * quarter, &measured(1));
-        if quarter % 20 == 0 {
-            let at = Duration::from_millis(250) * quarter;
+    for half in 0..1200_u32 {
+        let at = Duration::from_millis(500) * half;
+        recorder.sample(at, &measured(1));
+        if half % 10 == 0 {
             recorder.tops(at, [top(1, b"x", None)].into_iter(), std::iter::empty());
         }
     }
@@ -62,8 +62,8 @@ fn a_thin_reading_has_all_of_late_and_now_and_then_one_before() {
     let (coarse, fine): (Vec<u64>, Vec<u64>) =
         seen.samples.iter().map(|sample| sample.t_ms).partition(|t_ms| *t_ms < 480_000);
     assert!(coarse.windows(2).all(|two| two[1] - two[0] == 5000), "{coarse:?}");
-    assert!(fine.windows(2).all(|two| two[1] - two[0] == 250));
-    assert_eq!((coarse.len(), fine.len(), seen.tops.len()), (96, 480, 16 + 24));
+    assert!(fine.windows(2).all(|two| two[1] - two[0] == 500));
+    assert_eq!((coarse.len(), fine.len(), seen.tops.len()), (96, 240, 16 + 24));
 }
 
 #[test]
