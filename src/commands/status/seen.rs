@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::commands::running::Running;
 use crate::decide::livelock::Kind;
+use crate::decide::measure::Level;
 use crate::report::{Escaped, Size};
 
 /// Text that came from somebody else, harmless in a terminal. A daemon escapes what it sends; whoever else listens at its
@@ -145,41 +146,31 @@ impl Document {
         self.memory.seen_ms.and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms)))
     }
 
+    /// How scarce memory is by the thresholds; `None` where they, or what is available, are not known.
+    pub fn level(&self) -> Option<(Level, Limits)> {
+        let (available, limits) = (self.memory.available_bytes?, self.limits?);
+        let level = match available {
+            a if a <= limits.kill_bytes => Level::Kill,
+            a if a <= limits.term_bytes => Level::Term,
+            a if a <= limits.warn_bytes => Level::Warn,
+            _ => Level::Calm,
+        };
+        Some((level, limits))
+    }
+
     /// The worst of the cgroups that are stuck: the daemon lists them worst first.
     pub fn worst_stuck(&self) -> Option<(&Cgroup, Kind)> {
         self.cgroups.iter().find_map(|cgroup| Some((cgroup, cgroup.stuck()?)))
     }
 }
 
-/// How scarce memory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    Calm,
-    Warn,
-    Term,
-    Kill,
-}
-
-impl Level {
-    /// By the thresholds; `None` where they, or what is available, are not known.
-    pub fn of(document: &Document) -> Option<(Self, Limits)> {
-        let (available, limits) = (document.memory.available_bytes?, document.limits?);
-        let level = match available {
-            a if a <= limits.kill_bytes => Self::Kill,
-            a if a <= limits.term_bytes => Self::Term,
-            a if a <= limits.warn_bytes => Self::Warn,
-            _ => Self::Calm,
-        };
-        Some((level, limits))
-    }
-
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Calm => "above warn",
-            Self::Warn => "AT OR BELOW warn",
-            Self::Term => "AT OR BELOW SIGTERM",
-            Self::Kill => "AT OR BELOW SIGKILL",
-        }
+/// How scarce memory is, in words.
+pub fn level_words(level: Level) -> &'static str {
+    match level {
+        Level::Calm => "above warn",
+        Level::Warn => "AT OR BELOW warn",
+        Level::Term => "AT OR BELOW SIGTERM",
+        Level::Kill => "AT OR BELOW SIGKILL",
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::{Result, Write};
 use std::time::SystemTime;
 
 use super::lines::{self, wrapped};
-use super::seen::{Band, Cgroup, Document, Event, Level, Words, limit, size};
+use super::seen::{Band, Cgroup, Document, Event, Words, level_words, limit, size};
 
 /// What a line may take; a longer path goes on a line of its own, for it must stay whole to be pasted.
 const WIDTH: u16 = 80;
@@ -53,10 +53,10 @@ fn write_machine(out: &mut String, document: &Document) -> Result {
     let of = if memory.scope.as_ref().is_some_and(|scope| scope.as_str() == "cgroup") { "the limit " } else { "" };
     let (available, total) = (size(memory.available_bytes), size(memory.total_bytes));
     write!(out, "memory    {} % available ({available} of {of}{total})", number(memory.available_percent))?;
-    match Level::of(document) {
+    match document.level() {
         None => writeln!(out)?,
         Some((level, limits)) => {
-            writeln!(out, ": {}", level.words())?;
+            writeln!(out, ": {}", level_words(level))?;
             let [warn, term, kill] =
                 [limits.warn_bytes, limits.term_bytes, limits.kill_bytes].map(|bytes| size(Some(bytes)));
             writeln!(out, "          warn at {warn}, SIGTERM at {term}, SIGKILL at {kill} available")?;

@@ -6,9 +6,10 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{RenderDirection, Sparkline};
 
+use crate::decide::measure::Level;
 use crate::report::Size;
 
-use super::super::super::seen::{Document, Level, Limits, Words, size};
+use super::super::super::seen::{Document, Limits, Words, level_words, size};
 use super::super::history::Sample;
 
 use super::super::state::State;
@@ -38,7 +39,7 @@ pub(super) fn numbers(page: &mut Page<'_, '_>, state: &State, legend: bool) {
         page.take(2 + u16::from(legend));
         return;
     };
-    let level = Level::of(&look.document);
+    let level = look.document.level();
     page.line(in_numbers(&look.document, level, width));
     let area = page.take(1);
     let used = look.document.memory.total_bytes.zip(look.document.memory.available_bytes);
@@ -58,7 +59,7 @@ fn in_numbers(document: &Document, level: Option<(Level, Limits)>, width: usize)
     };
     let long = format!("{percent} % available ({available} of {whole})");
     let label = Span::styled(format!("{:<width$}", "memory", width = usize::from(LABEL)), LABELS);
-    let verdict = level.map_or_else(Span::default, |(level, _)| Span::styled(level.words(), style_of(level)));
+    let verdict = level.map_or_else(Span::default, |(level, _)| Span::styled(level_words(level), style_of(level)));
     let fits = |text: &str| label.width() + text.len() + 2 + verdict.width() <= width;
     let (label, text) =
         if fits(&long) { (label, long) } else { (Span::styled("mem ", LABELS), format!("{percent} % ({available})")) };
@@ -113,7 +114,7 @@ fn meaning(limits: Limits, width: usize) -> Line<'static> {
 pub(super) fn in_short(state: &State) -> Line<'static> {
     let Some(look) = &state.picture().look else { return Line::default() };
     let percent = look.document.memory.available_percent.map_or("?".to_owned(), |percent| format!("{percent:.1}"));
-    let style = Level::of(&look.document).map_or(PLAIN, |(level, _)| style_of(level));
+    let style = look.document.level().map_or(PLAIN, |(level, _)| style_of(level));
     Line::styled(format!("{percent} % available"), style)
 }
 
@@ -169,7 +170,7 @@ pub(super) fn charts(area: Rect, frame: &mut Frame<'_>, state: &State) {
     let picture = state.picture();
     let Some(look) = &picture.look else { return };
     let (pressure, pressure_style) = pressure(&look.document);
-    let level = Level::of(&look.document).map_or(PLAIN, |(level, _)| style_of(level));
+    let level = look.document.level().map_or(PLAIN, |(level, _)| style_of(level));
     let memory = &look.document.memory;
     let used = memory.total_bytes.zip(memory.available_bytes).map(|(total, left)| total.saturating_sub(left));
     let mut all: Vec<(String, Style, Style, Value)> =
