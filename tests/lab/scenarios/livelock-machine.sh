@@ -14,7 +14,8 @@ bystanders
 swaps_in() { sed -n 's/^pswpin //p' /proc/vmstat; }
 busy_swapping() { (( $(swaps_in) - swaps > 2000 )); }
 swaps=$(swaps_in)
-wait_for 60 busy_swapping || fail "the machine does not swap in: $(( $(swaps_in) - swaps )) pages"
+# What does not fit is written to the disk first, which may take its time.
+wait_for 120 busy_swapping || fail "the machine does not swap in: $(( $(swaps_in) - swaps )) pages"
 ONSET[machine]=$(now_ms)
 foretell "$victim"
 note "some 10 s after the start: $(head -n 1 /proc/pressure/memory); MemAvailable $(memory MemAvailable) MiB"
