@@ -2,10 +2,12 @@
 
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod explain;
 pub mod hook_exec;
 pub mod incidents;
 pub mod replay;
+pub mod run;
 mod running;
 mod stall;
 pub mod status;

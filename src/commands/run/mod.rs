@@ -1,0 +1,3 @@
+//! `hogwatch run`: a command under a hard memory cap.
+
+pub mod cap;
