@@ -79,7 +79,7 @@ fn lock_is_bounded(proc: &Dir) -> bool {
 }
 
 /// Returns what the allocator holds but nobody uses (left over from reading the configuration) to the kernel.
-fn give_back() {
+pub(super) fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim touches free memory only and may be called at any time.
     unsafe {
