@@ -98,6 +98,12 @@ fn spot(root: PathBuf, path: &[u8]) -> Option<Spot> {
     root.join("cgroup.procs").exists().then(|| Spot { root, path: PathBuf::new() })
 }
 
+/// The cgroup of a directory: the hierarchy begins where no cgroup is further up.
+pub(super) fn spot_of(dir: &Path) -> Spot {
+    let root = dir.ancestors().take_while(|dir| dir.join("cgroup.procs").exists()).last().unwrap_or(dir);
+    Spot { root: root.to_owned(), path: dir.strip_prefix(root).unwrap_or(Path::new("")).to_owned() }
+}
+
 /// Whether this cgroup's children may be given the controller (`cgroup.controllers`).
 pub(super) fn has_controller(dir: &Path, name: &str) -> bool {
     has_word(dir, "cgroup.controllers", name)
