@@ -71,7 +71,7 @@ impl HeldSignals {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&held), Some(&mut mask_before))?;
         let fd = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let before = set_handler(Signal::SIGCHLD, SigHandler::SigDfl)?;
-        Ok(Self { fd, mask_before, children_were_ignored: before == SigHandler::SigIgn })
+        Ok(Self { fd, mask_before, children_were_ignored: matches!(before, SigHandler::SigIgn) })
     }
 
     /// The next signal that came, if one did.
@@ -218,5 +218,9 @@ pub fn reap(pid: i32) -> io::Result<(End, u64)> {
 /// Those of `kill(2)`.
 pub fn forward(pid: i32, number: i32) -> io::Result<()> {
     // SAFETY: kill takes two integers.
-    if unsafe { libc::kill(Pid::from_raw(pid).as_raw(), number) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if unsafe { libc::kill(Pid::from_raw(pid).as_raw(), number) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
