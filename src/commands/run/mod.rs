@@ -119,18 +119,23 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
 
 /// Says what the user should know of the cap.
 fn say_how(place: &Place, wanted: &Wanted) {
-    for remark in &place.remarks {
+    let is_watched = place.kind == Kind::Watched;
+    let asked = wanted.limits.memory.is_some() || wanted.limits.tasks.is_some();
+    for remark in place.remarks.iter().filter(|_| asked) {
         say(format_args!("{remark}"));
     }
-    match (wanted.limits.memory, place.kind) {
-        (None, _) => say(format_args!("no --memory, and none in [run] of the configuration: no cap on memory")),
-        (Some(limit), Kind::Watched) => say(format_args!(
+    match wanted.limits.memory {
+        None => say(format_args!("no --memory, and none in [run] of the configuration: no cap on memory")),
+        Some(limit) if is_watched => say(format_args!(
             "WATCHED CAP ONLY: no cgroup enforces the {} here; the processes are added up every {} ms and killed when \
              they are beyond it (--require-cap: fail instead)",
             write_size(limit),
             PERIOD.as_millis()
         )),
-        (Some(_), Kind::Scope | Kind::Cgroup2 | Kind::Cgroup1) => {}
+        Some(_) => {}
+    }
+    if let Some(tasks) = wanted.limits.tasks.filter(|_| is_watched) {
+        say(format_args!("the limit of {tasks} tasks is not enforced: that takes a cgroup"));
     }
 }
 
