@@ -135,9 +135,8 @@ fn check(file: Option<&Path>, places: &Places, totals: Option<Totals>) -> Outcom
         (true, None) => "ok: no home directory to look in, the built-in defaults apply\n".to_owned(),
     };
     // Settings that are right, but do nothing or something else: better said now than found out when they were needed.
-    let idle = loaded.not_acted_on().into_iter().map(|key| format!("{key} is not acted on by this version"));
     let adjusted = totals.map_or(Vec::new(), |totals| totals.adjustments(&loaded));
-    let notes = adjusted.into_iter().chain(loaded.doubts()).chain(broken_hooks(&loaded)).chain(idle);
+    let notes = adjusted.into_iter().chain(loaded.doubts()).chain(broken_hooks(&loaded));
     Outcome { status: 0, stdout, stderr: notes.map(|note| format!("note: {note}\n")).collect() }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::places::Places;
 use super::problem::{Error, Problem, Source, escape};
 use super::types::{Config, Victim};
-use super::{doubts, files, levels, reader, schema};
+use super::{doubts, files, levels, reader};
 
 /// A good configuration, and where each value of it came from. Who only wants to act on it keeps `config` and drops
 /// the rest.
@@ -22,15 +22,6 @@ impl Loaded {
     /// The files it was merged from, in order; none means that the built-in defaults apply.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().map(|s| s.path.as_path())
-    }
-
-    /// The keys that a file sets but this version does not act on yet, as `livelock.after`.
-    pub fn not_acted_on(&self) -> Vec<String> {
-        let set = self.origins.set.iter();
-        let inactive = set.filter(|s| schema::NOT_ACTED_ON.contains(&s.section));
-        let mut keys: Vec<String> = inactive.map(|s| format!("{}.{}", s.section, s.key)).collect();
-        keys.dedup();
-        keys
     }
 
     /// Regexes that can never match, or match every process, each with its place and what to write instead:

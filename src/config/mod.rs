@@ -14,6 +14,7 @@ mod pattern;
 mod places;
 mod problem;
 mod reader;
+pub mod run;
 mod schema;
 mod show;
 mod start;
@@ -25,11 +26,11 @@ pub use load::{Loaded, load, load_text};
 pub use pattern::{Pattern, RegexError, Subject, compile, compile_list};
 pub use places::Places;
 pub use problem::{Bad, Error, Position, Problem};
-pub use schema::NOT_ACTED_ON;
+pub use run::{Run, RunDefaults, RunOverride};
 pub use show::{BuiltIns, show};
 pub use start::{Origin, Started, at_start, load_last_good, reload, save_last_good};
 pub use types::{
     CgroupLimits, Config, Escalation, Hooks, Journal, Livelock, LivelockAction, LivelockOverride, Memory, Metrics,
-    Notify, Order, PercentOf, Pressure, Recorder, Run, Scope, Swap, SwapMode, TargetKind, Victim, ZfsArc,
+    Notify, Order, PercentOf, Pressure, Recorder, Scope, Swap, SwapMode, TargetKind, Victim, ZfsArc,
 };
 pub use units::Amount;

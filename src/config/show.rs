@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::format::Format;
 use super::load::Loaded;
 use super::problem::escape;
-use super::schema::{self, NOT_ACTED_ON, Visitor};
+use super::schema::{self, Visitor};
 
 /// The lists of regexes built into hogwatch, which `victim.protect_builtin` switches on and off together.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +17,7 @@ pub struct BuiltIns<'a> {
 }
 
 /// The merged configuration as valid TOML, defaults included: each value with its source (`FILE:LINE` or `default`)
-/// in a comment, keys that this version does not act on marked, the built-in lists as comments.
+/// in a comment, the built-in lists as comments.
 pub fn show(loaded: &Loaded, built_ins: &BuiltIns<'_>) -> String {
     let mut text = match loaded.sources.len() {
         0 => "# no configuration file: these are the built-in defaults\n".to_owned(),
@@ -69,17 +69,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn mark(&self) -> &'static str {
-        match NOT_ACTED_ON.contains(&self.section) {
-            true => "; not acted on by this version",
-            false => "",
-        }
-    }
-
     fn line(&mut self, text: &str, source: &str) {
-        let mark = self.mark();
         _ = match self.what {
-            What::Everything => writeln!(self.text, "{text}  # {source}{mark}"),
+            What::Everything => writeln!(self.text, "{text}  # {source}"),
             What::SetValues => writeln!(self.text, "{text}"),
         };
     }
