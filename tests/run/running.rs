@@ -1,7 +1,6 @@
 //! Runs `hogwatch run` and says what came of it.
 
 use std::ffi::OsStr;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -77,7 +76,6 @@ impl Place {
 #[derive(Debug)]
 pub struct Ran {
     pub status: Option<i32>,
-    pub signal: Option<i32>,
     pub out: Vec<u8>,
     pub err: String,
 }
@@ -85,7 +83,7 @@ pub struct Ran {
 impl From<Output> for Ran {
     fn from(out: Output) -> Self {
         let err = String::from_utf8_lossy(&out.stderr).into_owned();
-        Ran { status: out.status.code(), signal: out.status.signal(), out: out.stdout, err }
+        Ran { status: out.status.code(), out: out.stdout, err }
     }
 }
 

@@ -20,7 +20,7 @@ impl Terminal {
         command.arg("exec env PS1='$ ' bash --norc --noprofile -i").env("H", program());
         let out = command.output().expect("tmux is needed for this test (Debian's package: tmux)");
         assert!(out.status.success(), "tmux: {}", String::from_utf8_lossy(&out.stderr));
-        terminal.wait_for("$ ");
+        terminal.wait_for("$");
         terminal.type_line("r() { \"$H\" run --memory 100M \"$@\"; }");
         terminal
     }
@@ -123,7 +123,7 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
     let terminal = Terminal::start();
     for round in ["one", "two"] {
         terminal.type_line("r cat");
-        terminal.wait_for_foreground("cat");
+        terminal.wait_for_foreground("hogwatch");
         terminal.type_line(&format!("before-{round}"));
         terminal.wait_for(&format!("before-{round}\nbefore-{round}"));
         terminal.press("C-z");
@@ -131,7 +131,7 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
         terminal.type_line("jobs; echo shell-''again");
         terminal.wait_for("shell-again");
         terminal.type_line("fg");
-        terminal.wait_for_foreground("cat");
+        terminal.wait_for_foreground("hogwatch");
         terminal.type_line(&format!("after-{round}"));
         terminal.wait_for(&format!("after-{round}\nafter-{round}"));
         terminal.press("C-d");
@@ -147,7 +147,7 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
 fn an_interactive_shell_runs_inside() {
     let terminal = Terminal::start();
     terminal.type_line("r env PS1='in> ' bash --norc --noprofile -i");
-    terminal.wait_for("in> ");
+    terminal.wait_for("in>");
     terminal.type_line("sleep 60");
     terminal.wait_for_foreground("sleep");
     terminal.press("C-c");
@@ -168,9 +168,13 @@ fn an_interactive_shell_runs_inside() {
 #[test]
 fn a_job_in_the_background() {
     let terminal = Terminal::start();
+    // It wants to read.
     terminal.type_line("stty tostop; r cat &");
-    terminal.type_line("jobs");
-    terminal.wait_for("Stopped");
+    wait_until("the job stopped", || {
+        // At the next prompt the shell tells.
+        terminal.press("Enter");
+        terminal.screen().contains("Stopped")
+    });
     terminal.type_line("kill %1; fg; echo status=$?");
     terminal.wait_for("status=143");
 }

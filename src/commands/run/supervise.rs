@@ -75,6 +75,9 @@ pub struct Run {
 /// In a loop that waits for the end of processes which need not be children of this one, the time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// While a kill is to be expected: before a run inside this one, whose process it may have been, is gone with its count.
+const LOOK_FOR_A_KILL: Duration = Duration::from_millis(1);
+
 /// v1 tells that the cap was hit right before it kills, and may find that somebody is ending anyway.
 const KILL_FOLLOWS: Duration = Duration::from_secs(1);
 
@@ -91,7 +94,7 @@ impl Run {
         loop {
             let next_look = self.watch.as_ref().map(|_| watch_due);
             let now = clock::now();
-            let next_kill = self.kill_is_due.filter(|until| now < *until).map(|_| now + LOOK_AGAIN);
+            let next_kill = self.kill_is_due.filter(|until| now < *until).map(|_| now + LOOK_FOR_A_KILL);
             let due = [deadline, log.as_ref().map(Log::due), next_look, next_kill].into_iter().flatten().min();
             self.wait(due);
             self.pass_signals_on();
@@ -266,7 +269,8 @@ impl Run {
             let left = self.everybody();
             let now = clock::now();
             if left.is_empty() {
-                return;
+                // Who has ended since the last time: the largest takes longest.
+                return self.see_to_children(false);
             }
             if now >= patience {
                 return say(format_args!("{} can't be killed, or hangs in the kernel", names(&left)));

@@ -26,7 +26,7 @@ const SMALL_BYTES: usize = 512;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OomCounts {
     /// How often the cap itself was hit with nothing left to reclaim (`oom` of `memory.events.local`; v1 does not count it:
-    /// there it is the number of kills, unless a limit above is tighter).
+    /// there it is the number of kills for it, unless a limit above is tighter).
     pub at_cap: u64,
     /// How often all of the place was killed at once (`oom_group_kill` of `memory.events.local`; Linux 5.17): at the cap, at a
     /// limit above, or because the machine had no memory left. `None` where the kernel does not kill all of it, or does not
@@ -126,7 +126,10 @@ impl Cap {
     /// What the OOM killer did.
     #[must_use]
     pub fn oom(&self) -> OomCounts {
-        let kills = read(&self.events, parse_memory_events).and_then(|events| events.oom_kill).unwrap_or(0);
+        let kills = match &self.notice {
+            Some(notice) => notice.kills(&self.dir),
+            None => read(&self.events, parse_memory_events).and_then(|events| events.oom_kill).unwrap_or(0),
+        };
         let local = || self.local.iter().filter_map(|file| read(file, parse_memory_events));
         let above = self.above.hit(kills);
         OomCounts {
