@@ -5,6 +5,8 @@
 //! killed at the cap, gets a [`Place`] through a pipe, and looks at it from there ([`Cap`]).
 
 mod confine;
+#[cfg(test)]
+mod fixture;
 mod tree;
 mod view;
 

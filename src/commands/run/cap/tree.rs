@@ -235,3 +235,103 @@ pub(super) fn tightest(spot: &Spot, limit: impl Fn(&Path) -> Option<u64>) -> Opt
     });
     limited.min_by_key(|tightest| tightest.bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Tree;
+    use super::*;
+
+    #[test]
+    fn the_tightest_limit_is_the_lowest_and_of_equal_ones_the_nearest() {
+        let tree = Tree::new();
+        tree.make("a", "memory");
+        tree.make("a/b", "memory");
+        let place = tree.make("a/b/c", "memory");
+        let found = || tightest(&place, |dir| limit(dir, "memory.max"));
+        assert_eq!(found(), None);
+        let expected = |bytes, cgroup: &str| Some(Tightest { bytes, cgroup: cgroup.into() });
+        tree.write("a", "memory.max", "8192\n");
+        assert_eq!(found(), expected(8192, "/a"));
+        tree.write("a/b/c", "memory.max", "8192\n");
+        assert_eq!(found(), expected(8192, "/a/b/c"));
+        tree.write("a/b", "memory.max", "4096\n");
+        assert_eq!(found(), expected(4096, "/a/b"));
+    }
+
+    #[test]
+    fn names_are_what_systemd_takes() {
+        assert_eq!(label("make", 42), "hogwatch-run-make-42");
+        assert_eq!(label("", 42), "hogwatch-run-42");
+        assert_eq!(label("../a b-c\n\u{e9}", 42), "hogwatch-run-.._a_b_c__-42");
+        assert_eq!(label(&"x".repeat(300), 42).len(), "hogwatch-run--42".len() + 40);
+    }
+
+    #[test]
+    fn leftovers_of_dead_parents_go_and_those_of_living_ones_stay() {
+        let tree = tempfile::tempdir().unwrap();
+        let proc = tempfile::tempdir().unwrap();
+        std::fs::create_dir(proc.path().join("7")).unwrap();
+        for dir in
+            ["hogwatch-run-a-7/main", "hogwatch-run-a-8/main", "hogwatch-run-9", "hogwatch-rest", "hogwatch-run", "x-8"]
+        {
+            std::fs::create_dir_all(tree.path().join(dir)).unwrap();
+        }
+        // Somebody still lives there.
+        std::fs::create_dir_all(tree.path().join("hogwatch-run-b-10/main")).unwrap();
+        std::fs::write(tree.path().join("hogwatch-run-b-10/main/cgroup.procs"), "1\n").unwrap();
+        remove_leftovers(tree.path(), proc.path());
+        let mut left: Vec<_> = std::fs::read_dir(tree.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["hogwatch-rest", "hogwatch-run", "hogwatch-run-a-7", "hogwatch-run-b-10", "x-8"]);
+    }
+
+    #[test]
+    fn processes_are_those_of_the_whole_subtree() {
+        let tree = Tree::new();
+        tree.make("p", "memory");
+        tree.make("p/main", "");
+        tree.make("p/inner", "memory");
+        tree.make("p/inner/main", "");
+        tree.write("p/main", "cgroup.procs", "7\n8\n0\n");
+        tree.write("p/inner/main", "cgroup.procs", "9\n");
+        let mut pids = vec![1];
+        processes(&tree.dir("p"), &mut pids).unwrap();
+        pids.sort_unstable();
+        assert_eq!(pids, [1, 7, 8, 9]);
+        processes(&tree.dir("gone"), &mut pids).unwrap();
+        assert_eq!(pids.len(), 4);
+    }
+
+    #[test]
+    fn where_one_is_follows_from_the_files() {
+        let roots = tempfile::tempdir().unwrap();
+        let (proc, sys) = (roots.path().join("proc"), roots.path().join("sys"));
+        let write = |path: PathBuf, text: &str| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let look = || Here::look(&Roots { proc: proc.clone(), sys: sys.clone() });
+        write(proc.join("self/cgroup"), "0::/a/b\n");
+        assert_eq!(look().v2, None);
+        let root = sys.join("fs/cgroup");
+        write(root.join("cgroup.controllers"), "cpu\n");
+        write(root.join("a/b/cgroup.procs"), "");
+        assert_eq!(look().v2, None, "no memory controller");
+        write(root.join("cgroup.controllers"), "cpu memory\n");
+        assert_eq!(look().v2, Some(Spot { root: root.clone(), path: "a/b".into() }));
+        write(proc.join("self/cgroup"), "0::/../b\n");
+        assert_eq!(look().v2, None, "outside of the namespace");
+        // v1 in a container: the path is the machine's, the mount begins with the container.
+        write(proc.join("self/cgroup"), "9:pids:/docker/7\n4:memory:/docker/7\n");
+        write(root.join("memory/cgroup.procs"), "");
+        write(root.join("pids/docker/7/cgroup.procs"), "");
+        let here = look();
+        assert_eq!(here.memory_v1, Some(Spot { root: root.join("memory"), path: "".into() }));
+        assert_eq!(here.pids_v1, Some(Spot { root: root.join("pids"), path: "docker/7".into() }));
+        let place = here.pids_v1.unwrap();
+        write(root.join("pids/cgroup.procs"), "");
+        write(root.join("pids/docker/cgroup.procs"), "");
+        assert_eq!(spot_of(&place.dir()), place);
+        assert_eq!(place.name(), "/docker/7");
+    }
+}

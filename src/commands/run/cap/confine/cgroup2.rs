@@ -198,3 +198,141 @@ pub(super) fn throttled(place: &Spot, cap: Option<u64>) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::fixture::Tree;
+    use super::*;
+
+    const USER: &str = "user.slice/user-1000.slice/user@1000.service";
+
+    fn delegate(tree: &Tree, path: &str) {
+        Dir::open(&tree.dir(path)).unwrap().set_xattr(c"user.delegate", b"1").unwrap();
+    }
+
+    fn chosen(own: &Spot, boundary: &Spot) -> Result<(String, bool), String> {
+        let parent = choose(own, boundary).map_err(|Refusal(why)| why)?;
+        Ok((parent.spot.name(), parent.crowded))
+    }
+
+    #[test]
+    fn under_systemd_only_a_delegated_unit_is_ours_and_the_users_manager_is_not() {
+        let tree = Tree::new();
+        tree.make(USER, "memory pids");
+        delegate(&tree, USER);
+        let terminal = tree.make(&format!("{USER}/app.slice/term.scope"), "memory pids");
+        assert_eq!(boundary(&terminal, true), None);
+        let below = tree.make("system.slice/ci.service/jobs/one", "memory");
+        assert_eq!(boundary(&below, true), None);
+        delegate(&tree, "system.slice/ci.service");
+        assert_eq!(boundary(&below, true), Some(tree.spot("system.slice/ci.service")));
+        assert_eq!(boundary(&tree.spot("system.slice/ci.service"), true), Some(tree.spot("system.slice/ci.service")));
+    }
+
+    #[test]
+    fn a_place_is_ours_whoever_manages_the_tree() {
+        let tree = Tree::new();
+        let place = tree.make(&format!("{USER}/app.slice/hogwatch-run-make-7.scope/hogwatch-run"), "memory pids");
+        let own = place.child("main");
+        for booted in [true, false] {
+            assert_eq!(boundary(&own, booted), Some(place.clone()));
+        }
+    }
+
+    #[test]
+    fn without_systemd_all_that_is_seen_is_ours() {
+        let tree = Tree::new();
+        let own = tree.make("a/b", "memory");
+        assert_eq!(boundary(&own, false), Some(tree.spot("")));
+        assert_eq!(boundary(&tree.spot(""), false), Some(tree.spot("")));
+    }
+
+    #[test]
+    fn inside_a_place_the_next_one_is_beside_main() {
+        let tree = Tree::new();
+        let place = tree.make("x.scope/hogwatch-run", "memory pids");
+        tree.write("x.scope/hogwatch-run", "memory.max", "1048576\n");
+        let own = tree.make("x.scope/hogwatch-run/main", "");
+        tree.write("x.scope/hogwatch-run/main", "cgroup.procs", "12\n");
+        assert_eq!(chosen(&own, &place), Ok(("/x.scope/hogwatch-run".into(), false)));
+    }
+
+    #[test]
+    fn the_machines_root_takes_a_place_beside_its_processes() {
+        let tree = Tree::new();
+        tree.write("", "cgroup.procs", "1\n2\n");
+        assert_eq!(chosen(&tree.spot(""), &tree.spot("")), Ok(("/".into(), false)));
+    }
+
+    #[test]
+    fn the_root_of_a_container_has_to_be_left_first() {
+        let tree = Tree::new();
+        tree.write("", "cgroup.type", "domain\n");
+        tree.write("", "cgroup.procs", "1\n");
+        assert_eq!(chosen(&tree.spot(""), &tree.spot("")), Ok(("/".into(), true)));
+        // Unless somebody has done so already.
+        tree.write("", "cgroup.subtree_control", "cpu memory\n");
+        tree.write("", "cgroup.procs", "");
+        let own = tree.make("init", "cpu memory");
+        tree.write("init", "cgroup.procs", "1\n");
+        assert_eq!(chosen(&own, &tree.spot("")), Ok(("/".into(), false)));
+    }
+
+    #[test]
+    fn a_limit_is_never_escaped_by_going_above_it() {
+        for file in ["memory.max", "memory.high", "memory.swap.max", "pids.max"] {
+            let tree = Tree::new();
+            tree.make("outer", "memory pids");
+            tree.write("outer", "cgroup.subtree_control", "memory pids\n");
+            let own = tree.make("outer/mine", "memory pids");
+            tree.write("outer/mine", "cgroup.procs", "12\n");
+            assert_eq!(chosen(&own, &tree.spot("outer")), Ok(("/outer".into(), false)), "{file}");
+            tree.write("outer/mine", file, "4096\n");
+            assert_eq!(chosen(&own, &tree.spot("outer")), Ok(("/outer/mine".into(), true)), "{file}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_beyond_the_boundary_or_without_the_controller() {
+        let tree = Tree::new();
+        tree.make("unit.service", "cpu pids");
+        let own = tree.make("unit.service/leaf", "");
+        let error = chosen(&own, &tree.spot("unit.service")).unwrap_err();
+        assert_eq!(error, "/unit.service has no memory controller");
+    }
+
+    #[test]
+    fn the_limits_that_can_not_be_set_are_told() {
+        let tree = Tree::new();
+        let place = tree.make("p", "memory");
+        tree.write("p", "memory.oom.group", "0\n");
+        for file in ["memory.swap.max", "pids.max"] {
+            std::fs::remove_file(place.dir().join(file)).unwrap();
+        }
+        let limits = Limits { memory: Some(4096), swap: Some(0), tasks: Some(9) };
+        let mut remarks = Vec::new();
+        let set = limit_place(&place.dir(), &limits, &mut remarks).unwrap();
+        assert_eq!(set, Limits { memory: Some(4096), swap: None, tasks: None });
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
+        assert!(remarks[0].starts_with("swap is not limited: can't write 0 to "), "{remarks:?}");
+        assert!(remarks[1].starts_with("the number of tasks is not limited: can't write 9 to "), "{remarks:?}");
+        assert_eq!(limit(&place.dir(), "memory.max"), None, "written without the kernel's newline");
+        assert_eq!(std::fs::read_to_string(place.dir().join("memory.max")).unwrap(), "4096");
+        assert_eq!(std::fs::read_to_string(place.dir().join("memory.oom.group")).unwrap(), "1");
+        std::fs::remove_file(place.dir().join("memory.max")).unwrap();
+        assert!(limit_place(&place.dir(), &limits, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_memory_high_below_the_cap_is_told() {
+        let tree = Tree::new();
+        tree.make("a", "memory");
+        let place = tree.make("a/p", "memory");
+        assert_eq!(throttled(&place, Some(1 << 30)), None);
+        tree.write("a", "memory.high", "1048576\n");
+        assert_eq!(throttled(&place, None), None);
+        assert_eq!(throttled(&place, Some(1 << 20)), None);
+        let told = throttled(&place, Some(1 << 30)).unwrap();
+        assert!(told.starts_with("/a has a memory.high of 1.0 MiB, below the cap"), "{told}");
+    }
+}

@@ -26,13 +26,14 @@ const KEEPER: &str = "keeper";
 pub(super) fn confine(own: &Spot, roots: &Roots, limits: &Limits, wishes: &Wishes<'_>) -> Result<Place, Refusal> {
     let unit = format!("{}.scope", tree::label(wishes.name, nix::unistd::getppid().as_raw()));
     let mut remarks = Vec::new();
-    let limits = not_wider(limits, &escaped(own), &mut remarks);
+    let slice = slice(own);
+    let limits = not_wider(limits, escaped(own, slice.as_deref()).as_ref(), &mut remarks);
     // A container may see the tree only, while systemd, outside, does as it is asked.
     let writable = tree::may_be_written(&own.root);
     manager::start(&Scope {
         unit: &unit,
         description: &format!("{}, run by hogwatch under a cap", wishes.name),
-        slice: slice(own).as_deref(),
+        slice: slice.as_deref(),
         // The keeper is one more.
         limits: Limits { tasks: limits.tasks.map(|tasks| tasks.saturating_add(1)), ..limits },
         kill_whole: !writable,
@@ -106,21 +107,21 @@ fn slice(own: &Spot) -> Option<String> {
     belongs.then(|| slice.last().to_owned())
 }
 
-/// The tightest limit of those that this process leaves when it goes to a scope: those of its own unit, which is none of ours
-/// to arrange; slices above stay the same, for a user's own.
-fn escaped(own: &Spot) -> Option<Tightest> {
+/// The tightest limit of those that this process leaves when it goes to a scope in `slice`; without one, in a slice of systemd's
+/// choice, which for a user is within the one of all that is the user's.
+fn escaped(own: &Spot, slice: Option<&str>) -> Option<Tightest> {
     let uid = nix::unistd::geteuid();
-    let users = format!("user-{uid}.slice");
-    let stays = |level: &Spot| if uid.is_root() { level.last().ends_with(".slice") } else { level.last() == users };
-    let left = own.levels().take_while(|level| !stays(level) && !level.path.as_os_str().is_empty());
+    let users = (!uid.is_root()).then(|| format!("user-{uid}.slice"));
+    let stays = slice.map(str::to_owned).or(users);
+    let left = own.levels().take_while(|level| Some(level.last()) != stays.as_deref());
     let limited =
         left.filter_map(|level| Some(Tightest { bytes: limit(&level.dir(), "memory.max")?, cgroup: level.name() }));
     limited.min_by_key(|tightest| tightest.bytes)
 }
 
 /// The limits, but the cap not above the one that is left behind.
-fn not_wider(limits: &Limits, escaped: &Option<Tightest>, remarks: &mut Vec<String>) -> Limits {
-    let Some(outer) = escaped.as_ref().filter(|outer| limits.memory.is_none_or(|bytes| bytes > outer.bytes)) else {
+fn not_wider(limits: &Limits, escaped: Option<&Tightest>, remarks: &mut Vec<String>) -> Limits {
+    let Some(outer) = escaped.filter(|outer| limits.memory.is_none_or(|bytes| bytes > outer.bytes)) else {
         return *limits;
     };
     let size = crate::report::Size(outer.bytes);
@@ -129,4 +130,51 @@ fn not_wider(limits: &Limits, escaped: &Option<Tightest>, remarks: &mut Vec<Stri
         outer.cgroup
     ));
     Limits { memory: Some(outer.bytes), swap: Some(limits.swap.unwrap_or(0)), tasks: limits.tasks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::fixture::Tree;
+    use super::*;
+
+    const TERMINAL: &str = "user.slice/user-0.slice/user@0.service/app.slice/term.scope";
+
+    #[test]
+    fn root_stays_in_the_slice_it_is_in_unless_a_users_manager_has_it() {
+        let tree = Tree::new();
+        assert_eq!(slice(&tree.spot("system.slice/cron.service")).as_deref(), Some("system.slice"));
+        assert_eq!(slice(&tree.spot("a.slice/a-b.slice/x.scope/leaf")).as_deref(), Some("a-b.slice"));
+        assert_eq!(slice(&tree.spot("user.slice/user-7.slice/session-2.scope")).as_deref(), Some("user-7.slice"));
+        assert_eq!(slice(&tree.spot(TERMINAL)), None);
+        assert_eq!(slice(&tree.spot("")), None);
+    }
+
+    #[test]
+    fn a_limit_that_is_left_behind_still_counts() {
+        let tree = Tree::new();
+        let own = tree.make("system.slice/cron.service", "memory");
+        tree.make("system.slice", "memory");
+        tree.write("system.slice", "memory.max", "4096\n");
+        let limits = Limits { memory: Some(16384), swap: Some(0), tasks: None };
+        let capped = |slice| {
+            let mut remarks = Vec::new();
+            (not_wider(&limits, escaped(&own, slice).as_ref(), &mut remarks).memory, remarks)
+        };
+        // The slice's own limit goes on to hold.
+        assert_eq!(capped(Some("system.slice")), (Some(16384), vec![]));
+        tree.write("system.slice/cron.service", "memory.max", "32768\n");
+        assert_eq!(capped(Some("system.slice")), (Some(16384), vec![]));
+        tree.write("system.slice/cron.service", "memory.max", "8192\n");
+        let (bytes, remarks) = capped(Some("system.slice"));
+        assert_eq!((bytes, remarks.len()), (Some(8192), 1));
+        assert!(
+            remarks[0].starts_with("the cap is 8.0 KiB: that is the limit of /system.slice/cron.service"),
+            "{remarks:?}"
+        );
+        // Root, to a slice of systemd's choice.
+        assert_eq!(capped(None).0, Some(4096));
+        let mut remarks = Vec::new();
+        let none = not_wider(&Limits::default(), escaped(&own, None).as_ref(), &mut remarks);
+        assert_eq!(none, Limits { memory: Some(4096), swap: Some(0), tasks: None });
+    }
 }

@@ -209,3 +209,104 @@ impl Cap {
 fn read<T>(file: &HeldFile, parse: fn(&[u8]) -> Result<T, Malformed>) -> Option<T> {
     parse(file.read(&mut [0; SMALL_BYTES]).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Tree;
+    use super::super::{Limits, Place};
+    use super::*;
+
+    /// A place in a scope with a keeper, within a limited slice.
+    fn fixture() -> (Tree, Place) {
+        let tree = Tree::new();
+        tree.make("a.slice", "memory");
+        tree.write("a.slice", "memory.max", "8192\n");
+        tree.write("a.slice", "memory.events.local", "oom 5\n");
+        tree.make("a.slice/x.scope", "memory");
+        tree.write("a.slice/x.scope", "memory.max", "4096\n");
+        let place = tree.make("a.slice/x.scope/hogwatch-run", "memory");
+        for (file, text) in [
+            ("memory.max", "4096\n"),
+            ("memory.current", "1024\n"),
+            ("memory.events", "oom 0\noom_kill 0\noom_group_kill 0\n"),
+            ("memory.oom.group", "1\n"),
+            (
+                "memory.pressure",
+                "some avg10=0.00 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n",
+            ),
+        ] {
+            tree.write("a.slice/x.scope/hogwatch-run", file, text);
+        }
+        let place = Place {
+            kind: Kind::Scope,
+            dir: Some(place.dir()),
+            pids_dir: None,
+            unit: Some("x.scope".into()),
+            keeper: Some(1),
+            limits: Limits { memory: Some(4096), ..Limits::default() },
+            tightest: None,
+            remarks: Vec::new(),
+        };
+        (tree, place)
+    }
+
+    fn open(place: &Place) -> Cap {
+        let (_, lifeline) = std::io::pipe().unwrap();
+        Cap::open(place, lifeline.into()).unwrap()
+    }
+
+    #[test]
+    fn the_files_are_told_and_a_peak_is_what_was_seen_where_there_is_none() {
+        let (tree, place) = fixture();
+        let dir = "a.slice/x.scope/hogwatch-run";
+        let mut cap = open(&place);
+        assert_eq!((cap.peak(), cap.stall_usec()), (None, Some(7)));
+        assert_eq!(cap.usage(), Some(1024));
+        tree.write(dir, "memory.current", "2048\n");
+        cap.usage();
+        tree.write(dir, "memory.current", "512\n");
+        assert_eq!((cap.usage(), cap.peak()), (Some(512), Some(2048)));
+        tree.write(dir, "memory.peak", "4096\n");
+        assert_eq!(open(&place).peak(), Some(4096));
+        assert!(cap.limit_hit().is_none(), "the kernel kills all of it");
+    }
+
+    #[test]
+    fn hits_of_the_scope_are_the_caps_and_those_further_up_are_not() {
+        let (tree, place) = fixture();
+        let cap = open(&place);
+        let none = OomCounts { whole: Some(0), ..OomCounts::default() };
+        assert_eq!(cap.oom(), none);
+        // A run inside this one was killed at its own cap.
+        tree.write("a.slice/x.scope/hogwatch-run", "memory.events", "oom 1\noom_kill 2\noom_group_kill 1\n");
+        assert_eq!(cap.oom(), OomCounts { kills: 2, ..none.clone() });
+        tree.write("a.slice/x.scope/hogwatch-run", "memory.events.local", "oom 1\noom_kill 0\noom_group_kill 1\n");
+        tree.write("a.slice/x.scope", "memory.events.local", "oom 1\n");
+        assert_eq!(cap.oom(), OomCounts { at_cap: 2, whole: Some(1), kills: 2, above: None });
+        tree.write("a.slice", "memory.events.local", "oom 6\n");
+        let above = Tightest { bytes: 8192, cgroup: "/a.slice".into() };
+        assert_eq!(cap.oom().above, Some(above));
+    }
+
+    #[test]
+    fn without_a_group_kill_the_parent_is_told_to_look() {
+        let (tree, mut place) = fixture();
+        let dir = "a.slice/x.scope/hogwatch-run";
+        tree.write(dir, "memory.oom.group", "0\n");
+        tree.write(dir, "memory.events.local", "oom 1\noom_group_kill 0\n");
+        let cap = open(&place);
+        assert_eq!((cap.oom().whole, cap.limit_hit().unwrap().1), (None, PollFlags::POLLPRI));
+        place.dir = None;
+        let (_, lifeline) = std::io::pipe().unwrap();
+        assert!(Cap::open(&place, lifeline.into()).is_err());
+    }
+
+    #[test]
+    fn who_is_left_keeps_the_place() {
+        let (tree, place) = fixture();
+        let dir = "a.slice/x.scope/hogwatch-run";
+        tree.write(dir, "cgroup.procs", "7\n7\n8\n");
+        assert_eq!(open(&place).remove(), [7, 8]);
+        assert!(tree.dir(dir).exists());
+    }
+}
