@@ -263,8 +263,8 @@ terminal() { as_alice env TMUX_TMPDIR=/run/user/$ALICE tmux -L lab "$@"; }
 # open_terminal: as a login does it, so that the shell is in a session's scope. Its prompt is "outer> ".
 open_terminal() {
   systemd-run --quiet --unit=hog-terminal -p Type=forking -p User=alice -p PAMName=login \
-    env TMUX_TMPDIR=/run/user/$ALICE PS1='outer> ' TERM=screen LC_ALL=C \
-    tmux -L lab -f /dev/null new-session -d -x 80 -y 24 'bash --norc --noprofile' || fail "no terminal for alice"
+    env TMUX_TMPDIR=/run/user/$ALICE LC_ALL=C \
+    tmux -L lab -f /dev/null new-session -d -x 80 -y 24 "env PS1='outer> ' bash --norc --noprofile" || fail "no terminal for alice"
   expect_screen '^outer>'
 }
 

@@ -9,7 +9,7 @@ cat > "$TMPDIR/stubborn" <<'SH'
 trap '' TERM INT HUP QUIT
 [[ -z $2 ]] || ( setsid --fork "$0" "$1" "${2#x}" & )
 echo "$$" >> "$1"
-[[ $2 == x ]] && while (( $(wc -l < "$1") < 3 )); do read -rt 0.1 <> <(:); done
+[[ $2 != xx ]] || until (( $(wc -l < "$1") >= 3 )); do read -rt 0.1 <> <(:); done
 kill -STOP "$$"
 exec sleep 600
 SH
