@@ -4,6 +4,7 @@
 //! Everything that reads takes the directory it reads from, so tests hand in a fixture tree and production hands in the
 //! real one.
 
+pub mod child;
 pub mod clock;
 pub mod dir;
 pub mod kmsg;
