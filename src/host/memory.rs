@@ -93,7 +93,7 @@ pub fn shed() {
 }
 
 /// Returns what the allocator holds but nobody uses (left over from reading the configuration) to the kernel.
-fn give_back() {
+pub(super) fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim touches free memory only and may be called at any time.
     unsafe {

@@ -7,6 +7,7 @@
 pub mod child;
 pub mod clock;
 pub mod dir;
+pub mod keeper;
 pub mod kmsg;
 pub mod memory;
 pub mod notify;

@@ -5,6 +5,7 @@
 //! killed at the cap, gets a [`Place`] through a pipe, and looks at it from there ([`Cap`]).
 
 mod confine;
+mod tree;
 mod view;
 
 use std::os::fd::BorrowedFd;
