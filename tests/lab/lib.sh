@@ -258,33 +258,34 @@ no_run_cgroups() { [[ -z $(run_cgroups) ]]; }
 
 # --- alice's terminal: a session of hers with a shell in tmux, 80 by 24 ----------------------------------------------------
 
-terminal() { as_alice env TMUX_TMPDIR=/run/user/$ALICE tmux -L lab "$@"; }
+TERMINAL=/run/user/$ALICE/terminal
+terminal() { tmux -S "$TERMINAL" "$@"; }
 
 # open_terminal: as a login does it, so that the shell is in a session's scope. Its prompt is "outer> ".
 open_terminal() {
   systemd-run --quiet --unit=hog-terminal -p Type=forking -p User=alice -p PAMName=login \
-    env TMUX_TMPDIR=/run/user/$ALICE LC_ALL=C \
-    tmux -L lab -f /dev/null new-session -d -x 80 -y 24 "env PS1='outer> ' bash --norc --noprofile" || fail "no terminal for alice"
+    env LC_ALL=C tmux -S "$TERMINAL" -f /dev/null new-session -d -x 80 -y 24 "env PS1='outer> ' bash --norc --noprofile" || fail "no terminal for alice"
   expect_screen '^outer>'
 }
 
-# enter LINE: types it, and the key Enter. press KEY...: as tmux calls it, such as C-c.
-enter() { terminal send-keys -l "$1"; terminal send-keys Enter; }
-press() { terminal send-keys "$@"; }
+# enter LINE: types it, and the key Enter. press KEY: as tmux calls it, such as C-c.
+enter() { terminal send-keys -l "$1" \; send-keys Enter; }
+press() { terminal send-keys "$1"; }
 
-# screen: what stands on it. expect_screen REGEX: within 30 s a line there matches. clear_screen: it is empty but for a prompt.
+# screen: what stands on it. expect_screen REGEX: within 30 s a line there matches.
 screen() { terminal capture-pane -p; }
 shows() { screen | grep -qE -- "$1"; }
 expect_screen() { wait_for 30 shows "$1" || fail "the terminal does not show '$1', but: $(screen | grep . | tail -n 12)"; }
 
-# expect_status PROMPT STATUS: the shell with this prompt is at it, and its last command ended so.
+# expect_status PROMPT STATUS: the shell with this prompt is at it, and its last command ended so. The screen is empty then.
 expect_status() {
-  enter "echo was=\$?="
+  enter 'echo was=$?='
   wait_for 30 shows '^was=[0-9]+=$' || fail "no prompt came back: $(screen | grep . | tail -n 12)"
   same "the status that the shell saw" "$2" "$(screen | sed -n 's/^was=\([0-9]*\)=$/\1/p' | tail -n 1)"
-  enter clear
-  expect_screen "^$1 ?$"
+  press C-l
+  wait_for 30 cleared "$1" || fail "the screen is not empty but for '$1': $(screen | grep . | tail -n 12)"
 }
+cleared() { [[ $(screen | grep .) =~ ^$1\ ?$ ]]; }
 
 # --- the controls ----------------------------------------------------------------------------------------------------
 
