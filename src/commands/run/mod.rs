@@ -112,6 +112,7 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
         killed_by: None,
         largest: None,
         interrupted: false,
+        kill_is_due: None,
     };
     run.supervise(&wanted);
     Ok((Outcome::of(run, place), wanted))

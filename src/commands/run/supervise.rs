@@ -68,10 +68,15 @@ pub struct Run {
     pub largest: Option<Largest>,
     /// Ctrl-C was pressed.
     pub interrupted: bool,
+    /// The cap was hit, and until then a kill by the kernel is to be expected, where the rest is this process's to kill.
+    pub kill_is_due: Option<Duration>,
 }
 
 /// In a loop that waits for the end of processes which need not be children of this one, the time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// v1 tells that the cap was hit right before it kills, and may find that somebody is ending anyway.
+const KILL_FOLLOWS: Duration = Duration::from_secs(1);
 
 /// What was sent SIGKILL is gone within milliseconds, or as soon as its memory has been given back, or it hangs in the kernel
 /// (a network file system that does not answer) and is not waited for.
@@ -85,7 +90,9 @@ impl Run {
         let mut watch_due = self.began;
         loop {
             let next_look = self.watch.as_ref().map(|_| watch_due);
-            let due = [deadline, log.as_ref().map(Log::due), next_look].into_iter().flatten().min();
+            let now = clock::now();
+            let next_kill = self.kill_is_due.filter(|until| now < *until).map(|_| now + LOOK_AGAIN);
+            let due = [deadline, log.as_ref().map(Log::due), next_look, next_kill].into_iter().flatten().min();
             self.wait(due);
             self.pass_signals_on();
             self.see_to_children(true);
@@ -114,16 +121,16 @@ impl Run {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.news.as_ref().map(|news| PollFd::new(news.as_fd(), PollFlags::POLLIN)));
         let hit = self.cap.as_ref().and_then(Cap::limit_hit);
-        fds.extend(hit.map(|hit| PollFd::new(hit, PollFlags::POLLIN)));
+        fds.extend(hit.map(|(fd, events)| PollFd::new(fd, events)));
         let pause = due.map(|due| due.saturating_sub(clock::now()).into());
         // It fails only for an interruption, which is a reason to look, or for want of the kernel's memory: then the loop
         // goes round without a pause, and goes on.
         let _ = ppoll(&mut fds, pause, None);
         let told = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
         let heard = self.news.is_some() && told(&fds[1]);
-        if let Some(hit) = hit.filter(|_| fds.last().is_some_and(told)) {
-            // A count of times, which is not what is asked for.
-            let _ = nix::unistd::read(hit, &mut [0; 8]);
+        if let Some(cap) = self.cap.as_ref().filter(|_| hit.is_some() && fds.last().is_some_and(told)) {
+            cap.heard();
+            self.kill_is_due = Some(clock::now() + KILL_FOLLOWS);
         }
         if heard && let Some(mut news) = self.news.take() {
             self.not_run = not_run(&mut news);
@@ -284,7 +291,7 @@ impl Run {
 
 /// Whether the OOM killer ended the command, and not only what runs under a cap of its own inside.
 fn was_hit(oom: &OomCounts) -> bool {
-    oom.whole.map_or(oom.kills > 0 && (oom.at_cap > 0 || oom.above.is_some()), |times| times > 0)
+    oom.kills > 0 && (oom.at_cap > 0 || oom.above.is_some()) && oom.whole != Some(0)
 }
 
 fn leads_the_session() -> bool {

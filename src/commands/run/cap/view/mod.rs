@@ -29,7 +29,8 @@ pub struct OomCounts {
     /// there it is the number of kills, unless a limit above is tighter).
     pub at_cap: u64,
     /// How often all of the place was killed at once (`oom_group_kill` of `memory.events.local`; Linux 5.17): at the cap, at a
-    /// limit above, or because the machine had no memory left. `None` where the kernel does not count it.
+    /// limit above, or because the machine had no memory left. `None` where the kernel does not kill all of it, or does not
+    /// count that.
     pub whole: Option<u64>,
     /// Processes of the place that were killed, whatever limit it was for, those of places inside this one too.
     pub kills: u64,
@@ -134,7 +135,7 @@ impl Cap {
                 (true, None) => kills,
                 (true, Some(_)) => 0,
             },
-            whole: local().next().and_then(|events| events.oom_group_kill),
+            whole: local().next().and_then(|events| events.oom_group_kill).filter(|_| self.kills_whole),
             kills,
             above,
         }
@@ -187,7 +188,6 @@ impl Cap {
     }
 
     /// Removes the cgroups, if nobody is left in them, and lets the keeper go. Returns who is left: the cap stays on them.
-    #[must_use]
     pub fn remove(self) -> Vec<i32> {
         let mut left = Vec::new();
         let _ = tree::processes(&self.dir, &mut left);
