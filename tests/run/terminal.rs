@@ -20,7 +20,7 @@ impl Terminal {
         command.arg("exec env PS1='$ ' bash --norc --noprofile -i").env("H", program());
         let out = command.output().expect("tmux is needed for this test (Debian's package: tmux)");
         assert!(out.status.success(), "tmux: {}", String::from_utf8_lossy(&out.stderr));
-        terminal.wait_for("$ ");
+        terminal.wait_for("$");
         terminal.type_line("r() { \"$H\" run --memory 100M \"$@\"; }");
         terminal
     }
@@ -147,7 +147,7 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
 fn an_interactive_shell_runs_inside() {
     let terminal = Terminal::start();
     terminal.type_line("r env PS1='in> ' bash --norc --noprofile -i");
-    terminal.wait_for("in> ");
+    terminal.wait_for("in>");
     terminal.type_line("sleep 60");
     terminal.wait_for_foreground("sleep");
     terminal.press("C-c");

@@ -56,7 +56,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
     /// The command and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, num_args = 1.., value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, required = true, num_args = 1.., value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
 }
 
