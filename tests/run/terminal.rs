@@ -169,12 +169,12 @@ fn an_interactive_shell_runs_inside() {
 fn a_job_in_the_background() {
     let terminal = Terminal::start();
     // It wants to read.
-    terminal.type_line("stty tostop; r cat &");
+    terminal.type_line("stty tostop; \"$H\" run --memory 100M cat &");
     wait_until("the job stopped", || {
         // At the next prompt the shell tells.
         terminal.press("Enter");
         terminal.screen().contains("Stopped")
     });
-    terminal.type_line("kill %1; fg; echo status=$?");
+    terminal.type_line("kill %1; wait %1; echo status=$?");
     terminal.wait_for("status=143");
 }
