@@ -151,7 +151,8 @@ fn broken_hooks(loaded: &Loaded) -> Vec<String> {
 }
 
 fn show(file: Option<&Path>, built_ins: &BuiltIns<'_>, places: &Places, totals: Option<Totals>) -> Outcome {
-    let loaded = match config::load(file, places) {
+    // Of the default file with what the machine's says for this user's commands: all that holds for this user.
+    let loaded = match file.map_or_else(|| config::load_run(places), |file| config::load(Some(file), places)) {
         Ok(loaded) => loaded,
         Err(error) => return failed(BAD_CONFIGURATION, error),
     };

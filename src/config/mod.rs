@@ -1,7 +1,7 @@
 //! The configuration file: its schema, defaults and units, loading with drop-ins, and messages that help to mend it.
 //!
 //! [`Config`] is what the rest of hogwatch sees. [`at_start`] and [`reload`] find it for the daemon, [`load`] for the
-//! commands, which also [`show`] it with the source of every value. The contract stands in `docs/configuration.md`.
+//! commands, which also [`show`] it with the source of every value; [`load_run`] is for `hogwatch run`. The contract stands in `docs/configuration.md`.
 
 mod doubts;
 pub mod earlyoom;
@@ -22,7 +22,7 @@ mod suggest;
 mod types;
 pub mod units;
 
-pub use load::{Loaded, load, load_text};
+pub use load::{Loaded, load, load_run, load_text};
 pub use pattern::{Pattern, RegexError, Subject, compile, compile_list};
 pub use places::Places;
 pub use problem::{Bad, Error, Position, Problem};

@@ -23,8 +23,9 @@ pub fn show(loaded: &Loaded, built_ins: &BuiltIns<'_>) -> String {
         0 => "# no configuration file: these are the built-in defaults\n".to_owned(),
         _ => "# merged from, in this order:\n".to_owned(),
     };
-    for file in loaded.files() {
-        _ = writeln!(text, "#   {}", escape(&file.to_string_lossy()));
+    for (index, file) in loaded.files().enumerate() {
+        let part = if index < loaded.machines { " ([run] only)" } else { "" };
+        _ = writeln!(text, "#   {}{part}", escape(&file.to_string_lossy()));
     }
     write_all(loaded, &mut Writer { loaded, text: &mut text, section: "", what: What::Everything });
     let switch = match loaded.config.victim.protect_builtin {

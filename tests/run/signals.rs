@@ -108,9 +108,9 @@ fn stopping_the_command_does_not_stop_the_run() {
     let parent = going.child.id();
     let mut main = 0;
     wait_until("the command", || {
-        let children =
+        let mut children =
             std::fs::read_dir("/proc").expect("/proc").filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
-        main = children.filter(|pid: &i32| is_child_of(*pid, parent)).next().unwrap_or(0);
+        main = children.find(|pid: &i32| is_child_of(*pid, parent)).unwrap_or(0);
         main != 0
     });
     let main = Pid::from_raw(main);

@@ -6,28 +6,17 @@ use crate::running::{Place, a_word, processes_with};
 /// one that stops itself.
 #[test]
 fn nothing_survives_the_time() {
-    let script = "
-import os, signal, subprocess, sys, time
-word = sys.argv[1]
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-for kind in ['daemon', 'stopped']:
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            if kind == 'stopped':
-                os.kill(os.getpid(), signal.SIGSTOP)
-            time.sleep(300)
-        os._exit(0)
-os.kill(os.getpid(), signal.SIGSTOP)
-time.sleep(300)
-";
+    // What is ignored stays so for all that is started.
+    let script = "trap '' TERM
+        setsid sh -c 'sh -c \"sleep 300; :\" $0 & exit' $0
+        setsid sh -c 'sh -c \"kill -STOP \\$\\$; sleep 300; :\" $0 & exit' $0
+        kill -STOP $$; sleep 300; :";
     for place in [Place::Here, Place::NoCgroups] {
         let word = a_word();
-        let options = ["--memory", "200M", "--timeout", "1s", "--kill-after", "500ms", "python3", "-c", script, &word];
+        let options = ["--memory", "64M", "--timeout", "2s", "--kill-after", "500ms", "bash", "-c", script, &word];
         let (ran, report) = place.report(&options);
-        ran.ended_with(124).said(
-            "timed out after 1s; 3 processes (python3, python3, python3) did not end within 500ms of SIGTERM: killed",
-        );
+        ran.ended_with(124).said("hogwatch: timed out after 2s; ").said(" did not end within 500ms of SIGTERM: killed");
+        ran.said("bash").said("sh").said("sleep");
         assert!(processes_with(&word).is_empty(), "{place:?}");
         assert_eq!(report["killed_by"], "timeout");
         assert_eq!(report["exit"], 124);

@@ -109,7 +109,7 @@ pub fn wanted(args: &RunArgs) -> Result<Wanted, Error> {
 
 /// What holds for this command where the command line is silent.
 fn configured(command: &[OsString]) -> Result<RunDefaults, Error> {
-    Ok(config::load(None, &Places::of_this_process())?.config.run.for_command(command))
+    Ok(config::load_run(&Places::of_this_process())?.config.run.for_command(command))
 }
 
 /// Longest name of a cgroup that is taken: with what is put around it, it stays well below the 255 bytes of a file name.

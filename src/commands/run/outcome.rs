@@ -50,7 +50,7 @@ impl Outcome {
         let wall = clock::now().saturating_sub(run.began);
         let (peak, stall_usec) = (run.peak(), run.cap.as_ref().and_then(super::cap::Cap::stall_usec));
         let oom = run.cap.as_ref().map(super::cap::Cap::oom).unwrap_or_default();
-        let left = if run.killed_by.is_none() { run.everybody() } else { Vec::new() };
+        let left = if run.killed_by.is_none() { run.who_stays() } else { Vec::new() };
         if !left.is_empty() {
             let then = match (place.kind, place.limits.memory) {
                 (_, None) => "",

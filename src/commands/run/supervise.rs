@@ -280,15 +280,42 @@ impl Run {
         }
     }
 
+    /// Who goes on after the command's end. What is just ending, as the rest of a pipeline, is waited for.
+    pub fn who_stays(&mut self) -> Vec<Member> {
+        const ENDING: Duration = Duration::from_millis(100);
+        let patience = clock::now() + ENDING;
+        loop {
+            let left = match &self.cap {
+                Some(cap) => self.within(cap),
+                // Whoever is below this process has somebody above who is its child.
+                None if changed().is_err() => Vec::new(),
+                None => self.tree.living(),
+            };
+            let now = clock::now();
+            if left.is_empty() || now >= patience {
+                return left;
+            }
+            self.wait(Some(now + LOOK_AGAIN));
+            self.see_to_children(false);
+            while self.signals.next().is_some() {}
+        }
+    }
+
+    /// Who lives in the cgroup.
+    fn within(&self, cap: &Cap) -> Vec<Member> {
+        let mut pids = Vec::new();
+        match cap.pids(&mut pids) {
+            Ok(()) => pids.into_iter().filter_map(|pid| self.tree.member(pid)).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Who lives, in the cgroup or below this process.
     pub fn everybody(&mut self) -> Vec<Member> {
         let mut all = self.tree.living();
-        let mut pids = Vec::new();
-        if self.cap.as_ref().is_some_and(|cap| cap.pids(&mut pids).is_ok()) {
-            let elsewhere = pids.into_iter().filter(|pid| !all.iter().any(|member| member.pid == *pid));
-            let others: Vec<Member> = elsewhere.filter_map(|pid| self.tree.stranger(pid)).collect();
-            all.extend(others);
-        }
+        let mut within = self.cap.as_ref().map(|cap| self.within(cap)).unwrap_or_default();
+        within.retain(|one| !all.iter().any(|member| member.pid == one.pid));
+        all.append(&mut within);
         all
     }
 }

@@ -137,8 +137,8 @@ impl Tree {
         Some(self.read(pid)?.0.comm)
     }
 
-    /// A live process that is not of the tree.
-    pub fn stranger(&self, pid: i32) -> Option<Member> {
+    /// A live process, of the tree or not.
+    pub fn member(&self, pid: i32) -> Option<Member> {
         let (member, _) = self.read(pid)?;
         (pid != self.own && Some(pid) != self.keeper && !member.zombie).then_some(member)
     }
