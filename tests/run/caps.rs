@@ -120,9 +120,11 @@ fn the_background_goes_on() {
 
 #[test]
 fn the_report_tells_what_was_used() {
+    // The hog waits on a pipe that nobody closes.
+    let script = "mkfifo \"$PIPE\"; \"$0\" name=steady first=50 <>\"$PIPE\" & sleep 1.5; kill $!; exit 3";
     for place in [Place::Here, Place::NoCgroups] {
-        let script = "\"$0\" name=steady first=50 & sleep 1; kill $!; exit 3";
-        let (ran, report) = place.report(&["--memory", "200M", "--log", "1s", "sh", "-c", script, &hog()]);
+        let options = ["--memory", "200M", "--temp-env", "PIPE", "--log", "1s", "sh", "-c", script, &hog()];
+        let (ran, report) = place.report(&options);
         ran.ended_with(3).said("of 200 MiB, peak ").said("ended after ").said(" with 3: peak ");
         assert_eq!(report["schema"], 1);
         assert_eq!(report["command"][0], "sh");
