@@ -56,7 +56,10 @@ async fn ask(scope: &Scope<'_>) -> zbus::Result<()> {
     let rule =
         MatchRule::builder().msg_type(zbus::message::Type::Signal).interface(MANAGER).member("JobRemoved").build()?;
     let mut removed = MessageStream::for_match_rule(rule, &connection, None).await?;
-    connection.call_method(Some(SYSTEMD), PATH, Some(MANAGER), "Subscribe", &()).await?;
+    if connection.is_bus() {
+        // On a connection of our own we are told unasked.
+        connection.call_method(Some(SYSTEMD), PATH, Some(MANAGER), "Subscribe", &()).await?;
+    }
     let auxiliary: [(&str, Vec<(&str, Variant<'_>)>); 0] = [];
     let body = (scope.unit, "fail", properties(scope, policy), &auxiliary[..]);
     let reply = connection.call_method(Some(SYSTEMD), PATH, Some(MANAGER), "StartTransientUnit", &body).await?;
@@ -108,23 +111,21 @@ async fn version(connection: &Connection) -> zbus::Result<u32> {
     digits.parse().map_err(|_| zbus::Error::Failure(format!("its version is '{version}'")))
 }
 
-/// Connects to the bus. The manager's own socket, which systemd-run takes, won't do: what comes from there has a sender
-/// (`org.freedesktop.systemd1`) that is no unique name, and zbus refuses every such message.
+/// Connects to the manager's own socket, as systemd-run does, so that no bus is needed; else to the bus.
 async fn connect() -> zbus::Result<Connection> {
-    if nix::unistd::geteuid().is_root() {
-        return Builder::system().build().await;
+    let root = nix::unistd::geteuid().is_root();
+    let private = if root { Some("/run/systemd/private".into()) } else { user_socket() };
+    if let Some(stream) = private.and_then(|path| UnixStream::connect(path).ok()) {
+        return Builder::unix_stream(stream).p2p().build().await;
     }
-    match user_bus().and_then(|path| UnixStream::connect(path).ok()) {
-        Some(stream) => Builder::unix_stream(stream).build().await,
-        None => Builder::session().build().await,
-    }
+    if root { Builder::system().build().await } else { Builder::session().build().await }
 }
 
-/// The bus of the user, which is there also where the environment does not name it (after `su`, in a cron job).
-fn user_bus() -> Option<PathBuf> {
+/// The socket of the user's own manager.
+fn user_socket() -> Option<PathBuf> {
     let uid = nix::unistd::geteuid();
     let usual = || Some(PathBuf::from(format!("/run/user/{uid}")));
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).or_else(usual)?;
     let own = std::fs::metadata(&runtime).is_ok_and(|dir| dir.uid() == uid.as_raw());
-    own.then(|| runtime.join("bus"))
+    own.then(|| runtime.join("systemd/private"))
 }
