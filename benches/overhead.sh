@@ -13,7 +13,7 @@ rounds=$2
 scratch=$(mktemp -d)
 waiting=
 cleanup() {
-	[[ -z $waiting ]] || kill "$waiting" 2>/dev/null || :
+	[[ -z $waiting ]] || { kill "$waiting"; wait "$waiting" || :; }
 	rm -rf "$scratch"
 }
 trap cleanup EXIT
