@@ -2,12 +2,13 @@
 # Measures what the guard costs and how fast it is, beside earlyoom where that is installed. It measures and never judges:
 # no figure makes it fail.
 #
-# usage: benches/run.sh HOGWATCH [latency|crowd|idle|recorder]...     (all of them when none is named)
+# usage: benches/run.sh HOGWATCH [latency|crowd|idle|recorder|overhead]...     (all of them when none is named)
 #
 #   latency   from "MemAvailable at the limit" to "SIGTERM in the victim", with a hog filling 1 GB/s
 #   crowd     the same among 2,000 idle processes: what a look at the process table costs
 #   idle      CPU time a second, and memory, of a guard with nothing to do
 #   recorder  CPU time a second among 2,000 idle processes: with plenty of memory, below twice `warn`, and while memory falls
+#   overhead  what `hogwatch run` adds to the time of `true`, and the memory of it while a command runs
 #
 # EARLYOOM=PATH measures another earlyoom than the one installed; ROUNDS=15 and IDLE_SECONDS=60 are what the published
 # figures were taken with. Every guard runs in a PID namespace of its own, as in `make demo`. The machine should be quiet.
@@ -32,11 +33,11 @@ available_kib() { field MemAvailable /proc/meminfo; }
 # ---- outside ------------------------------------------------------------------------------------------------------
 
 outside() {
-	[ $# -ge 1 ] && [ -x "$1" ] || fail "usage: benches/run.sh HOGWATCH [latency|crowd|idle|recorder]..."
+	[ $# -ge 1 ] && [ -x "$1" ] || fail "usage: benches/run.sh HOGWATCH [latency|crowd|idle|recorder|overhead]..."
 	here=$(cd "$(dirname "$0")" && pwd)
 	hogwatch=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 	shift
-	[ $# -gt 0 ] || set -- latency crowd idle recorder
+	[ $# -gt 0 ] || set -- latency crowd idle recorder overhead
 	earlyoom=${EARLYOOM:-$(command -v earlyoom || :)}
 	scratch=$(mktemp -d)
 	space=''
@@ -91,7 +92,11 @@ outside() {
 				inside recorder "$course" || fail "$course: see above"
 			done
 			;;
-		*) fail "$what: not a measurement; there are latency, crowd, idle and recorder" ;;
+		overhead)
+			printf '\noverhead: '
+			"$here/overhead.sh" "$hogwatch" "$rounds" || fail "overhead: see above"
+			;;
+		*) fail "$what: not a measurement; there are latency, crowd, idle, recorder and overhead" ;;
 		esac
 	done
 }

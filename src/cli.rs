@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, daemon, explain, hook_exec, incidents, replay, status};
+use crate::commands::{config, daemon, explain, hook_exec, incidents, replay, run, status};
 use crate::config::BuiltIns;
 use crate::decide::builtin::{self, Name};
 
@@ -20,6 +20,7 @@ const EXAMPLES: &str = "Examples:
   hogwatch explain               who would be killed now, and why
   hogwatch status                memory, pressure, limits and the last acts (--watch: live)
   hogwatch incidents             what happened, and what to change
+  hogwatch run --memory 4G make  a command that is killed at 4 GiB instead of swapping
   hogwatch daemon --dry-run      watch, decide and report, but signal nobody
   hogwatch config check          whether /etc/hogwatch/hogwatch.toml is good
 
@@ -37,6 +38,8 @@ enum Command {
     Incidents(incidents::IncidentsArgs),
     /// What hogwatch would have done, on a recorded trace or incident
     Replay(replay::ReplayArgs),
+    /// Run a command under a hard memory cap
+    Run(run::RunArgs),
     /// Memory, pressure, limits and the last acts
     Status(status::StatusArgs),
     /// What a hook's process is first; for the daemon
@@ -47,7 +50,7 @@ enum Command {
 /// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    match Cli::try_parse().unwrap_or_else(|error| end_with(&error)).command {
         Command::Daemon(args) => daemon::run(&args),
         Command::Config(args) => {
             let regexes = |list: &[Name]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -57,9 +60,22 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Status(args) => status::run(&args),
         Command::HookExec(args) => hook_exec::run(&args),
     }
+}
+
+/// Ends the program: with what was asked for (`--help`), or with what is wrong with the command line. Of `hogwatch run` every
+/// other status may be the command's own.
+fn end_with(error: &clap::Error) -> ! {
+    let is_run = std::env::args_os().nth(1).is_some_and(|command| command == "run");
+    if is_run && error.use_stderr() {
+        // Closed: nobody to tell.
+        let _ = error.print();
+        std::process::exit(i32::from(run::EXIT_FAILED));
+    }
+    error.exit()
 }
 
 fn borrowed(list: &[String]) -> Vec<&str> {

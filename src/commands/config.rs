@@ -135,9 +135,8 @@ fn check(file: Option<&Path>, places: &Places, totals: Option<Totals>) -> Outcom
         (true, None) => "ok: no home directory to look in, the built-in defaults apply\n".to_owned(),
     };
     // Settings that are right, but do nothing or something else: better said now than found out when they were needed.
-    let idle = loaded.not_acted_on().into_iter().map(|key| format!("{key} is not acted on by this version"));
     let adjusted = totals.map_or(Vec::new(), |totals| totals.adjustments(&loaded));
-    let notes = adjusted.into_iter().chain(loaded.doubts()).chain(broken_hooks(&loaded)).chain(idle);
+    let notes = adjusted.into_iter().chain(loaded.doubts()).chain(broken_hooks(&loaded));
     Outcome { status: 0, stdout, stderr: notes.map(|note| format!("note: {note}\n")).collect() }
 }
 
@@ -152,7 +151,8 @@ fn broken_hooks(loaded: &Loaded) -> Vec<String> {
 }
 
 fn show(file: Option<&Path>, built_ins: &BuiltIns<'_>, places: &Places, totals: Option<Totals>) -> Outcome {
-    let loaded = match config::load(file, places) {
+    // Of the default file with what the machine's says for this user's commands: all that holds for this user.
+    let loaded = match file.map_or_else(|| config::load_run(places), |file| config::load(Some(file), places)) {
         Ok(loaded) => loaded,
         Err(error) => return failed(BAD_CONFIGURATION, error),
     };

@@ -44,7 +44,7 @@ pub fn asked() -> Option<Running> {
 pub fn read(running: Option<&Running>, places: &Places) -> Result<Found, Error> {
     let elsewhere = running.and_then(|running| running.path.as_ref()).filter(|path| places.file.as_ref() != Some(path));
     let started = match elsewhere {
-        Some(path) => config::reload(None, &Places { file: Some(path.clone()), state: None })?,
+        Some(path) => config::reload(None, &Places { file: Some(path.clone()), machine: None, state: None })?,
         None => config::at_start(None, places)?,
     };
     let hash = running.and_then(|running| running.hash.as_ref());
@@ -66,7 +66,7 @@ mod tests {
         };
         let own = write("own.toml", "[memory]\nterm = \"8%\"\n");
         let named = write("named.toml", "[memory]\nterm = \"7%\"\n");
-        let places = Places { file: Some(own.clone()), state: None };
+        let places = Places { file: Some(own.clone()), machine: None, state: None };
         let term = |running: Option<&Running>| {
             let found = read(running, &places).unwrap();
             (found.started.config.memory.term.to_string(), found.changed)

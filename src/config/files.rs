@@ -28,9 +28,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Source>, Problem> {
 
 /// The drop-ins of a file, `<file>.d/*.toml`, in the order of their names; hidden files are not among them.
 pub(super) fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let mut folder = file.as_os_str().to_owned();
-    folder.push(".d");
-    let folder = PathBuf::from(folder);
+    let folder = folder_of_drop_ins(file);
     let entries = match fs::read_dir(&folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(Problem::whole_file(&folder, cannot_read(&folder, &e))),
@@ -50,6 +48,23 @@ pub(super) fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, Problem> {
     }
     found.sort();
     Ok(found)
+}
+
+/// The folder of a file's drop-ins.
+pub(super) fn folder_of_drop_ins(file: &Path) -> PathBuf {
+    let mut folder = file.as_os_str().to_owned();
+    folder.push(".d");
+    PathBuf::from(folder)
+}
+
+/// Whether a file or folder is another's, who lets nobody else read it.
+pub(super) fn is_forbidden(path: &Path) -> bool {
+    let seen = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => File::open(path).map(drop),
+        Ok(metadata) if metadata.is_dir() => fs::read_dir(path).map(drop),
+        other => other.map(drop),
+    };
+    seen.is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// The bytes of a regular file of a sensible size. Nothing here can block on a FIFO or a device, or read without end.

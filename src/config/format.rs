@@ -39,7 +39,7 @@ impl Reading<'_> {
     }
 
     /// Keeps what was read, or notes why it could not be.
-    fn keep<T>(&mut self, value: &Value, read: Result<T, Bad>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, value: &Value, read: Result<T, Bad>) -> Option<T> {
         read.map_err(|bad| self.wrong(value, bad)).ok()
     }
 }
@@ -256,7 +256,7 @@ pub(super) const PATTERN: Format<Pattern> = Format::new(
 );
 
 /// The string in `value`; another type is noted as wrong, with the string that was probably meant.
-fn text<'v>(reading: &mut Reading, value: &'v Value, expected: &str) -> Option<&'v str> {
+pub(super) fn text<'v>(reading: &mut Reading, value: &'v Value, expected: &str) -> Option<&'v str> {
     let number = match value.get_ref() {
         DeValue::String(text) => return Some(text),
         DeValue::Integer(n) => Some(n.as_str()),
@@ -275,7 +275,7 @@ fn text<'v>(reading: &mut Reading, value: &'v Value, expected: &str) -> Option<&
 }
 
 /// A list of strings, each read by `item`; every wrong one is noted at its own place.
-fn strings(
+pub(super) fn strings(
     reading: &mut Reading,
     value: &Value,
     expected: &str,

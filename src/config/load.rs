@@ -1,12 +1,13 @@
 //! Loading: the file, its drop-ins, merged in order; every problem found is reported.
 
+use std::mem::take;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::places::Places;
 use super::problem::{Error, Problem, Source, escape};
 use super::types::{Config, Victim};
-use super::{doubts, files, levels, reader, schema};
+use super::{doubts, files, levels, reader};
 
 /// A good configuration, and where each value of it came from. Who only wants to act on it keeps `config` and drops
 /// the rest.
@@ -15,6 +16,8 @@ pub struct Loaded {
     /// The merged configuration.
     pub config: Config,
     pub(super) sources: Vec<Source>,
+    /// So many of the sources, the first ones, are the machine's, of which only `[run]` counts: see [`load_run`].
+    pub(super) machines: usize,
     pub(super) origins: Origins,
 }
 
@@ -22,15 +25,6 @@ impl Loaded {
     /// The files it was merged from, in order; none means that the built-in defaults apply.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().map(|s| s.path.as_path())
-    }
-
-    /// The keys that a file sets but this version does not act on yet, as `livelock.after`.
-    pub fn not_acted_on(&self) -> Vec<String> {
-        let set = self.origins.set.iter();
-        let inactive = set.filter(|s| schema::NOT_ACTED_ON.contains(&s.section));
-        let mut keys: Vec<String> = inactive.map(|s| format!("{}.{}", s.section, s.key)).collect();
-        keys.dedup();
-        keys
     }
 
     /// Regexes that can never match, or match every process, each with its place and what to write instead:
@@ -89,14 +83,42 @@ pub fn load(explicit: Option<&Path>, places: &Places) -> Result<Loaded, Error> {
     match (explicit, &places.file) {
         (Some(file), _) => {
             loader.add_found(files::read(file).map(Some));
-            loader.add_drop_ins(file);
+            loader.add_drop_ins(file, |_| false);
         }
         (None, Some(file)) => {
             loader.add_found(files::read_if_there(file));
-            loader.add_drop_ins(file);
+            loader.add_drop_ins(file, |_| false);
         }
         (None, None) => {}
     }
+    loader.finish()
+}
+
+/// Loads what `hogwatch run` goes by: the machine's `[run]`, and over it the user's own configuration, whose exceptions
+/// come first. Files of the machine that the user may not read are left out. For root it is the same as [`load`].
+///
+/// # Errors
+/// Everything wrong in any of the files, in all sections of them.
+pub fn load_run(places: &Places) -> Result<Loaded, Error> {
+    let mut loader = Loader::default();
+    if let Some(machine) = &places.machine {
+        if !files::is_forbidden(machine) {
+            loader.add_found(files::read_if_there(machine));
+        }
+        loader.add_drop_ins(machine, files::is_forbidden);
+    }
+    loader.machines = loader.sources.len();
+    // The other sections are about the machine's guard.
+    loader.config = Config { run: loader.config.run, ..Config::default() };
+    loader.origins.set.retain(|s| s.section == "run");
+    let exceptions = take(&mut loader.config.run.overrides);
+    let of_exceptions = loader.origins.set.extract_if(.., |s| s.key == "override").collect::<Vec<_>>();
+    if let Some(own) = &places.file {
+        loader.add_found(files::read_if_there(own));
+        loader.add_drop_ins(own, |_| false);
+    }
+    loader.config.run.overrides.extend(exceptions);
+    loader.origins.set.extend(of_exceptions);
     loader.finish()
 }
 
@@ -165,6 +187,7 @@ impl Origins {
 struct Loader {
     config: Config,
     sources: Vec<Source>,
+    machines: usize,
     origins: Origins,
     problems: Error,
 }
@@ -178,13 +201,17 @@ impl Loader {
         }
     }
 
-    fn add_drop_ins(&mut self, file: &Path) {
+    /// Adds the drop-ins of a file, but for those that are `left_out`.
+    fn add_drop_ins(&mut self, file: &Path, left_out: fn(&Path) -> bool) {
+        if left_out(&files::folder_of_drop_ins(file)) {
+            return;
+        }
         let drop_ins: Vec<PathBuf> = match files::drop_ins(file) {
             Ok(drop_ins) => drop_ins,
             Err(problem) => return self.problems.add(|| problem),
         };
-        for path in drop_ins {
-            self.add_found(files::read(&path).map(Some));
+        for path in drop_ins.iter().filter(|path| !left_out(path)) {
+            self.add_found(files::read(path).map(Some));
         }
     }
 
@@ -200,7 +227,12 @@ impl Loader {
             levels::check(&mut self.config, &mut self.origins, &self.sources, &mut self.problems);
         }
         match self.problems.is_empty() {
-            true => Ok(Loaded { config: self.config, sources: self.sources, origins: self.origins }),
+            true => Ok(Loaded {
+                config: self.config,
+                sources: self.sources,
+                machines: self.machines,
+                origins: self.origins,
+            }),
             false => Err(self.problems),
         }
     }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub struct Places {
     /// The default file, which need not exist; none when a user has neither `XDG_CONFIG_HOME` nor `HOME`.
     pub file: Option<PathBuf>,
+    /// The machine's file, whose `[run]` holds for a user's commands too; none for root, whose own it is.
+    pub machine: Option<PathBuf>,
     /// The state directory, which need not exist; none when a user has neither `XDG_STATE_HOME` nor `HOME`.
     pub state: Option<PathBuf>,
 }
@@ -25,9 +27,11 @@ impl Places {
             0 => (Some(PathBuf::from("/etc")), Some(PathBuf::from("/var/lib"))),
             _ => (base("XDG_CONFIG_HOME", ".config"), base("XDG_STATE_HOME", ".local/state")),
         };
+        let file = |dir: PathBuf| dir.join("hogwatch/hogwatch.toml");
         let given = env("STATE_DIRECTORY").and_then(|list| first_of(&list));
         Self {
-            file: config.map(|dir| dir.join("hogwatch/hogwatch.toml")),
+            file: config.map(file),
+            machine: (uid != 0).then(|| file(PathBuf::from("/etc"))),
             state: given.or_else(|| Some(state?.join("hogwatch"))),
         }
     }

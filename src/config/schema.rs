@@ -4,23 +4,19 @@
 use std::time::Duration;
 
 use super::format::{
-    AMOUNT, BOOL, COMMAND, COUNT, DURATION, DURATION_OR_NEVER, DURATION_OR_NONE, Format, GLOBS, PATH_OR_NONE, PATTERN,
-    PERCENT, SIZE_OR_NONE, Word, word,
+    AMOUNT, BOOL, COMMAND, COUNT, DURATION, DURATION_OR_NEVER, Format, GLOBS, PATH_OR_NONE, PATTERN, PERCENT, Word,
+    word,
 };
-use super::overrides::OVERRIDE;
 use super::problem::Bad;
 use super::types::{Config, LivelockAction, Order, PercentOf, Scope, SwapMode, TargetKind, ZfsArc};
 use super::units::{Amount, write_duration};
-
-/// Sections that are read and checked, but that this version does not act on yet. Remove a section from here when the
-/// code that acts on it arrives.
-pub const NOT_ACTED_ON: &[&str] = &["run"];
+use super::{overrides, run};
 
 /// The livelock detector's shortest window: below 6 s healthy bursts are taken for livelocks.
 const MIN_WINDOW: Duration = Duration::from_secs(6);
 
 /// The shortest period of things that are written or averaged: more often would only make noise.
-const MIN_PERIOD: Duration = Duration::from_secs(1);
+pub(super) const MIN_PERIOD: Duration = Duration::from_secs(1);
 
 /// Something done with each section and key in turn.
 pub(super) trait Visitor {
@@ -54,7 +50,7 @@ pub(super) fn visit(c: &mut Config, visitor: &mut impl Visitor) {
     v.key("thrash_after", &mut c.livelock.thrash_after, &WINDOW);
     v.key("action", &mut c.livelock.action, &word());
     v.key("cgroups", &mut c.livelock.cgroups, &GLOBS);
-    v.list("override", &mut c.livelock.overrides, &OVERRIDE);
+    v.list("override", &mut c.livelock.overrides, &overrides::LIVELOCK);
 
     v.section("cgroup_limits");
     v.key("enabled", &mut c.cgroup_limits.enabled, &BOOL);
@@ -100,24 +96,14 @@ pub(super) fn visit(c: &mut Config, visitor: &mut impl Visitor) {
     v.key("desktop", &mut c.notify.desktop, &BOOL);
 
     v.section("run");
-    v.key(
-        "memory",
-        &mut c.run.memory,
-        &SIZE_OR_NONE.with(|cap| {
-            possible(*cap != Some(0), "nothing runs in no memory", "write a size above 0, or \"\" for no cap")
-        }),
-    );
-    v.key(
-        "timeout",
-        &mut c.run.timeout,
-        &DURATION_OR_NONE.with(|limit| {
-            possible(
-                *limit != Some(Duration::ZERO),
-                "nothing runs in no time",
-                "write a duration above 0s, or \"\" for no limit",
-            )
-        }),
-    );
+    v.key("memory", &mut c.run.defaults.memory, &run::MEMORY);
+    v.key("swap", &mut c.run.defaults.swap, &run::SWAP);
+    v.key("timeout", &mut c.run.defaults.timeout, &run::TIMEOUT);
+    v.key("kill_after", &mut c.run.defaults.kill_after, &DURATION);
+    v.key("tasks", &mut c.run.defaults.tasks, &run::TASKS);
+    v.key("temp_env", &mut c.run.defaults.temp_env, &run::TEMP_ENV);
+    v.key("log", &mut c.run.defaults.log, &run::LOG);
+    v.list("override", &mut c.run.overrides, &overrides::RUN);
 
     v.section("journal");
     v.key(
@@ -153,13 +139,13 @@ pub(super) const WINDOW: Format<Duration> = DURATION.with(|window| at_least(*win
 /// How often or how long something averaged or recorded lasts.
 const PERIOD: Format<Duration> = DURATION.with(|period| at_least(*period, MIN_PERIOD));
 
-fn at_least(duration: Duration, least: Duration) -> Result<(), Bad> {
+pub(super) fn at_least(duration: Duration, least: Duration) -> Result<(), Bad> {
     let message = format!("{} is too short", write_duration(duration));
     let help = format!("write {} or more", write_duration(least));
     possible(duration >= least, &message, &help)
 }
 
-fn possible(holds: bool, message: &str, help: &str) -> Result<(), Bad> {
+pub(super) fn possible(holds: bool, message: &str, help: &str) -> Result<(), Bad> {
     match holds {
         true => Ok(()),
         false => Err(Bad::new(message, help)),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::format::Format;
 use super::load::Loaded;
 use super::problem::escape;
-use super::schema::{self, NOT_ACTED_ON, Visitor};
+use super::schema::{self, Visitor};
 
 /// The lists of regexes built into hogwatch, which `victim.protect_builtin` switches on and off together.
 #[derive(Clone, Copy, Debug)]
@@ -17,14 +17,15 @@ pub struct BuiltIns<'a> {
 }
 
 /// The merged configuration as valid TOML, defaults included: each value with its source (`FILE:LINE` or `default`)
-/// in a comment, keys that this version does not act on marked, the built-in lists as comments.
+/// in a comment, the built-in lists as comments.
 pub fn show(loaded: &Loaded, built_ins: &BuiltIns<'_>) -> String {
     let mut text = match loaded.sources.len() {
         0 => "# no configuration file: these are the built-in defaults\n".to_owned(),
         _ => "# merged from, in this order:\n".to_owned(),
     };
-    for file in loaded.files() {
-        _ = writeln!(text, "#   {}", escape(&file.to_string_lossy()));
+    for (index, file) in loaded.files().enumerate() {
+        let part = if index < loaded.machines { " ([run] only)" } else { "" };
+        _ = writeln!(text, "#   {}{part}", escape(&file.to_string_lossy()));
     }
     write_all(loaded, &mut Writer { loaded, text: &mut text, section: "", what: What::Everything });
     let switch = match loaded.config.victim.protect_builtin {
@@ -69,17 +70,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn mark(&self) -> &'static str {
-        match NOT_ACTED_ON.contains(&self.section) {
-            true => "; not acted on by this version",
-            false => "",
-        }
-    }
-
     fn line(&mut self, text: &str, source: &str) {
-        let mark = self.mark();
         _ = match self.what {
-            What::Everything => writeln!(self.text, "{text}  # {source}{mark}"),
+            What::Everything => writeln!(self.text, "{text}  # {source}"),
             What::SetValues => writeln!(self.text, "{text}"),
         };
     }

@@ -60,7 +60,7 @@ pub fn at_start(explicit: Option<&Path>, places: &Places) -> Result<Started, Err
         Err(error) => error,
     };
     let kept = places.state.as_deref().map(load_last_good);
-    let Started { config, source, hash: unset, .. } = reload(None, &Places { file: None, state: None })?;
+    let Started { config, source, hash: unset, .. } = reload(None, &Places { file: None, machine: None, state: None })?;
     let defaults = (config, source, unset);
     let ((config, source, hash), running) = match kept {
         Some(Ok(Some((file, loaded)))) => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::pattern::Pattern;
+use super::run::Run;
 use super::units::Amount;
 
 /// The whole configuration. `Config::default()` is what applies without a file.
@@ -237,15 +238,6 @@ pub struct Hooks {
 pub struct Notify {
     /// Whether the logged-in users are told.
     pub desktop: bool,
-}
-
-/// `[run]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Run {
-    /// The cap in bytes, above 0; none means that the command line must give one.
-    pub memory: Option<u64>,
-    /// The longest run, above 0; none means no limit.
-    pub timeout: Option<Duration>,
 }
 
 /// `[journal]`.

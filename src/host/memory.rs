@@ -78,8 +78,22 @@ fn lock_is_bounded(proc: &Dir) -> bool {
     !exempt && getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
+/// Gives back what a process that only waits from now on does not need: the heap that is free, and the code of the program
+/// and its libraries, of which comes back what is used again.
+pub fn shed() {
+    give_back();
+    let Ok(maps) = std::fs::read("/proc/self/maps") else { return };
+    let code = maps.split(|b| *b == b'\n').filter_map(file_mapping).filter(|(_, _, is_code)| *is_code);
+    for (start, end, _) in code {
+        // SAFETY: a mapping of code, which the kernel has just named, is not written to: neither by the program nor, as it is
+        // not built with text relocations, by its loader. Each page is the file's, and is read from it again when it is used.
+        // No other thread could unmap it.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    }
+}
+
 /// Returns what the allocator holds but nobody uses (left over from reading the configuration) to the kernel.
-fn give_back() {
+pub(super) fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim touches free memory only and may be called at any time.
     unsafe {

@@ -4,8 +4,10 @@
 //! Everything that reads takes the directory it reads from, so tests hand in a fixture tree and production hands in the
 //! real one.
 
+pub mod child;
 pub mod clock;
 pub mod dir;
+pub mod keeper;
 pub mod kmsg;
 pub mod memory;
 pub mod notify;

@@ -13,6 +13,7 @@ fn piece() -> impl Strategy<Value = String> {
         "[victim]\n",
         "[livelock]\n",
         "[[livelock.override]]\n",
+        "[[run.override]]\n",
         "[hooks]\n",
         "[",
         "]",
@@ -22,6 +23,9 @@ fn piece() -> impl Strategy<Value = String> {
         "warn = ",
         "protect = [",
         "cgroups = ",
+        "commands = ",
+        "memory = ",
+        "tasks = ",
         "after = ",
         "mode = ",
         "\"5%\"",
@@ -59,7 +63,7 @@ proptest! {
     fn bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let machine = Machine::new();
         let path = machine.write("hogwatch.toml", &bytes);
-        let nowhere = Places { file: None, state: None };
+        let nowhere = Places { file: None, machine: None, state: None };
         if let Err(error) = load(Some(&path), &nowhere) {
             let said = error.to_string();
             let start = format!("{}:", path.display());

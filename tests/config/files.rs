@@ -10,7 +10,7 @@ use nix::unistd::{Uid, mkfifo, setfsuid};
 
 use super::Machine;
 
-const NOWHERE: Places = Places { file: None, state: None };
+const NOWHERE: Places = Places { file: None, machine: None, state: None };
 
 /// What is said about a file that was named explicitly, without its path in front.
 fn refusal(path: &Path) -> String {

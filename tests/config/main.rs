@@ -8,6 +8,7 @@ mod import;
 mod levels;
 mod merge;
 mod patterns;
+mod run;
 mod shipped;
 mod start;
 mod units;
@@ -41,8 +42,11 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let places =
-            Places { file: Some(folder.path().join("hogwatch.toml")), state: Some(folder.path().join("state")) };
+        let places = Places {
+            file: Some(folder.path().join("hogwatch.toml")),
+            machine: Some(folder.path().join("etc/hogwatch.toml")),
+            state: Some(folder.path().join("state")),
+        };
         Self { folder, places }
     }
 

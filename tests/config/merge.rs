@@ -135,7 +135,7 @@ fn show_prints_toml_with_the_source_of_each_value() {
         "avoid = []  # default".to_owned(),
         "action = \"kill\"  # default".to_owned(),
         "keep = \"10m\"  # default".to_owned(),
-        "timeout = \"\"  # default; not acted on by this version".to_owned(),
+        "timeout = \"\"  # default".to_owned(),
         format!("  {{ cgroups = [\"x\"], action = \"lift\", after = \"7s\" }},  # {drop_in}:3"),
         "# built-in protect list, in force (victim.protect_builtin = true):".to_owned(),
         "#   ^sshd$".to_owned(),

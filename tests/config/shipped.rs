@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hogwatch::config::{BuiltIns, Config, NOT_ACTED_ON, load_text, show};
+use hogwatch::config::{BuiltIns, Config, load_text, show};
 
 use super::good;
 
@@ -46,37 +46,27 @@ fn it_names_every_key_in_the_order_of_the_schema() {
     let nothing = BuiltIns { protect: &[], avoid: &[] };
     let all = show(&load_text(Path::new("x"), "").unwrap(), &nothing);
     let mut expected = keys(&all);
-    // An array of tables, which the file shows as an example.
-    expected.retain(|key| key != "livelock.override");
+    // Arrays of tables, which the file shows as examples.
+    expected.retain(|key| !key.ends_with(".override"));
     assert_eq!(keys(&uncommented()), expected);
 }
 
 #[test]
-fn it_marks_the_sections_that_nothing_acts_on() {
-    let lines: Vec<&str> = SHIPPED.lines().collect();
-    let marked = |pair: &&[&str]| pair[1] == "# Not acted on by this version yet.";
-    let found: Vec<String> = lines.windows(2).filter(marked).map(|pair| pair[0].to_owned()).collect();
-    let expected: Vec<String> = NOT_ACTED_ON.iter().map(|name| format!("[{name}]")).collect();
-    assert_eq!(found, expected);
-}
-
-#[test]
-fn its_example_of_an_exception_works() {
+fn its_examples_of_exceptions_work() {
     let example: Vec<&str> = SHIPPED.lines().filter_map(|line| line.strip_prefix("# #")).collect();
     let config = good(&example.join("\n"));
-    assert_eq!(config.livelock.overrides.len(), 1);
+    assert_eq!((config.livelock.overrides.len(), config.run.overrides.len()), (1, 1));
 }
 
 #[test]
-fn the_manual_lists_every_key_with_its_default_and_marks_the_inactive_ones() {
+fn the_manual_lists_every_key_with_its_default() {
     let nothing = BuiltIns { protect: &[], avoid: &[] };
     let all = show(&load_text(Path::new("x"), "").unwrap(), &nothing);
     let mut expected = Vec::new();
     for line in all.lines() {
         if let Some(name) = line.strip_prefix('[') {
             let name = name.trim_end_matches(']');
-            let mark = if NOT_ACTED_ON.contains(&name) { " (later)" } else { "" };
-            expected.push(format!("### [{name}]{mark}"));
+            expected.push(format!("### [{name}]"));
         } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             let (value, _) = value.split_once("  # ").unwrap();
             expected.push(format!("| `{key}` | `{value}` |"));

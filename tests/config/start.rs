@@ -63,7 +63,7 @@ fn no_file_means_the_defaults() {
     let machine = Machine::new();
     let started = at_start(None, &machine.places).unwrap();
     assert_eq!((started.config, started.source, started.problem), (Config::default(), Origin::Defaults, None));
-    let nowhere = Places { file: None, state: None };
+    let nowhere = Places { file: None, machine: None, state: None };
     assert_eq!(at_start(None, &nowhere).unwrap().config, Config::default());
 }
 
@@ -196,6 +196,8 @@ fn places_of_root_and_of_users() {
         places(0, &[("STATE_DIRECTORY", "/var/lib/private/h:/var/lib/other")]),
         some("/etc/hogwatch/hogwatch.toml", "/var/lib/private/h")
     );
+    let machine = |uid| Places::new(uid, env(&[])).machine;
+    assert_eq!((machine(0), machine(1000)), (None, Some("/etc/hogwatch/hogwatch.toml".into())));
     assert_eq!(places(1000, &[]), (None, None));
     assert_eq!(places(1000, &[("HOME", "")]), (None, None));
 }

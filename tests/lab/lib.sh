@@ -250,6 +250,43 @@ expect_only_victim() {
 ALICE=1000
 as_alice() { runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$ALICE HOME=/home/alice "$@"; }
 
+# --- hogwatch run ----------------------------------------------------------------------------------------------------
+
+# run_cgroups: the cgroups of all runs that there are; a run that is over leaves none.
+run_cgroups() { find "$CGROUPS" -type d -name 'hogwatch-run*'; }
+no_run_cgroups() { [[ -z $(run_cgroups) ]]; }
+
+# --- alice's terminal: a session of hers with a shell in tmux, 80 by 24 ----------------------------------------------------
+
+TERMINAL=/run/user/$ALICE/terminal
+terminal() { tmux -S "$TERMINAL" "$@"; }
+
+# open_terminal: as a login does it, so that the shell is in a session's scope. Its prompt is "outer> ".
+open_terminal() {
+  systemd-run --quiet --unit=hog-terminal -p Type=forking -p User=alice -p PAMName=login \
+    env LC_ALL=C tmux -S "$TERMINAL" -f /dev/null new-session -d -x 80 -y 24 "env PS1='outer> ' bash --norc --noprofile" || fail "no terminal for alice"
+  expect_screen '^outer>'
+}
+
+# enter LINE: types it, and the key Enter. press KEY: as tmux calls it, such as C-c.
+enter() { terminal send-keys -l "$1" \; send-keys Enter; }
+press() { terminal send-keys "$1"; }
+
+# screen: what stands on it. expect_screen REGEX: within 30 s a line there matches.
+screen() { terminal capture-pane -p; }
+shows() { screen | grep -qE -- "$1"; }
+expect_screen() { wait_for 30 shows "$1" || fail "the terminal does not show '$1', but: $(screen | grep . | tail -n 12)"; }
+
+# expect_status PROMPT STATUS: the shell with this prompt is at it, and its last command ended so. The screen is empty then.
+expect_status() {
+  enter 'echo was=$?='
+  wait_for 30 shows '^was=[0-9]+=$' || fail "no prompt came back: $(screen | grep . | tail -n 12)"
+  same "the status that the shell saw" "$2" "$(screen | sed -n 's/^was=\([0-9]*\)=$/\1/p' | tail -n 1)"
+  press C-l
+  wait_for 30 cleared "$1" || fail "the screen is not empty but for '$1': $(screen | grep . | tail -n 12)"
+}
+cleared() { [[ $(screen | grep .) =~ ^$1\ ?$ ]]; }
+
 # --- the controls ----------------------------------------------------------------------------------------------------
 
 # oomd_control: systemd-oomd, which acts on what units ask for (ManagedOOMMemoryPressure=) after 10 s. It is masked in /etc;

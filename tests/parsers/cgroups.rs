@@ -15,8 +15,12 @@ fn own_paths_of_real_processes() {
     assert_eq!(parse_own_paths(fixture!("linux-6.12/hog.cgroup")), v2(b"/odd:name"));
     assert_eq!(parse_own_paths(fixture!("linux-6.12/zombie.cgroup")), v2(b"/odd:name-gone (deleted)"));
     let v1 = parse_own_paths(fixture!("linux-6.1-cgroup1/hog.cgroup")).expect("a real file");
-    let expected =
-        CgroupPaths { v2: None, memory_v1: Some(b"/odd:name"), systemd_v1: Some(b"/system.slice/lab.service") };
+    let expected = CgroupPaths {
+        memory_v1: Some(b"/odd:name"),
+        systemd_v1: Some(b"/system.slice/lab.service"),
+        pids_v1: Some(b"/system.slice/lab.service"),
+        ..CgroupPaths::default()
+    };
     assert_eq!(v1, expected);
 }
 
@@ -24,7 +28,12 @@ fn own_paths_of_real_processes() {
 fn own_paths_rows() {
     let hybrid =
         b"5:cpu,memory,pids:/a\n1:name=systemd:/b c\n0::/\xff:d\\x2d\n0::/second\n3:memory2:/no\n2:freezer:/f\n";
-    let expected = CgroupPaths { v2: Some(b"/\xff:d\\x2d"), memory_v1: Some(b"/a"), systemd_v1: Some(b"/b c") };
+    let expected = CgroupPaths {
+        v2: Some(b"/\xff:d\\x2d"),
+        memory_v1: Some(b"/a"),
+        systemd_v1: Some(b"/b c"),
+        pids_v1: Some(b"/a"),
+    };
     assert_eq!(parse_own_paths(hybrid), Ok(expected));
     let outside = parse_own_paths(b"0::/../../init.scope\n").expect("outside the namespace");
     assert_eq!(outside.v2, Some(b"/../../init.scope".as_slice()));

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_dry_run_keeps_its_incidents_apart() {
-        let places = Places { file: None, state: Some("/var/lib/hogwatch".into()) };
+        let places = Places { file: None, machine: None, state: Some("/var/lib/hogwatch".into()) };
         assert_eq!(state_dir(&places, false), places.state);
         assert_eq!(state_dir(&places, true), Some("/var/lib/hogwatch-dryrun".into()));
         assert_eq!(state_dir(&Places { state: None, ..places }, true), None);

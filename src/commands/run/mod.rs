@@ -1,3 +1,146 @@
 //! `hogwatch run`: a command under a hard memory cap.
+//!
+//! The process that the shell sees stays outside the cap and waits (`supervise`). A child of its own puts itself under
+//! the cap ([`cap::confine`]) and becomes the command (`start`).
 
+mod args;
 pub mod cap;
+mod log;
+mod outcome;
+mod start;
+mod supervise;
+mod temporary;
+mod tree;
+mod watched;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::Signal;
+
+use crate::config::units::write_size;
+use crate::host::child::{HeldSignals, end_by};
+use crate::host::{clock, memory};
+
+pub use args::RunArgs;
+use args::{Wanted, wanted};
+use cap::{Cap, Kind, Place};
+use outcome::{Outcome, report_failure};
+use start::Placed;
+use supervise::Run;
+use temporary::Temporary;
+use tree::Tree;
+use watched::{PERIOD, Watch};
+
+/// Exit status for all that is hogwatch's own failure, as env(1) has it; bad options and a bad configuration too.
+pub const EXIT_FAILED: u8 = 125;
+
+/// Runs the command, and ends as it did.
+#[must_use]
+pub fn run(args: &RunArgs) -> ExitCode {
+    let report = match args.report.as_ref().map(|path| File::create(path).map_err(|e| (path, e))).transpose() {
+        Ok(report) => report,
+        Err((path, e)) => {
+            say(format_args!("--report {}: {e}", path.display()));
+            return ExitCode::from(EXIT_FAILED);
+        }
+    };
+    let written = |result: io::Result<()>| {
+        if let Err(e) = result {
+            say(format_args!("the report could not be written: {e}"));
+        }
+    };
+    match attempt(args) {
+        Ok((outcome, wanted)) => {
+            outcome.tell(&args.command[0], wanted.log.is_some());
+            if let Some(file) = &report {
+                written(outcome.report(file, &args.command));
+            }
+            if outcome.interrupted {
+                // A shell that runs a script goes on with its next command unless it sees that.
+                end_by(Signal::SIGINT);
+            }
+            ExitCode::from(outcome.status())
+        }
+        Err(why) => {
+            say(format_args!("{why}"));
+            if let Some(file) = &report {
+                written(report_failure(file, &args.command, &why));
+            }
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+/// From the start of the command to its end.
+fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
+    let wanted = wanted(args).map_err(|bad| bad.to_string())?;
+    if args.require_cap && wanted.limits.memory.is_none() && wanted.limits.tasks.is_none() {
+        return Err("--require-cap without a cap: add --memory 4G or the like, or set memory in [run]".to_owned());
+    }
+    let temporary = Temporary::new(&wanted.temp_env).map_err(|e| e.to_string())?;
+    set_child_subreaper(true).map_err(|e| format!("this process can't adopt what the command leaves behind: {e}"))?;
+    let mut tree = Tree::open().map_err(|e| format!("/proc can't be opened: {e}"))?;
+    let signals = HeldSignals::hold().map_err(|e| format!("signals can't be held: {e}"))?;
+    let Placed { pid, place, lifeline, mut word, news } = start::start(args, &wanted, temporary.as_ref(), &signals)?;
+    tree.leave_out(place.keeper);
+    let is_watched = place.kind == Kind::Watched;
+    let cap = match is_watched {
+        true => None,
+        false => Some(Cap::open(&place, lifeline).map_err(|e| format!("the cgroup can't be opened: {e}"))?),
+    };
+    let limit = wanted.limits.memory;
+    say_how(&place, &wanted);
+    let began = clock::now();
+    // A child that was killed by now can't be told, and is waited for like any other.
+    let _ = word.write_all(b"g");
+    memory::shed();
+    let mut run = Run {
+        main: pid,
+        signals,
+        tree,
+        cap,
+        watch: is_watched.then(|| Watch::new(limit)),
+        news: Some(news),
+        limit,
+        began,
+        end: None,
+        not_run: None,
+        killed_by: None,
+        largest: None,
+        interrupted: false,
+        kill_is_due: None,
+    };
+    run.supervise(&wanted);
+    Ok((Outcome::of(run, place), wanted))
+}
+
+/// Says what the user should know of the cap.
+fn say_how(place: &Place, wanted: &Wanted) {
+    let is_watched = place.kind == Kind::Watched;
+    let asked = wanted.limits.memory.is_some() || wanted.limits.tasks.is_some();
+    for remark in place.remarks.iter().filter(|_| asked) {
+        say(format_args!("{remark}"));
+    }
+    match wanted.limits.memory {
+        None => say(format_args!("no --memory, and none in [run] of the configuration: no cap on memory")),
+        Some(limit) if is_watched => say(format_args!(
+            "WATCHED CAP ONLY: no cgroup enforces the {} here; the processes are added up every {} ms and killed when \
+             they are beyond it (--require-cap: fail instead)",
+            write_size(limit),
+            PERIOD.as_millis()
+        )),
+        Some(_) => {}
+    }
+    if let Some(tasks) = wanted.limits.tasks.filter(|_| is_watched) {
+        say(format_args!("the limit of {tasks} tasks is not enforced: that takes a cgroup"));
+    }
+}
+
+/// Says it on stderr, which may be closed.
+fn say(text: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_all(format!("hogwatch: {text}\n").as_bytes());
+}

@@ -13,6 +13,8 @@ pub struct CgroupPaths<'a> {
     pub memory_v1: Option<&'a [u8]>,
     /// systemd's own v1 hierarchy, which names the unit on a v1 system.
     pub systemd_v1: Option<&'a [u8]>,
+    /// The v1 hierarchy with the pids controller.
+    pub pids_v1: Option<&'a [u8]>,
 }
 
 /// Reads `/proc/PID/cgroup`, lines of `ID:CONTROLLERS:PATH` (`cgroups(7)`).
@@ -35,8 +37,16 @@ pub fn parse_own_paths(bytes: &[u8]) -> Result<CgroupPaths<'_>, Malformed> {
         let place = match controllers {
             b"" => &mut paths.v2,
             b"name=systemd" => &mut paths.systemd_v1,
-            list if list.split(|&byte| byte == b',').any(|name| name == b"memory") => &mut paths.memory_v1,
-            _ => continue,
+            list => {
+                let has = |controller: &[u8]| list.split(|&byte| byte == b',').any(|name| name == controller);
+                if has(b"pids") {
+                    paths.pids_v1.get_or_insert(path);
+                }
+                if !has(b"memory") {
+                    continue;
+                }
+                &mut paths.memory_v1
+            }
         };
         place.get_or_insert(path);
     }

@@ -24,6 +24,7 @@ mod meminfo;
 mod memory_stat;
 mod pressure;
 mod process;
+mod smaps;
 mod stat;
 mod status;
 mod swap;
@@ -43,6 +44,7 @@ pub use memory_stat::{
 };
 pub use pressure::{Pressure, PressureLine, parse_pressure};
 pub use process::{Statm, parse_oom_score, parse_oom_score_adj, parse_statm};
+pub use smaps::parse_smaps_rollup;
 pub use stat::{Stat, State, parse_stat};
 pub use status::{Status, parse_status};
 pub use swap::{SwapArea, SwapKind, ZramStat, parse_zram_mm_stat, swap_areas};

@@ -1,0 +1,176 @@
+//! At the cap.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::running::{Place, a_word, finish, hog, listed, processes_with, program};
+
+/// The kind of cap this machine gives, asked of the program.
+fn kind_here() -> String {
+    let (_, report) = Place::Here.report(&["--memory", "64M", "true"]);
+    report["cap"]["kind"].as_str().expect("a kind").to_owned()
+}
+
+/// All of a tree dies, with one clear line, at any kind of cap: the hog, and the shell that waits for it.
+fn all_dies_at_the_cap(place: Place, kind: &str) {
+    let word = a_word();
+    let script = "sleep 60 & \"$0\" name=balloon first=300; echo survived";
+    let (ran, report) = place.report(&["--memory", "64M", "sh", "-c", script, &hog(), &word]);
+    ran.ended_with(137);
+    assert!(!ran.out().contains("survived"), "{ran:?}");
+    assert!(processes_with(&word).is_empty());
+    let line = ran.err.lines().find(|line| line.contains("killed at")).unwrap_or_else(|| panic!("{ran:?}"));
+    assert!(line.starts_with("hogwatch: killed at its 64 MiB cap: peak "), "{line}");
+    assert!(line.contains(", largest task balloon "), "{line}");
+    assert_eq!(report["killed_by"], "cap");
+    assert_eq!(report["exit"], 137);
+    assert_eq!(report["cap"]["kind"], kind);
+    assert_eq!(report["cap"]["bytes"], 64 << 20);
+    assert_eq!(report["cap"]["swap_bytes"], 0);
+    assert_eq!(report["largest_task"]["comm"], "balloon");
+    let peak = report["peak_bytes"].as_u64().expect("a peak");
+    assert!((60 << 20..290 << 20).contains(&peak), "{peak}");
+}
+
+#[test]
+fn all_dies_at_the_cap_here() {
+    all_dies_at_the_cap(Place::Here, &kind_here());
+}
+
+#[test]
+fn all_dies_at_the_watched_cap() {
+    // A pace at which every look sees it grow.
+    all_dies_at_the_cap(Place::NoCgroups, "watched");
+}
+
+#[test]
+fn the_watched_cap_is_said_loudly_and_can_be_refused() {
+    let ran = Place::NoCgroups.run(&["--memory", "64M", "true"]);
+    ran.ended_with(0).said("hogwatch: WATCHED CAP ONLY: no cgroup enforces the 64 MiB here");
+    let (ran, report) = Place::NoCgroups.report(&["--memory", "64M", "--require-cap", "echo", "ran"]);
+    ran.ended_with(125);
+    assert_eq!(ran.out(), "");
+    assert_eq!(report["exit"], 125);
+    assert!(!report["error"].as_str().expect("why").is_empty());
+}
+
+/// Forked workers share their pages: eight that hold the same 40 MiB are far from 100 MiB, and are let live.
+#[test]
+fn shared_pages_count_once_in_the_watched_cap() {
+    let script = "
+import os, time
+data = bytearray(40 << 20)
+data[::4096] = b'x' * len(data[::4096])
+children = []
+for _ in range(8):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(1)
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    os.waitpid(pid, 0)
+";
+    let (ran, report) = Place::NoCgroups.report(&["--memory", "100M", "python3", "-c", script]);
+    ran.ended_with(0);
+    let peak = report["peak_bytes"].as_u64().expect("a peak");
+    assert!(peak > 40 << 20 && peak <= 100 << 20, "{peak}");
+}
+
+/// An inner cap lies within the outer one: the tighter one kills, and the outer run is not killed for the inner one's hog.
+#[test]
+fn inner_caps_kill_alone() {
+    for place in [Place::Here, Place::NoCgroups] {
+        let inner = "\"$0\" run --memory 48M \"$1\" name=balloon first=200; echo inner=$?";
+        let (ran, report) = place.report(&["--memory", "150M", "sh", "-c", inner, program().to_str().unwrap(), &hog()]);
+        ran.ended_with(0).said("killed at its 48 MiB cap").did_not_say("150 MiB cap");
+        assert_eq!(ran.out().lines().last(), Some("inner=137"));
+        assert_eq!(report["killed_by"], Value::Null);
+    }
+}
+
+/// An outer cap that is tighter ends the inner run too.
+#[test]
+fn outer_caps_hold_inside_inner_ones() {
+    for place in [Place::Here, Place::NoCgroups] {
+        let inner = "\"$0\" run --memory 150M \"$1\" name=balloon first=300; echo survived";
+        let (ran, report) = place.report(&["--memory", "48M", "sh", "-c", inner, program().to_str().unwrap(), &hog()]);
+        ran.ended_with(137).said("48 MiB");
+        assert_eq!(report["killed_by"], "cap");
+        assert!(!ran.out().contains("survived"));
+    }
+}
+
+/// What goes on in the background goes on, and is named.
+#[test]
+fn the_background_goes_on() {
+    for (place, then) in [(Place::Here, "under the cap still"), (Place::NoCgroups, "no longer capped")] {
+        let word = a_word();
+        let script = "sleep 60 >/dev/null 2>&1 & echo $!";
+        let ran = place.run(&["--memory", "64M", "sh", "-c", script, &word]);
+        let left: i32 = ran.out().trim().parse().expect("its pid");
+        let lives = std::fs::read_to_string(format!("/proc/{left}/comm"));
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), nix::sys::signal::Signal::SIGKILL).expect("kill it");
+        assert_eq!(lives.expect("it lives"), "sleep\n");
+        let then = if kind_here() == "watched" { "no longer capped" } else { then };
+        ran.ended_with(0).said(&format!("1 process (sleep) goes on in the background, {then}"));
+    }
+}
+
+#[test]
+fn the_report_tells_what_was_used() {
+    // The hog waits on a pipe that nobody closes.
+    let script = "mkfifo \"$PIPE\"; \"$0\" name=steady first=50 <>\"$PIPE\" & sleep 1.5; kill $!; exit 3";
+    for place in [Place::Here, Place::NoCgroups] {
+        let options = ["--memory", "200M", "--temp-env", "PIPE", "--log", "1s", "sh", "-c", script, &hog()];
+        let (ran, report) = place.report(&options);
+        ran.ended_with(3).said("of 200 MiB, peak ").said("ended after ").said(" with 3: peak ");
+        assert_eq!(report["schema"], 1);
+        assert_eq!(report["command"][0], "sh");
+        assert_eq!((&report["exit"], &report["signal"]), (&Value::from(3), &Value::Null));
+        assert_eq!((&report["killed_by"], &report["oom_kills"]), (&Value::Null, &Value::from(0)));
+        let wall = report["wall_ms"].as_u64().expect("a time");
+        assert!((1000..60_000).contains(&wall), "{wall}");
+        let peak = report["peak_bytes"].as_u64().expect("a peak");
+        assert!((50 << 20..200 << 20).contains(&peak), "{place:?}: {peak}");
+    }
+}
+
+#[test]
+fn temporary_paths_are_fresh_and_go_with_the_run() {
+    let tmp = tempfile::tempdir().unwrap();
+    let script = "[ ! -e \"$A\" ] && [ ! -e \"$B\" ] && [ \"$A\" != \"$B\" ] && mkdir \"$A\" && echo x >\"$A/f\" && echo x >\"$B\" \
+                  && stat -c %a \"${A%/*}\" && echo \"$A\"";
+    let options = ["--memory", "64M", "--temp-env", "A", "--temp-env", "B", "sh", "-c", script];
+    let run = || finish(Place::Here.hogwatch_run(&options).env("TMPDIR", tmp.path()).env("A", "/elsewhere"));
+    let (first, second) = (run(), run());
+    first.ended_with(0);
+    let lines: Vec<&str> = first.out().lines().collect();
+    assert_eq!(lines[0], "700");
+    assert!(lines[1].starts_with(tmp.path().to_str().unwrap()) && lines[1].ends_with("/A"), "{lines:?}");
+    assert_ne!(first.out(), second.ended_with(0).out());
+    assert_eq!(listed(tmp.path()), Vec::<std::path::PathBuf>::new());
+}
+
+/// A cgroup is there as long as the command, and no longer.
+#[test]
+fn nothing_is_left_of_the_cgroup() {
+    let (_, report) = Place::Here.report(&["--memory", "64M", "true"]);
+    if let Some(cgroup) = report["cap"]["cgroup"].as_str() {
+        assert!(!std::path::Path::new(cgroup).exists(), "{cgroup}");
+    }
+}
+
+#[test]
+fn tasks_are_limited_where_a_cgroup_can_do_it() {
+    let script = "import os\nfor _ in range(50):\n    if os.fork() == 0:\n        os._exit(0)";
+    let (ran, report) = Place::Here.report(&["--memory", "200M", "--tasks", "10", "python3", "-c", script]);
+    if report["cap"]["kind"] == "watched" || ran.err.contains("tasks") {
+        ran.ended_with(0).said("tasks");
+        return;
+    }
+    ran.ended_with(1).said("Resource temporarily unavailable");
+    let mut plain = Command::new("python3");
+    finish(plain.args(["-c", script])).ended_with(0);
+}

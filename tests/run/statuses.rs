@@ -1,0 +1,132 @@
+//! Exit statuses.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::running::{Place, finish, program};
+
+#[test]
+fn the_status_is_the_commands_own() {
+    for status in ["0", "1", "2", "42", "124", "255"] {
+        let ran = Place::Here.run(&["--memory", "64M", "sh", "-c", "exit $0", status]);
+        ran.ended_with(status.parse().unwrap());
+        assert_eq!(ran.err, "", "nothing is said about a command that just runs");
+    }
+}
+
+#[test]
+fn a_signal_is_128_and_its_number() {
+    for (name, number) in [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("INT", 2), ("RTMIN", 34)] {
+        let (ran, report) = Place::Here.report(&["--memory", "64M", "bash", "-c", "ulimit -c 0; kill -s $0 $$", name]);
+        ran.ended_with(128 + number).did_not_say("cap");
+        assert_eq!(report["signal"], number);
+        assert_eq!(report["killed_by"], serde_json::Value::Null);
+    }
+}
+
+#[test]
+fn what_can_not_be_run_is_told_as_env_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = dir.path().join("plain");
+    fs::write(&plain, "no program\n").unwrap();
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
+    let plain = plain.to_str().unwrap();
+    for (command, status, what) in [
+        ("no-such-command", 127, "No such file or directory"),
+        ("/no/such/command", 127, "No such file or directory"),
+        ("", 127, "No such file or directory"),
+        (plain, 126, "Permission denied"),
+        ("/", 126, "Permission denied"),
+    ] {
+        let (ran, report) = Place::Here.report(&["--memory", "64M", "--", command]);
+        ran.ended_with(status).said(&format!("hogwatch: {command}: {what}"));
+        assert_eq!(report["exit"], status);
+        assert!(report["error"].as_str().unwrap().starts_with(what));
+    }
+}
+
+#[test]
+fn a_script_without_its_first_line_is_run_by_the_shell() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("script");
+    fs::write(&script, "exit 7\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    Place::Here.run(&["--memory", "64M", script.to_str().unwrap()]).ended_with(7);
+}
+
+#[test]
+fn bad_options_are_125_and_nothing_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let touched = dir.path().join("touched");
+    for (options, what) in [
+        (&["--memory", "0"][..], "nothing runs in no memory"),
+        (&["--memory", "0 GiB"], "nothing runs in no memory"),
+        (&["--memory", "4GG"], "unknown unit \"GG\""),
+        (&["--memory", "4"], "has no unit"),
+        (&["--memory", "-1G"], "has a sign"),
+        (&["--memory", "5000T"], "more memory than any machine has"),
+        (&["--swap", "lots"], "does not begin with a number"),
+        (&["--timeout", "-5s"], "has a sign"),
+        (&["--timeout", "0"], "nothing runs in no time"),
+        (&["--timeout", "5"], "has no unit"),
+        (&["--kill-after", "-1s"], "has a sign"),
+        (&["--tasks", "0"], "a whole number above 0"),
+        (&["--tasks", "-3"], "a whole number above 0"),
+        (&["--temp-env", "NO=NAME"], "not the name of an environment variable"),
+        (&["--log", "10ms"], "shorter than 1s"),
+        (&["--name", "a/b"], "a name has 1 to 64"),
+        (&["--memroy", "4G"], "--memory"),
+        (&["--report", "/no/such/directory/report.json"], "--report /no/such/directory/report.json: No such file"),
+        (&["--require-cap"], "--require-cap without a cap"),
+    ] {
+        let ran = Place::Here.run(&[options, &["--", "touch", touched.to_str().unwrap()]].concat());
+        ran.ended_with(125).said(what);
+        assert!(!touched.exists(), "{options:?}");
+    }
+}
+
+#[test]
+fn no_command_is_125_and_help_is_0() {
+    Place::Here.run(&["--memory", "64M"]).ended_with(125).said("COMMAND");
+    Place::Here.run(&["--memory", "64M", "--"]).ended_with(125).said("COMMAND");
+    assert!(Place::Here.run(&["--help"]).ended_with(0).out().contains("--kill-after"));
+    let mut other = Place::Here.command(program());
+    finish(other.args(["status", "--no-such"])).ended_with(2);
+}
+
+#[test]
+fn a_bad_configuration_is_125_and_names_the_place() {
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let dir = home.path().join("hogwatch");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("hogwatch.toml"), "[run]\nmemory = \"4GG\"\n").unwrap();
+    let mut command = as_plain_user();
+    command.env("XDG_CONFIG_HOME", home.path());
+    command.arg(program()).args(["run", "true"]);
+    finish(&mut command).ended_with(125).said("hogwatch.toml:2:10: ");
+
+    fs::write(dir.join("hogwatch.toml"), "[run]\ntemp_env = [\"DATABASE\"]\ntimeout = \"1s\"\nkill_after = \"0s\"\n")
+        .unwrap();
+    let mut command = as_plain_user();
+    command.env("XDG_CONFIG_HOME", home.path()).arg(program()).args(["run", "sh", "-c", "echo $DATABASE; sleep 60"]);
+    let ran = finish(&mut command);
+    assert!(ran.ended_with(124).out().contains("/hogwatch-run-"), "{ran:?}");
+}
+
+/// A command of somebody who has a configuration of his own.
+fn as_plain_user() -> std::process::Command {
+    if !nix::unistd::geteuid().is_root() {
+        return Place::Here.command("env");
+    }
+    let mut command = Place::Here.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command
+}
+
+#[test]
+fn without_a_cap_it_runs_and_says_so() {
+    let (ran, report) = Place::Here.report(&["--memory", "", "true"]);
+    ran.ended_with(0).said("hogwatch: no --memory, and none in [run] of the configuration: no cap on memory");
+    assert_eq!(report["cap"]["bytes"], serde_json::Value::Null);
+}

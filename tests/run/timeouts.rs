@@ -1,0 +1,53 @@
+//! When the time is up.
+
+use crate::running::{Place, a_word, processes_with};
+
+/// Nothing of it survives: neither a daemon of its own (forked twice, in a session of its own), nor one that ignores SIGTERM, nor
+/// one that stops itself.
+#[test]
+fn nothing_survives_the_time() {
+    // What is ignored stays so for all that is started.
+    let script = "trap '' TERM
+        setsid sh -c 'sh -c \"sleep 300; :\" $0 & exit' $0
+        setsid sh -c 'sh -c \"kill -STOP \\$\\$; sleep 300; :\" $0 & exit' $0
+        kill -STOP $$; sleep 300; :";
+    for place in [Place::Here, Place::NoCgroups] {
+        let word = a_word();
+        let options = ["--memory", "64M", "--timeout", "2s", "--kill-after", "500ms", "bash", "-c", script, &word];
+        let (ran, report) = place.report(&options);
+        ran.ended_with(124).said("hogwatch: timed out after 2s; ").said(" did not end within 500ms of SIGTERM: killed");
+        ran.said("bash").said("sh").said("sleep");
+        assert!(processes_with(&word).is_empty(), "{place:?}");
+        assert_eq!(report["killed_by"], "timeout");
+        assert_eq!(report["exit"], 124);
+    }
+}
+
+/// Who ends at SIGTERM is given the time for it, also when it was stopped; and the status is 124 whatever its own was.
+#[test]
+fn sigterm_comes_first() {
+    for place in [Place::Here, Place::NoCgroups] {
+        let script = "trap 'echo ended; exit 0' TERM; kill -STOP $$; while :; do sleep 0.1; done";
+        let ran = place.run(&["--memory", "64M", "--timeout", "1s", "sh", "-c", script]);
+        ran.ended_with(124).said("timed out after 1s; SIGTERM ended it");
+        assert_eq!(ran.out(), "ended\n");
+    }
+}
+
+/// It goes for what the command has started too, after the command itself has ended.
+#[test]
+fn the_last_process_counts() {
+    let word = a_word();
+    let script = "(trap '' TERM; while :; do sleep 0.1; done) & trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    let options = ["--memory", "64M", "--timeout", "1s", "--kill-after", "300ms", "sh", "-c", script, &word];
+    Place::Here.run(&options).ended_with(124).said("did not end within 300ms");
+    assert!(processes_with(&word).is_empty());
+}
+
+#[test]
+fn who_is_done_in_time_is_left_alone() {
+    Place::Here
+        .run(&["--memory", "64M", "--timeout", "1m", "sh", "-c", "exit 5"])
+        .ended_with(5)
+        .did_not_say("timed out");
+}
