@@ -24,7 +24,7 @@ times_out() {
   bystanders
   begin=$(now_ms)
   # The bound of timeout(1) is only for this scenario.
-  timeout -k 5 60 "$@" hogwatch run --memory 64M --timeout 6s --kill-after 1s --report "$REPORT" -- \
+  "$@" timeout -k 5 60 hogwatch run --memory 64M --timeout 6s --kill-after 1s --report "$REPORT" -- \
     "$TMPDIR/stubborn" "$PIDS" xx || status=$?
   local took=$(( $(now_ms) - begin ))
   same "$who: exit status" 124 "$status"
