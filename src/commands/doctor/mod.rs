@@ -4,9 +4,39 @@
 
 pub mod checks;
 pub mod facts;
+mod text;
 
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use super::daemon::systemctl::Systemctl;
+use facts::Facts;
+
+/// Options of `hogwatch doctor`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  hogwatch doctor
+  sudo hogwatch doctor                                     sees what a plain user does not
+  hogwatch doctor --json | jq -r '.findings[].id'
+
+Exit status: 0 nothing of severity danger or warning was found, 1 something was.")]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit status when a danger or a warning was found.
+const EXIT_FOUND: u8 = 1;
+
+/// systemd may take so long to tell of all its units; with thousands of them it is a second.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How bad a finding is. The order is that of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -35,4 +65,33 @@ pub struct Finding {
     pub why: &'static str,
     /// The exact cure: commands, or a file and its content.
     pub fix: String,
+}
+
+/// Looks, and says what it found on stdout.
+#[must_use]
+pub fn run(args: &DoctorArgs) -> ExitCode {
+    // The system's units, also for a plain user: systemd tells everybody.
+    let systemctl = Systemctl { program: "systemctl".into(), user: false };
+    let shown = if Path::new("/run/systemd/system").exists() {
+        systemctl.run(&facts::units::ARGUMENTS, Instant::now() + DEADLINE)
+    } else {
+        Err("this machine was not started by systemd".to_owned())
+    };
+    let facts = Facts::read(Path::new("/"), shown);
+    let findings = findings(&facts);
+    let status = if findings.iter().any(|finding| finding.severity < Severity::Note) { EXIT_FOUND } else { 0 };
+    let shown = if args.json {
+        format!("{:#}\n", json!({"schema": 1, "findings": findings, "unseen": facts.unseen}))
+    } else {
+        text::text(&findings, &facts.unseen, std::io::stdout().is_terminal())
+    };
+    super::print(&shown, status)
+}
+
+/// What all checks found, the worst first.
+#[must_use]
+pub fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut found: Vec<Finding> = checks::ALL.iter().flat_map(|check| (check.look)(facts)).collect();
+    found.sort_by_key(|finding| finding.severity);
+    found
 }

@@ -1,5 +1,9 @@
 //! The checks: each a small pure function over [`Facts`].
 
+mod kernel;
+
+use serde_json::{Map, Value};
+
 use super::Finding;
 use super::facts::Facts;
 
@@ -13,4 +17,9 @@ pub struct Check {
 }
 
 /// All of them, in the order of the documentation.
-pub const ALL: &[Check] = &[];
+pub const ALL: &[Check] = &[Check { id: kernel::PSI_OFF, look: kernel::psi_off }];
+
+/// What was read, by file or property, for [`Finding::evidence`].
+fn evidence<const N: usize>(read: [(&str, Value); N]) -> Map<String, Value> {
+    read.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
