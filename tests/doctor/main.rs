@@ -42,7 +42,8 @@ fn each_check_finds_its_fault_and_nothing_where_there_is_none() {
 #[test]
 fn checks_fixtures_and_documentation_are_of_the_same_ids() {
     let doc = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/doctor.md")).unwrap();
-    let mut documented: Vec<&str> = doc.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();
+    let mut documented: Vec<&str> =
+        doc.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();
     let mut ids: Vec<&str> = ALL.iter().map(|check| check.id).collect();
     assert_eq!(documented, ids, "docs/doctor.md, in the order of checks::ALL");
     documented.sort_unstable();

@@ -63,7 +63,8 @@ pub struct Finding {
     pub evidence: Map<String, Value>,
     /// What will come of it.
     pub why: &'static str,
-    /// The exact cure: commands, or a file and its content.
+    /// The exact cure. Lines that begin with two spaces are commands or a file's content, to be pasted; the others are said
+    /// to a person.
     pub fix: String,
 }
 

@@ -51,9 +51,15 @@ fn write(page: &mut Page, finding: &Finding) {
         page.labelled("      read  ", &plain(&format!("{name}: {value}")));
     }
     page.labelled("      why   ", finding.why);
-    // A file's content or commands: line by line, to be pasted.
     for (n, line) in finding.fix.lines().enumerate() {
-        page.labelled(if n == 0 { "      fix   " } else { "            " }, &plain(line));
+        let label = if n == 0 { "      fix   " } else { "            " };
+        let line = plain(line);
+        // Commands and a file's content are indented, and stay whole to be pasted.
+        if line.starts_with("  ") {
+            page.line(format!("{label}{line}"));
+        } else {
+            page.labelled(label, &line);
+        }
     }
 }
 

@@ -100,8 +100,7 @@ impl Group {
     fn read(reader: &mut Reader, at: &str, path: &str) -> Self {
         let file = |name: &str| format!("{at}/{name}");
         let mut limit = |name: &str| reader.text(&file(name)).and_then(|text| parse_limit(text.as_bytes()).ok());
-        let [min, high, max, swap_max] =
-            ["memory.min", "memory.high", "memory.max", "memory.swap.max"].map(&mut limit);
+        let [min, high, max, swap_max] = ["memory.min", "memory.high", "memory.max", "memory.swap.max"].map(&mut limit);
         let events = reader.text(&file("cgroup.events"));
         let processes = reader.text(&file("cgroup.procs")).map_or(0, |text| text.lines().count());
         Self {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 /// What `systemctl` is asked: all services, slices and scopes that are loaded, and what may not be loaded.
-pub const ARGUMENTS: [&str; 7] =
-    ["show", PROPERTIES, "--", "hogwatch.service", "*.service", "*.slice", "*.scope"];
+pub const ARGUMENTS: [&str; 7] = ["show", PROPERTIES, "--", "hogwatch.service", "*.service", "*.slice", "*.scope"];
 
 /// The properties that checks look at.
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,UnitFileState,Type,MainPID,ControlGroup,Slice,Restart,\
