@@ -3,6 +3,7 @@
 
 pub mod cgroups;
 pub mod machine;
+pub mod processes;
 pub mod reader;
 pub mod units;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use cgroups::Tree;
 use machine::Machine;
+use processes::Processes;
 use reader::Reader;
 use units::Units;
 
@@ -22,6 +24,10 @@ pub struct Facts {
     pub cgroups: Option<Tree>,
     /// systemd's units; `None` where systemd does not answer.
     pub units: Option<Units>,
+    /// The processes that can be seen.
+    pub processes: Processes,
+    /// Whether hogwatch guards this machine.
+    pub guard: Guard,
     /// Memory, swap and the kernel's settings.
     pub machine: Machine,
     /// What could not be seen, and why.
@@ -36,6 +42,7 @@ impl Facts {
         let mut reader = Reader::new(root);
         let machine = Machine::read(&mut reader);
         let cgroups = Tree::read(&mut reader);
+        let processes = Processes::read(&mut reader);
         let units = match shown {
             Ok(text) => Some(Units::parse(&text)),
             Err(why) => {
@@ -43,7 +50,48 @@ impl Facts {
                 None
             }
         };
-        Self { cgroups, units, machine, unseen: reader.into_unseen() }
+        let guard = Guard::read(&mut reader, units.as_ref(), &processes);
+        Self { cgroups, units, processes, guard, machine, unseen: reader.into_unseen() }
+    }
+}
+
+/// Whether the system's daemon runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// It does, with this pid.
+    Runs(u64),
+    /// It does not.
+    Off,
+    /// That can't be seen from here.
+    #[default]
+    Unknown,
+}
+
+impl Guard {
+    /// By its unit; where it has none, by the lock it holds (`/run/hogwatch/lock`, for root only).
+    fn read(reader: &mut Reader, units: Option<&Units>, processes: &Processes) -> Self {
+        const LOCK: &str = "/run/hogwatch/lock";
+        let unit = units.and_then(|units| units.get("hogwatch.service")).filter(|unit| unit.is_active());
+        if let Some(pid) = unit.and_then(|unit| unit.word("MainPID").parse().ok()) {
+            return Self::Runs(pid);
+        }
+        // The host's guard watches a container, too, and is not seen in it.
+        if ["/run/systemd/container", "/.dockerenv", "/run/.containerenv"].iter().any(|sign| reader.exists(sign)) {
+            reader.unseen("the guard", "this is a container: the host's is not seen from here");
+            return Self::Unknown;
+        }
+        match reader.try_text(LOCK) {
+            Err(e) => {
+                reader.unseen(LOCK, &e.to_string());
+                Self::Unknown
+            }
+            // What is in the file outlives its writer.
+            Ok(lock) => {
+                let pid = lock.and_then(|text| text.trim().parse().ok());
+                let is_it = |pid: &u64| processes.get(*pid).is_some_and(|process| process.name == "hogwatch");
+                pid.filter(is_it).map_or(Self::Off, Self::Runs)
+            }
+        }
     }
 }
 
