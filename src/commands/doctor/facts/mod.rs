@@ -3,7 +3,9 @@
 
 pub mod cgroups;
 pub mod machine;
+pub mod media;
 pub mod reader;
+pub mod settings;
 pub mod units;
 
 use std::path::Path;
@@ -12,7 +14,9 @@ use serde::Serialize;
 
 use cgroups::Tree;
 use machine::Machine;
+use media::SlowSwap;
 use reader::Reader;
+use settings::Settings;
 use units::Units;
 
 /// All of it.
@@ -24,6 +28,10 @@ pub struct Facts {
     pub units: Option<Units>,
     /// Memory, swap and the kernel's settings.
     pub machine: Machine,
+    /// How the kernel's memory management is set.
+    pub settings: Settings,
+    /// The swap areas that lie where swap should not.
+    pub slow_swaps: Vec<SlowSwap>,
     /// What could not be seen, and why.
     pub unseen: Vec<Unseen>,
 }
@@ -35,6 +43,8 @@ impl Facts {
     pub fn read(root: &Path, shown: Result<String, String>) -> Self {
         let mut reader = Reader::new(root);
         let machine = Machine::read(&mut reader);
+        let settings = Settings::read(&mut reader);
+        let slow_swaps = media::slow_swaps(&mut reader, machine.swaps.as_deref().unwrap_or_default());
         let cgroups = Tree::read(&mut reader);
         let units = match shown {
             Ok(text) => Some(Units::parse(&text)),
@@ -43,7 +53,7 @@ impl Facts {
                 None
             }
         };
-        Self { cgroups, units, machine, unseen: reader.into_unseen() }
+        Self { cgroups, units, machine, settings, slow_swaps, unseen: reader.into_unseen() }
     }
 }
 
