@@ -86,7 +86,7 @@ impl Tree {
                 next.extend(children.filter(|child| reader.at(&format!("{root}{child}")).is_dir()));
             }
         }
-        let mounts = reader.text("/proc/self/mounts").unwrap_or_default();
+        let mounts = reader.text("/proc/mounts").unwrap_or_default();
         let recursive_protection = mounts.contains("memory_recursiveprot");
         Some(Self { hierarchy, recursive_protection, groups })
     }

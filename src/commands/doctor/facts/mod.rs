@@ -3,8 +3,10 @@
 
 pub mod cgroups;
 pub mod machine;
+pub mod media;
 pub mod processes;
 pub mod reader;
+pub mod settings;
 pub mod units;
 
 use std::path::Path;
@@ -13,8 +15,10 @@ use serde::Serialize;
 
 use cgroups::Tree;
 use machine::Machine;
+use media::SlowSwap;
 use processes::Processes;
 use reader::Reader;
+use settings::Settings;
 use units::Units;
 
 /// All of it.
@@ -30,6 +34,10 @@ pub struct Facts {
     pub guard: Guard,
     /// Memory, swap and the kernel's settings.
     pub machine: Machine,
+    /// How the kernel's memory management is set.
+    pub settings: Settings,
+    /// The swap areas that lie where swap should not.
+    pub slow_swaps: Vec<SlowSwap>,
     /// What could not be seen, and why.
     pub unseen: Vec<Unseen>,
 }
@@ -41,6 +49,8 @@ impl Facts {
     pub fn read(root: &Path, shown: Result<String, String>) -> Self {
         let mut reader = Reader::new(root);
         let machine = Machine::read(&mut reader);
+        let settings = Settings::read(&mut reader);
+        let slow_swaps = media::slow_swaps(&mut reader, machine.swaps.as_deref().unwrap_or_default());
         let cgroups = Tree::read(&mut reader);
         let processes = Processes::read(&mut reader);
         let units = match shown {
@@ -51,7 +61,7 @@ impl Facts {
             }
         };
         let guard = Guard::read(&mut reader, units.as_ref(), &processes);
-        Self { cgroups, units, processes, guard, machine, unseen: reader.into_unseen() }
+        Self { cgroups, units, processes, guard, machine, settings, slow_swaps, unseen: reader.into_unseen() }
     }
 }
 

@@ -1,0 +1,146 @@
+//! Where swap areas lie: what is below a swap device, or below the file system of a swap file.
+
+use super::machine::Swap;
+use super::reader::Reader;
+
+/// A swap area whose store is slow, or worse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlowSwap {
+    /// As `/proc/swaps` names it.
+    pub path: String,
+    /// What it lies on.
+    pub medium: Medium,
+    /// What told that: a path and what was read there.
+    pub told_by: (String, String),
+}
+
+/// What a swap area lies on, where that is no good place for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// A hard disk.
+    HardDisk,
+    /// An SD card.
+    SdCard,
+    /// A device or a file system beyond the network.
+    Network,
+    /// A volume of ZFS, which needs memory to write.
+    ZfsVolume,
+}
+
+/// LVM on LUKS on RAID is three.
+const MOST_LAYERS: usize = 8;
+
+/// The swap areas that lie on slow media, of those in `/proc/swaps`.
+#[must_use]
+pub fn slow_swaps(reader: &mut Reader, swaps: &[Swap]) -> Vec<SlowSwap> {
+    let slow = |swap: &Swap| {
+        let (medium, what, read) = medium(reader, swap)?;
+        Some(SlowSwap { path: swap.path.clone(), medium, told_by: (what, read) })
+    };
+    swaps.iter().filter(|swap| !swap.is_zram()).filter_map(slow).collect()
+}
+
+type Told = (Medium, String, String);
+
+fn medium(reader: &mut Reader, swap: &Swap) -> Option<Told> {
+    let device = if swap.kind == "file" {
+        let mount = mount_of(&reader.text("/proc/mounts")?, &swap.path)?;
+        // Those that hold swap files at all (swapon(8)), or one day may.
+        if matches!(mount.kind.as_str(), "nfs" | "nfs4" | "cifs" | "smb3" | "ceph" | "9p") {
+            return Some((Medium::Network, format!("/proc/mounts {}", mount.at), mount.kind));
+        }
+        mount.source
+    } else {
+        swap.path.clone()
+    };
+    // /dev/mapper/NAME is a link to the node, whose name sysfs has.
+    let node = reader.at(&device).canonicalize().unwrap_or_else(|_| device.clone().into());
+    let name = node.file_name()?.to_str()?.to_owned();
+    disks(reader, name).into_iter().find_map(|disk| of_disk(reader, &disk))
+}
+
+/// A line of `/proc/mounts`.
+struct Mount {
+    source: String,
+    at: String,
+    kind: String,
+}
+
+/// The mount that a path lies in; of several on the same place the last. Names are escaped alike in both files.
+fn mount_of(mounts: &str, path: &str) -> Option<Mount> {
+    let mount = |line: &str| {
+        let mut words = line.split(' ');
+        let (source, at, kind) = (words.next()?.to_owned(), words.next()?.to_owned(), words.next()?.to_owned());
+        Some(Mount { source, at, kind })
+    };
+    let around =
+        |mount: &Mount| path.strip_prefix(mount.at.trim_end_matches('/')).is_some_and(|below| below.starts_with('/'));
+    mounts.lines().filter_map(mount).filter(around).max_by_key(|mount| mount.at.len())
+}
+
+/// The disks below a block device: the whole disk of a partition, and what device mapper and md are made of.
+fn disks(reader: &mut Reader, name: String) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut next = vec![(name, 0)];
+    while let Some((name, layer)) = next.pop() {
+        let Some(disk) = whole_disk(reader, name) else { continue };
+        let slaves = reader.names(&format!("/sys/block/{disk}/slaves"));
+        if slaves.is_empty() {
+            found.push(disk);
+        } else if layer < MOST_LAYERS {
+            next.extend(slaves.into_iter().map(|slave| (slave, layer + 1)));
+        }
+    }
+    found
+}
+
+/// `sda` for `sda2`: a partition is a directory of its disk.
+fn whole_disk(reader: &mut Reader, name: String) -> Option<String> {
+    if reader.exists(&format!("/sys/block/{name}")) {
+        return Some(name);
+    }
+    reader.names("/sys/block").into_iter().find(|disk| reader.exists(&format!("/sys/block/{disk}/{name}")))
+}
+
+fn of_disk(reader: &mut Reader, disk: &str) -> Option<Told> {
+    let at = format!("/sys/block/{disk}");
+    // Volumes of ZFS are zd0, zd16 and so on.
+    if numbered(disk, "zd") {
+        return Some((Medium::ZfsVolume, at, "a ZFS volume".to_owned()));
+    }
+    if ["nbd", "rbd", "drbd"].iter().any(|prefix| numbered(disk, prefix)) {
+        return Some((Medium::Network, at, "a network block device".to_owned()));
+    }
+    // The place among the devices tells iSCSI (drivers/scsi/scsi_transport_iscsi.c) and NVMe over fabrics.
+    let place = reader.at(&at).read_link().ok().and_then(|link| link.into_os_string().into_string().ok());
+    if let Some(place) = place.filter(|place| place.contains("/nvme-fabrics/") || is_iscsi(place)) {
+        return Some((Medium::Network, at, place));
+    }
+    let card = format!("{at}/device/type");
+    if disk.starts_with("mmcblk") && reader.word(&card).as_deref() == Some("SD") {
+        return Some((Medium::SdCard, card, "SD".to_owned()));
+    }
+    let rotational = format!("{at}/queue/rotational");
+    let turns = reader.number(&rotational) == Some(1) && !is_virtual(reader, disk);
+    turns.then(|| (Medium::HardDisk, rotational, "1".to_owned()))
+}
+
+fn is_iscsi(place: &str) -> bool {
+    place.split('/').any(|part| numbered(part, "session"))
+}
+
+/// Whether it is `prefix` with a number behind it.
+fn numbered(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A virtual machine's disks say that they turn, whatever they lie on: virtio's default, and QEMU's for IDE and SCSI.
+fn is_virtual(reader: &mut Reader, disk: &str) -> bool {
+    // x86 tells a guest by a flag of its processor; it is among the first lines of the file.
+    disk.starts_with("vd")
+        || disk.starts_with("xvd")
+        || reader.text("/proc/cpuinfo").is_some_and(|text| {
+            let flags = text.lines().find_map(|line| line.strip_prefix("flags"));
+            flags.is_some_and(|flags| flags.split_ascii_whitespace().any(|flag| flag == "hypervisor"))
+        })
+}
