@@ -90,7 +90,7 @@ big() { examine; finds service-stays-down && finds service-stops-whole; }
 wait_for 40 big || fail "found only: $(found danger warning note)"
 planted="cap-swaps cap-void caps-exceed-memory container-uncapped guard-killable guard-not-enabled guard-not-locked \
 livelock-band min-free-kbytes oom-kill-allocating-task oomd-blind overcommit-always panic-on-oom second-guard \
-service-stays-down service-stops-whole swap-slow swappiness-zero sysrq-off tmpfs-oversized user-uncapped way-in-exposed \
+service-stays-down service-stops-whole swappiness-zero sysrq-off tmpfs-oversized user-uncapped way-in-exposed \
 zram-after-disk zram-oversized"
 same "what was planted, found" "$(xargs -n 1 <<< "$planted" | sort | xargs)" "$(found danger warning note)"
 same "exit status" 1 "$STATUS"

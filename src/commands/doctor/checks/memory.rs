@@ -271,3 +271,125 @@ const MEM_TOTAL: &str = "/proc/meminfo MemTotal";
 fn percent(of: u64, percent: u64) -> u64 {
     of / 100 * percent
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::facts::machine::Machine;
+    use super::super::super::facts::settings::{ContainerLimit, HugePages, Settings, Tmpfs};
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn facts(total: u64, settings: Settings) -> Facts {
+        Facts { machine: Machine { total: Some(total), ..Machine::default() }, settings, ..Facts::default() }
+    }
+
+    fn title(found: &[Finding]) -> &str {
+        found.first().map_or("", |finding| &finding.title)
+    }
+
+    #[test]
+    fn strict_overcommit_is_judged_by_what_it_leaves() {
+        let rows = [
+            (2, 15 * GIB, 4 * GIB, ""),
+            (2, 8 * GIB, 4 * GIB, "Allocations fail when 8.0 GiB are promised, though there are 16.0 GiB"),
+            (2, 24 * GIB, 23 * GIB, "Allocations are about to fail: 23.0 GiB of 24.0 GiB are promised"),
+            // The limit is there to be read in the other modes too, and means nothing.
+            (0, 8 * GIB, 9 * GIB, ""),
+            (1, 8 * GIB, 9 * GIB, ""),
+        ];
+        for (mode, limit, committed, expected) in rows {
+            let settings = Settings {
+                overcommit_memory: Some(mode),
+                commit_limit: Some(limit),
+                committed: Some(committed),
+                ..Settings::default()
+            };
+            assert_eq!(title(&overcommit_limit(&facts(16 * GIB, settings))), expected);
+        }
+    }
+
+    #[test]
+    fn huge_pages_are_no_part_of_what_may_be_promised() {
+        let pool = HugePages { name: "hugepages-1048576kB".into(), size: GIB, count: 8, free: 0, reserved: 0 };
+        let settings = Settings {
+            overcommit_memory: Some(2),
+            commit_limit: Some(7 * GIB),
+            committed: Some(GIB),
+            huge_pages: vec![pool],
+            ..Settings::default()
+        };
+        assert_eq!(overcommit_limit(&facts(16 * GIB, settings)), []);
+    }
+
+    #[test]
+    fn the_kernels_reserve_has_two_bounds() {
+        let rows = [
+            (1023, Some(Severity::Danger)),
+            (1024, None),
+            (67_584, None),
+            // The kernel's own cap.
+            (16 * GIB / 20 / 1024, None),
+            (16 * GIB / 20 / 1024 + 1024, Some(Severity::Warning)),
+        ];
+        for (kib, expected) in rows {
+            let settings = Settings { min_free_kbytes: Some(kib), ..Settings::default() };
+            let found = min_free_kbytes(&facts(16 * GIB, settings));
+            assert_eq!(found.first().map(|finding| finding.severity), expected, "{kib}");
+        }
+    }
+
+    #[test]
+    fn promised_huge_pages_are_not_idle() {
+        let rows = [(4, 0, true), (4, 1, false), (3, 0, false), (0, 0, false), (2, 4, false)];
+        for (free, reserved, expected) in rows {
+            let pool = HugePages { name: "hugepages-1048576kB".into(), size: GIB, count: 8, free, reserved };
+            let settings = Settings { huge_pages: vec![pool], ..Settings::default() };
+            assert_eq!(!huge_pages_idle(&facts(16 * GIB, settings)).is_empty(), expected, "{free} {reserved}");
+        }
+    }
+
+    #[test]
+    fn each_tmpfs_is_named_once() {
+        let mount = |at: &str, size| Tmpfs { at: at.to_owned(), size };
+        let tmpfs = vec![
+            mount("/tmp", TmpfsSize::Half),
+            mount("/dev/shm", TmpfsSize::Bytes(16 * GIB)),
+            mount("/dev/shm", TmpfsSize::Bytes(16 * GIB)),
+            mount("/var/lib/kubelet/pods/1/volumes/token", TmpfsSize::Bytes(16 * GIB)),
+            mount("/run", TmpfsSize::Bytes(3 * GIB)),
+        ];
+        let settings = Settings { tmpfs: tmpfs.clone(), ..Settings::default() };
+        let found = tmpfs_oversized(&facts(16 * GIB, settings));
+        assert_eq!(title(&found), "/dev/shm may fill the memory");
+        assert_eq!(found[0].fix.matches("remount").count(), 1);
+
+        let settings =
+            Settings { tmpfs: [tmpfs, vec![mount("/scratch", TmpfsSize::Unlimited)]].concat(), ..Settings::default() };
+        assert_eq!(title(&tmpfs_oversized(&facts(16 * GIB, settings))), "2 file systems may each fill the memory");
+    }
+
+    #[test]
+    fn a_limit_above_the_memory_is_none() {
+        for (bytes, expected) in [(2 * GIB, 1), (16 * GIB, 0), (9_223_372_036_854_771_712, 0)] {
+            let container = Some(ContainerLimit { file: "/sys/fs/cgroup/memory.max", bytes });
+            let settings = Settings { container, ..Settings::default() };
+            assert_eq!(container_memory(&facts(16 * GIB, settings)).len(), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_no_finding() {
+        for check in [
+            zfs_arc_max,
+            overcommit_limit,
+            overcommit_always,
+            min_free_kbytes,
+            huge_pages_idle,
+            tmpfs_oversized,
+            container_memory,
+        ] {
+            assert_eq!(check(&Facts::default()), []);
+        }
+    }
+}

@@ -87,3 +87,41 @@ pub fn sysrq_off(facts: &Facts) -> Vec<Finding> {
         ),
     }]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::facts::settings::Settings;
+    use super::*;
+
+    #[test]
+    fn sysrq_is_judged_by_what_it_leaves_to_do() {
+        let rows = [
+            (Some(0), Some(Severity::Warning)),
+            (Some(1), None),
+            // systemd's default; Ubuntu's; Debian's; all but reboot.
+            (Some(16), Some(Severity::Note)),
+            (Some(176), None),
+            (Some(438), None),
+            (Some(511 - 128), Some(Severity::Note)),
+            // Without CONFIG_MAGIC_SYSRQ.
+            (None, None),
+        ];
+        for (sysrq, expected) in rows {
+            let facts = Facts { settings: Settings { sysrq, ..Settings::default() }, ..Facts::default() };
+            assert_eq!(sysrq_off(&facts).first().map(|finding| finding.severity), expected, "{sysrq:?}");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_either_kind_is_told() {
+        for (panic_on_oom, expected) in [
+            (None, None),
+            (Some(0), None),
+            (Some(1), Some("The machine panics when it is out of memory")),
+            (Some(2), Some("The machine panics when any cgroup is out of memory")),
+        ] {
+            let facts = Facts { settings: Settings { panic_on_oom, ..Settings::default() }, ..Facts::default() };
+            assert_eq!(super::panic_on_oom(&facts).first().map(|finding| finding.title.as_str()), expected);
+        }
+    }
+}

@@ -170,3 +170,83 @@ pub fn swappiness_zero(facts: &Facts) -> Vec<Finding> {
 fn swaps(facts: &Facts) -> &[Swap] {
     facts.machine.swaps.as_deref().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::facts::machine::Machine;
+    use super::super::super::facts::settings::Settings;
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn facts(swaps: &[(&str, u64, i32)]) -> Facts {
+        let swap = |(path, size, priority): &(&str, u64, i32)| Swap {
+            path: (*path).to_owned(),
+            kind: "partition".to_owned(),
+            size: *size,
+            used: 0,
+            priority: *priority,
+        };
+        let swaps = Some(swaps.iter().map(swap).collect());
+        Facts { machine: Machine { total: Some(16 * GIB), swaps, ..Machine::default() }, ..Facts::default() }
+    }
+
+    #[test]
+    fn zram_comes_first_or_is_told() {
+        let rows: [(&[(&str, u64, i32)], Option<&str>); 6] = [
+            (&[("/dev/zram0", GIB, 100), ("/dev/sda2", GIB, -2)], None),
+            (&[("/dev/zram0", GIB, 5), ("/dev/sda2", GIB, 10)], Some("swapon -p 100 /dev/zram0")),
+            // Equal priorities are used in turns.
+            (&[("/dev/zram0", GIB, 100), ("/dev/sda2", GIB, 100)], Some("swapon -p 101 /dev/zram0")),
+            (&[("/dev/sda2", GIB, -2), ("/dev/zram0", GIB, -3)], Some("swapon -p 100 /dev/zram0")),
+            (&[("/dev/zram0", GIB, -2)], None),
+            (&[("/dev/sda2", GIB, -2)], None),
+        ];
+        for (swaps, expected) in rows {
+            let found = zram_after_disk(&facts(swaps));
+            assert_eq!(found.len(), usize::from(expected.is_some()), "{swaps:?}");
+            if let Some(command) = expected {
+                assert!(found[0].fix.contains(command), "{}", found[0].fix);
+            }
+        }
+    }
+
+    #[test]
+    fn zram_may_be_twice_the_memory_together() {
+        let rows: [(&[(&str, u64, i32)], usize); 4] = [
+            (&[("/dev/zram0", 32 * GIB, 100)], 0),
+            (&[("/dev/zram0", 33 * GIB, 100)], 1),
+            (&[("/dev/zram0", 20 * GIB, 100), ("/dev/zram1", 20 * GIB, 100)], 1),
+            (&[("/dev/sda2", 64 * GIB, -2), ("/dev/zram0", 8 * GIB, 100)], 0),
+        ];
+        for (swaps, expected) in rows {
+            assert_eq!(zram_oversized(&facts(swaps)).len(), expected, "{swaps:?}");
+        }
+        let limited = Settings { zram_limited: true, ..Settings::default() };
+        assert_eq!(zram_oversized(&Facts { settings: limited, ..facts(&[("/dev/zram0", 33 * GIB, 100)]) }), []);
+    }
+
+    #[test]
+    fn a_swappiness_of_zero_is_nothing_without_swap() {
+        for (swaps, swappiness, expected) in
+            [(&[("/dev/sda2", GIB, -2)][..], 0, 1), (&[("/dev/sda2", GIB, -2)], 1, 0), (&[], 0, 0)]
+        {
+            let settings = Settings { swappiness: Some(swappiness), ..Settings::default() };
+            assert_eq!(swappiness_zero(&Facts { settings, ..facts(swaps) }).len(), expected, "{swaps:?}");
+        }
+    }
+
+    #[test]
+    fn a_zfs_volume_is_worse_than_a_slow_disk() {
+        for (medium, expected) in [
+            (Medium::HardDisk, Severity::Warning),
+            (Medium::SdCard, Severity::Warning),
+            (Medium::Network, Severity::Warning),
+            (Medium::ZfsVolume, Severity::Danger),
+        ] {
+            let swap = SlowSwap { path: "/dev/x".into(), medium, told_by: ("a".into(), "b".into()) };
+            let facts = Facts { slow_swaps: vec![swap], ..Facts::default() };
+            assert_eq!(swap_slow(&facts).first().map(|finding| finding.severity), Some(expected), "{medium:?}");
+        }
+    }
+}

@@ -144,3 +144,126 @@ fn is_virtual(reader: &mut Reader, disk: &str) -> bool {
             flags.is_some_and(|flags| flags.split_ascii_whitespace().any(|flag| flag == "hypervisor"))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A machine's files below a temporary root; a target with `->` is a link.
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match text.strip_prefix("-> ") {
+                Some(target) => {
+                    fs::create_dir_all(path.parent().unwrap().join(target)).unwrap();
+                    symlink(target, &path).unwrap();
+                }
+                None => fs::write(&path, text).unwrap(),
+            }
+        }
+        root
+    }
+
+    fn swap(path: &str, kind: &str) -> Swap {
+        Swap { path: path.to_owned(), kind: kind.to_owned(), size: 1 << 30, used: 0, priority: -2 }
+    }
+
+    fn medium_of(root: &Path, path: &str, kind: &str) -> Option<Medium> {
+        let found = slow_swaps(&mut Reader::new(root), &[swap(path, kind)]);
+        found.first().map(|slow| slow.medium)
+    }
+
+    #[test]
+    fn devices_are_judged_by_what_they_are() {
+        let root = tree(&[
+            ("sys/block/sda/queue/rotational", "1\n"),
+            ("sys/block/sda/sda2/partition", "2\n"),
+            ("sys/block/nvme0n1/queue/rotational", "0\n"),
+            ("sys/block/nvme0n1/nvme0n1p3/partition", "3\n"),
+            ("sys/block/vda/queue/rotational", "1\n"),
+            ("sys/block/vda/vda5/partition", "5\n"),
+            ("sys/block/nbd0/queue/rotational", "0\n"),
+            ("sys/block/zd0/queue/rotational", "0\n"),
+            ("sys/block/mmcblk0/device/type", "SD\n"),
+            ("sys/block/mmcblk0/mmcblk0p2/partition", "2\n"),
+            ("sys/block/mmcblk1/device/type", "MMC\n"),
+            ("sys/block/sdb", "-> ../devices/platform/host3/session1/target3:0:0/3:0:0:1/block/sdb"),
+            ("sys/block/nvme1n1", "-> ../devices/virtual/nvme-fabrics/ctl/nvme1/nvme1n1"),
+        ]);
+        let rows = [
+            ("/dev/sda", Some(Medium::HardDisk)),
+            ("/dev/sda2", Some(Medium::HardDisk)),
+            ("/dev/nvme0n1p3", None),
+            ("/dev/vda5", None),
+            ("/dev/nbd0", Some(Medium::Network)),
+            ("/dev/zd0", Some(Medium::ZfsVolume)),
+            ("/dev/mmcblk0p2", Some(Medium::SdCard)),
+            ("/dev/mmcblk1", None),
+            ("/dev/sdb", Some(Medium::Network)),
+            ("/dev/nvme1n1", Some(Medium::Network)),
+            ("/dev/gone", None),
+            ("/dev/zram0", None),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(medium_of(root.path(), path, "partition"), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_guest_does_not_know_whether_its_disks_turn() {
+        let files =
+            [("sys/block/sda/queue/rotational", "1\n"), ("proc/cpuinfo", "flags\t\t: fpu hypervisor lahf_lm\n")];
+        assert_eq!(medium_of(tree(&files).path(), "/dev/sda", "partition"), None);
+        let files = [("sys/block/sda/queue/rotational", "1\n"), ("proc/cpuinfo", "flags\t\t: fpu lahf_lm\n")];
+        assert_eq!(medium_of(tree(&files).path(), "/dev/sda", "partition"), Some(Medium::HardDisk));
+    }
+
+    #[test]
+    fn what_is_mapped_is_judged_by_its_disks() {
+        let root = tree(&[
+            ("sys/block/md0/slaves/sda1", "-> ../../sda/sda1"),
+            ("sys/block/md0/slaves/nvme0n1", "-> ../../nvme0n1"),
+            ("sys/block/sda/queue/rotational", "1\n"),
+            ("sys/block/nvme0n1/queue/rotational", "0\n"),
+            // A loop of layers, which no kernel makes, has an end.
+            ("sys/block/dm-0/slaves/dm-0", "-> ../../dm-0/self"),
+        ]);
+        assert_eq!(medium_of(root.path(), "/dev/md0", "partition"), Some(Medium::HardDisk), "one slow disk is enough");
+        assert_eq!(medium_of(root.path(), "/dev/dm-0", "partition"), None);
+    }
+
+    #[test]
+    fn a_file_is_judged_by_its_file_system() {
+        let root = tree(&[
+            (
+                "proc/mounts",
+                "/dev/nvme0n1p2 / ext4 rw 0 0\n/dev/mapper/vg-data /data xfs rw 0 0\nnas:/swap /mnt/swap nfs4 rw 0 0\n\
+                 /dev/sda1 /mnt ext4 rw 0 0\n",
+            ),
+            ("dev/dm-7", ""),
+            ("sys/block/dm-7/slaves/sda2", "-> ../../sda/sda2"),
+            ("sys/block/sda/queue/rotational", "1\n"),
+            ("sys/block/sda/sda1/partition", "1\n"),
+            ("sys/block/nvme0n1/queue/rotational", "0\n"),
+            ("sys/block/nvme0n1/nvme0n1p2/partition", "2\n"),
+        ]);
+        fs::create_dir(root.path().join("dev/mapper")).unwrap();
+        symlink("../dm-7", root.path().join("dev/mapper/vg-data")).unwrap();
+        let rows = [
+            ("/swapfile", None),
+            ("/database/swap", None),
+            ("/data/swap", Some(Medium::HardDisk)),
+            ("/mnt/swap/file", Some(Medium::Network)),
+            ("/mnt/swapfile", Some(Medium::HardDisk)),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(medium_of(root.path(), path, "file"), expected, "{path}");
+        }
+    }
+}

@@ -174,3 +174,34 @@ fn container(reader: &mut Reader) -> Option<ContainerLimit> {
     // v1 prints a number of 2^63 and a bit for no limit; that is above any machine's memory.
     Some(ContainerLimit { file: V1, bytes: reader.number(V1)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_a_tmpfs() {
+        let rows = [
+            ("tmpfs /tmp tmpfs rw,nosuid,nodev,nr_inodes=1048576,inode64 0 0", Some(TmpfsSize::Half)),
+            ("tmpfs /run tmpfs rw,size=202052k,mode=755 0 0", Some(TmpfsSize::Bytes(202_052 << 10))),
+            ("none /mnt tmpfs rw,size=0k 0 0", Some(TmpfsSize::Unlimited)),
+            ("tmpfs /run/credentials/x tmpfs ro,size=1024k 0 0", None),
+            ("udev /dev devtmpfs rw,size=997944k 0 0", None),
+            ("tmpfs /mnt tmpfs rw,size=garbage 0 0", None),
+            ("tmpfs /mnt", None),
+            ("", None),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(tmpfs(line).map(|mount| mount.size), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn meminfo_is_read_by_whole_keys() {
+        let meminfo = "MemTotal:  100 kB\nCommitLimitX: 1 kB\nCommitLimit: 7 kB\nCommitted_AS: x kB\nMemAvailable: 5\n";
+        assert_eq!(kilobytes(meminfo, "CommitLimit"), Some(7 << 10));
+        for key in ["Committed_AS", "MemAvailable", "SwapTotal"] {
+            assert_eq!(kilobytes(meminfo, key), None, "{key}");
+        }
+    }
+}
