@@ -89,10 +89,52 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
     super::print(&shown, status)
 }
 
+/// So many of one check are listed: what comes after is of the same kind.
+const MOST_OF_ONE: usize = 10;
+
 /// What all checks found, the worst first.
 #[must_use]
 pub fn findings(facts: &Facts) -> Vec<Finding> {
-    let mut found: Vec<Finding> = checks::ALL.iter().flat_map(|check| (check.look)(facts)).collect();
+    let mut found: Vec<Finding> = checks::ALL.iter().flat_map(|check| few((check.look)(facts))).collect();
     found.sort_by_key(|finding| finding.severity);
     found
+}
+
+/// The first of them, the worst before all, and how many more there are.
+fn few(mut found: Vec<Finding>) -> Vec<Finding> {
+    found.sort_by_key(|finding| finding.severity);
+    let left_out = found.split_off(found.len().min(MOST_OF_ONE));
+    if let Some(first) = left_out.first() {
+        let more = Finding {
+            title: format!("and {} more like these", left_out.len()),
+            evidence: Map::from_iter([("left out".to_owned(), left_out.len().into())]),
+            fix: "As above.".to_owned(),
+            ..first.clone()
+        };
+        found.push(more);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_and_the_worst_stay() {
+        let finding = |n: usize| Finding {
+            id: "cap-swaps",
+            severity: if n == 11 { Severity::Danger } else { Severity::Note },
+            title: n.to_string(),
+            evidence: Map::new(),
+            why: "",
+            fix: String::new(),
+        };
+        let shown =
+            |count: usize| few((0..count).map(finding).collect()).into_iter().map(|f| f.title).collect::<Vec<_>>();
+        assert_eq!(shown(0), Vec::<String>::new());
+        assert_eq!(shown(10).len(), 10);
+        let twelve = shown(12);
+        assert_eq!((twelve.len(), twelve[0].as_str(), twelve[10].as_str()), (11, "11", "and 2 more like these"));
+    }
 }

@@ -4,6 +4,7 @@
 pub mod cgroups;
 pub mod machine;
 pub mod media;
+pub mod processes;
 pub mod reader;
 pub mod settings;
 pub mod units;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use cgroups::Tree;
 use machine::Machine;
 use media::SlowSwap;
+use processes::Processes;
 use reader::Reader;
 use settings::Settings;
 use units::Units;
@@ -26,6 +28,10 @@ pub struct Facts {
     pub cgroups: Option<Tree>,
     /// systemd's units; `None` where systemd does not answer.
     pub units: Option<Units>,
+    /// The processes that can be seen.
+    pub processes: Processes,
+    /// Whether hogwatch guards this machine.
+    pub guard: Guard,
     /// Memory, swap and the kernel's settings.
     pub machine: Machine,
     /// How the kernel's memory management is set.
@@ -46,6 +52,7 @@ impl Facts {
         let settings = Settings::read(&mut reader);
         let slow_swaps = media::slow_swaps(&mut reader, machine.swaps.as_deref().unwrap_or_default());
         let cgroups = Tree::read(&mut reader);
+        let processes = Processes::read(&mut reader);
         let units = match shown {
             Ok(text) => Some(Units::parse(&text)),
             Err(why) => {
@@ -53,7 +60,48 @@ impl Facts {
                 None
             }
         };
-        Self { cgroups, units, machine, settings, slow_swaps, unseen: reader.into_unseen() }
+        let guard = Guard::read(&mut reader, units.as_ref(), &processes);
+        Self { cgroups, units, processes, guard, machine, settings, slow_swaps, unseen: reader.into_unseen() }
+    }
+}
+
+/// Whether the system's daemon runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// It does, with this pid.
+    Runs(u64),
+    /// It does not.
+    Off,
+    /// That can't be seen from here.
+    #[default]
+    Unknown,
+}
+
+impl Guard {
+    /// By its unit; where it has none, by the lock it holds (`/run/hogwatch/lock`, for root only).
+    fn read(reader: &mut Reader, units: Option<&Units>, processes: &Processes) -> Self {
+        const LOCK: &str = "/run/hogwatch/lock";
+        let unit = units.and_then(|units| units.get("hogwatch.service")).filter(|unit| unit.is_active());
+        if let Some(pid) = unit.and_then(|unit| unit.word("MainPID").parse().ok()) {
+            return Self::Runs(pid);
+        }
+        // The host's guard watches a container, too, and is not seen in it.
+        if ["/run/systemd/container", "/.dockerenv", "/run/.containerenv"].iter().any(|sign| reader.exists(sign)) {
+            reader.unseen("the guard", "this is a container: the host's is not seen from here");
+            return Self::Unknown;
+        }
+        match reader.try_text(LOCK) {
+            Err(e) => {
+                reader.unseen(LOCK, &e.to_string());
+                Self::Unknown
+            }
+            // What is in the file outlives its writer.
+            Ok(lock) => {
+                let pid = lock.and_then(|text| text.trim().parse().ok());
+                let is_it = |pid: &u64| processes.get(*pid).is_some_and(|process| process.name == "hogwatch");
+                pid.filter(is_it).map_or(Self::Off, Self::Runs)
+            }
+        }
     }
 }
 

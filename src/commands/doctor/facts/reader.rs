@@ -1,7 +1,7 @@
 //! Reads small files below one root, and remembers what could not be read.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::Unseen;
@@ -38,26 +38,34 @@ impl Reader {
         self.at(path).symlink_metadata().is_ok()
     }
 
-    /// A file's text. `None` where there is none; where it can't be read, too, and then it is unseen. What is no UTF-8 is
-    /// replaced, what is longer than 256 KiB cut.
-    pub fn text(&mut self, path: &str) -> Option<String> {
+    /// A file's text; `None` where there is none. What is no UTF-8 is replaced, what is longer than 256 KiB cut.
+    ///
+    /// # Errors
+    /// Those of `open(2)` and `read(2)`, but those that say that there is no such thing.
+    pub fn try_text(&self, path: &str) -> io::Result<Option<String>> {
         let mut bytes = Vec::new();
         let read = File::open(self.at(path)).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+        // ENODEV, ESRCH: the cgroup or the process went meanwhile. EOPNOTSUPP: pressure files with psi=0.
+        let absent = [libc::ENOENT, libc::ENOTDIR, libc::ENODEV, libc::ESRCH, libc::EOPNOTSUPP];
         match read {
-            Ok(_) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            // ENODEV, ESRCH: the cgroup or the process went meanwhile. EOPNOTSUPP: pressure files with psi=0.
-            Err(e)
-                if e.kind() == ErrorKind::NotFound
-                    || e.kind() == ErrorKind::NotADirectory
-                    || matches!(e.raw_os_error(), Some(libc::ENODEV | libc::ESRCH | libc::EOPNOTSUPP)) =>
-            {
-                None
-            }
-            Err(e) => {
-                self.unseen(path, &e.to_string());
-                None
-            }
+            Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(e) if e.raw_os_error().is_some_and(|errno| absent.contains(&errno)) => Ok(None),
+            Err(e) => Err(e),
         }
+    }
+
+    /// The same; where it can't be read, it is unseen.
+    pub fn text(&mut self, path: &str) -> Option<String> {
+        self.try_text(path).unwrap_or_else(|e| {
+            self.unseen(path, &e.to_string());
+            None
+        })
+    }
+
+    /// The same; nobody misses it when it can't be read: it is one of many of its kind.
+    #[must_use]
+    pub fn quiet(&self, path: &str) -> Option<String> {
+        self.try_text(path).unwrap_or_default()
     }
 
     /// A file that holds one word, without the white space around it.

@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 pub const ARGUMENTS: [&str; 7] = ["show", PROPERTIES, "--", "hogwatch.service", "*.service", "*.slice", "*.scope"];
 
 /// The properties that checks look at.
-const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,UnitFileState,Type,MainPID,ControlGroup,Slice,Restart,\
-                          SuccessExitStatus,RestartForceExitStatus,OOMPolicy,OOMScoreAdjust,MemoryMin,MemoryHigh,\
-                          MemoryMax,MemorySwapMax,MemoryCurrent,TasksCurrent,ManagedOOMMemoryPressure,Delegate,\
-                          DelegateControllers";
+const PROPERTIES: &str = "--property=Id,ActiveState,UnitFileState,Type,MainPID,ControlGroup,Restart,SuccessExitStatus,\
+                          RestartForceExitStatus,RestartPreventExitStatus,OOMPolicy,ManagedOOMMemoryPressure";
 
 /// What systemd told of its units.
 #[derive(Clone, Debug, Default)]

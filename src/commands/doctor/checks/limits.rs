@@ -1,0 +1,204 @@
+//! Limits of cgroups that freeze what is in them, or that limit nothing.
+
+use serde_json::Value;
+
+use super::super::facts::Facts;
+use super::super::facts::cgroups::{Group, Tree};
+use super::super::{Finding, Severity};
+use super::{commands, evidence, limit};
+use crate::observe::parse::Limit;
+use crate::report::Size;
+use crate::report::incident::advice::{set, systemd_size};
+
+/// Throttled for ever, without an end by the OOM killer.
+pub const LIVELOCK_BAND: &str = "livelock-band";
+
+/// `memory.high` is reached before any `memory.max`, and no swap can take what is above it: the kernel lets the tasks
+/// sleep longer and longer (`mem_cgroup_handle_over_high` in mm/memcontrol.c) and never kills.
+pub fn livelock_band(facts: &Facts) -> Vec<Finding> {
+    let Some(tree) = &facts.cgroups else { return Vec::new() };
+    let finding = |group: &Group| {
+        let high = group.throttle().unwrap_or_default();
+        let to = group.cap().map_or("without end".to_owned(), |max| format!("to memory.max {}", Size(max)));
+        let mut cure = vec![set(&group.path, "MemoryHigh=infinity", ("memory.high", "max"))];
+        if group.cap().is_none() {
+            let (size, bytes) = (systemd_size(high), high.to_string());
+            cure.push(set(&group.path, &format!("MemoryMax={size}"), ("memory.max", &bytes)));
+        }
+        Finding {
+            id: LIVELOCK_BAND,
+            severity: Severity::Danger,
+            title: format!("{}: throttled from memory.high {} {to}, with no swap", group.path, Size(high)),
+            evidence: evidence([
+                ("cgroup", group.path.as_str().into()),
+                ("memory.high", limit(group.high)),
+                ("memory.max", limit(group.max)),
+                ("swap", swap(facts, tree, group).into()),
+            ]),
+            why: "Above memory.high the kernel reclaims, and lets the tasks sleep when nothing can be reclaimed: each \
+                  step takes seconds, memory.max is never reached, and no OOM killer ends it. One hard limit ends it \
+                  at once.",
+            fix: commands(&group.path, &cure),
+        }
+    };
+    bands(facts, tree).map(finding).collect()
+}
+
+/// The cgroups with such a band.
+pub(super) fn bands<'t>(facts: &'t Facts, tree: &'t Tree) -> impl Iterator<Item = &'t Group> {
+    tree.groups.iter().filter(move |group| {
+        let max = tree.above(group).chain([*group]).filter_map(Group::cap).min();
+        let high = group.throttle();
+        high.is_some_and(|high| max.is_none_or(|max| high < max)) && may_swap(facts, tree, group) == Some(false)
+    })
+}
+
+/// Whether anything in the cgroup may go to swap; `None` when that could not be read.
+pub(super) fn may_swap(facts: &Facts, tree: &Tree, group: &Group) -> Option<bool> {
+    let forbidden = tree.above(group).chain([group]).any(|group| group.swap_max == Some(Limit::Bytes(0)));
+    if forbidden { Some(false) } else { facts.machine.has_swap() }
+}
+
+/// Why nothing may go to swap, or what may.
+fn swap(facts: &Facts, tree: &Tree, group: &Group) -> String {
+    let forbids = tree.above(group).chain([group]).find(|group| group.swap_max == Some(Limit::Bytes(0)));
+    match forbids {
+        Some(group) => format!("memory.swap.max 0 of {}", group.path),
+        None if facts.machine.has_swap() == Some(false) => "none in /proc/swaps".to_owned(),
+        None => "allowed".to_owned(),
+    }
+}
+
+/// A cap that spills into memory.
+pub const CAP_SWAPS: &str = "cap-swaps";
+
+/// At its cap the cgroup goes on in compressed swap, which lives in the memory that the cap was to keep free.
+pub fn cap_swaps(facts: &Facts) -> Vec<Finding> {
+    let (Some(tree), Some(swaps)) = (&facts.cgroups, &facts.machine.swaps) else { return Vec::new() };
+    let zram = swaps.iter().any(|swap| swap.is_zram());
+    let zswap = facts.machine.zswap == Some(true) && !swaps.is_empty();
+    if !zram && !zswap {
+        return Vec::new();
+    }
+    let spills =
+        |group: &&Group| group.populated && group.cap().is_some() && may_swap(facts, tree, group) == Some(true);
+    // One that is cured cures those in it.
+    let topmost = |group: &&Group| !tree.above(group).any(|above| spills(&above));
+    let finding = |group: &Group| {
+        let severity = match (group.swap_max.and_then(Limit::bytes), zram) {
+            (None, true) => Severity::Danger,
+            (None, false) => Severity::Warning,
+            // Somebody chose how much.
+            (Some(_), _) => Severity::Note,
+        };
+        let kind = if zram { "zram" } else { "zswap" };
+        let cap = Size(group.cap().unwrap_or_default());
+        let names: Vec<&str> = swaps.iter().map(|swap| swap.path.as_str()).collect();
+        Finding {
+            id: CAP_SWAPS,
+            severity,
+            title: format!("{}: at its cap of {cap} it goes on in {kind}", group.path),
+            evidence: evidence([
+                ("cgroup", group.path.as_str().into()),
+                ("memory.max", limit(group.max)),
+                ("memory.swap.max", limit(group.swap_max)),
+                ("/proc/swaps", names.join(" ").into()),
+                ("zswap enabled", facts.machine.zswap.into()),
+            ]),
+            why: "At a cap without swap a task dies. With compressed swap it goes on instead, at the processor's cost \
+                  and in memory outside the cap: minutes in which the machine hardly moves.",
+            fix: commands(&group.path, &[set(&group.path, "MemorySwapMax=0", ("memory.swap.max", "0"))]),
+        }
+    };
+    tree.groups.iter().filter(spills).filter(topmost).map(finding).collect()
+}
+
+/// A cap that is never reached.
+pub const CAP_VOID: &str = "cap-void";
+
+/// Something above the cap is tighter: another cgroup, or the machine itself.
+pub fn cap_void(facts: &Facts) -> Vec<Finding> {
+    let Some(tree) = &facts.cgroups else { return Vec::new() };
+    let finding = |group: &Group| {
+        let cap = group.cap().filter(|_| group.populated)?;
+        let limits = |above: &&Group| above.cap().into_iter().chain(above.throttle()).min();
+        let tightest = tree.above(group).filter(|above| limits(above).is_some()).min_by_key(limits);
+        let (who, bytes) = match (tightest.and_then(|above| Some((above, limits(&above)?))), facts.machine.total) {
+            (Some((above, bytes)), _) if bytes < cap => (above.path.as_str(), bytes),
+            (_, Some(total)) if total <= cap => ("the machine", total),
+            _ => return None,
+        };
+        let less = systemd_size(bytes / 4 * 3);
+        let file = (bytes / 4 * 3).to_string();
+        Some(Finding {
+            id: CAP_VOID,
+            severity: Severity::Warning,
+            title: format!("{}: its cap of {} is above the {} of {who}", group.path, Size(cap), Size(bytes)),
+            evidence: evidence([
+                ("cgroup", group.path.as_str().into()),
+                ("memory.max", limit(group.max)),
+                ("tighter", who.into()),
+                ("tighter limit", bytes.into()),
+            ]),
+            why: "The cap is never reached: at the tighter limit somebody else may die for this one's growth.",
+            fix: commands(&group.path, &[set(&group.path, &format!("MemoryMax={less}"), ("memory.max", &file))]),
+        })
+    };
+    tree.groups.iter().filter_map(finding).collect()
+}
+
+/// Caps that together promise more than there is.
+pub const CAPS_EXCEED_MEMORY: &str = "caps-exceed-memory";
+
+/// Each of the siblings keeps to its cap, and the machine is full all the same.
+pub fn caps_exceed_memory(facts: &Facts) -> Vec<Finding> {
+    let (Some(tree), Some(total)) = (&facts.cgroups, facts.machine.total) else { return Vec::new() };
+    let finding = |parent: &Group| {
+        if tree.above(parent).chain([parent]).filter_map(Group::cap).any(|cap| cap < total) {
+            return None;
+        }
+        let prefix = parent.path.trim_end_matches('/');
+        let is_child = |group: &&Group| group.path.rsplit_once('/').is_some_and(|(above, _)| above == prefix);
+        // Those at or above all of memory are found one by one.
+        let caps: Vec<u64> = tree
+            .groups
+            .iter()
+            .filter(|group| group.path != "/" && group.populated)
+            .filter(is_child)
+            .filter_map(|group| group.cap().filter(|cap| *cap < total))
+            .collect();
+        let sum = caps.iter().fold(0_u64, |sum, cap| sum.saturating_add(*cap));
+        (caps.len() > 1 && sum > total).then(|| {
+            let most = systemd_size(total / 8 * 7);
+            let cure = if parent.path == "/" {
+                "Put them below one slice that has a cap (Slice=), or lower the caps.".to_owned()
+            } else {
+                let file = (total / 8 * 7).to_string();
+                let limits = set(&parent.path, &format!("MemoryMax={most}"), ("memory.max", &file));
+                let swap = set(&parent.path, "MemorySwapMax=0", ("memory.swap.max", "0"));
+                commands(&parent.path, &[limits, swap])
+            };
+            Finding {
+                id: CAPS_EXCEED_MEMORY,
+                severity: Severity::Note,
+                title: format!(
+                    "{}: {} caps below it come to {} of {}",
+                    parent.path,
+                    caps.len(),
+                    Size(sum),
+                    Size(total)
+                ),
+                evidence: evidence([
+                    ("cgroup", parent.path.as_str().into()),
+                    ("caps", caps.len().into()),
+                    ("sum of memory.max", Value::from(sum)),
+                    ("MemTotal", total.into()),
+                ]),
+                why: "All can be below their caps while the machine is out of memory. A cap on what encloses them \
+                      bounds them together.",
+                fix: cure,
+            }
+        })
+    };
+    tree.groups.iter().filter_map(finding).collect()
+}
