@@ -44,9 +44,10 @@ fn heading(severity: Severity, colour: bool) -> String {
 fn write(page: &mut Page, finding: &Finding) {
     page.labelled("  ", &plain(&format!("{} ({})", finding.title, finding.id)));
     for (name, value) in &finding.evidence {
+        let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let value = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Value::Array(list) => list.iter().map(words).collect::<Vec<_>>().join(" "),
+            one => words(one),
         };
         page.labelled("      read  ", &plain(&format!("{name}: {value}")));
     }

@@ -170,7 +170,8 @@ pub fn caps_exceed_memory(facts: &Facts) -> Vec<Finding> {
         let sum = caps.iter().fold(0_u64, |sum, cap| sum.saturating_add(*cap));
         (caps.len() > 1 && sum > total).then(|| {
             let most = systemd_size(total / 8 * 7);
-            let cure = if parent.path == "/" {
+            // A cap on all of the system's services would be the way in's, too.
+            let cure = if matches!(parent.path.as_str(), "/" | "/system.slice") {
                 "Put them below one slice that has a cap (Slice=), or lower the caps.".to_owned()
             } else {
                 let file = (total / 8 * 7).to_string();

@@ -10,6 +10,7 @@ use super::super::{Finding, Severity};
 use super::evidence;
 use crate::commands::daemon::units::policy;
 use crate::decide::builtin::{self, PROTECT};
+use crate::report::incident::advice::set;
 use crate::report::{Follows, Restart, Size};
 
 /// Nothing keeps the way in from being pushed out.
@@ -31,8 +32,8 @@ pub fn way_in_exposed(facts: &Facts) -> Vec<Finding> {
         // A share of what a level above is granted (memory_recursiveprot) does not count: it goes by size, so a hog beside it
         // takes all of it.
         let enclosing = tree.above(group).filter(|above| above.path != "/");
-        let unprotected = enclosing.chain([group]).find(|level| level.protected == Some(0));
-        if !killable && unprotected.is_none() {
+        let bare: Vec<&Group> = enclosing.chain([group]).filter(|level| level.protected == Some(0)).collect();
+        if !killable && bare.is_empty() {
             return None;
         }
         let mut fix = Vec::new();
@@ -40,11 +41,10 @@ pub fn way_in_exposed(facts: &Facts) -> Vec<Finding> {
             fix.push(format!("/etc/systemd/system/{name}.d/oom.conf, then `systemctl restart {name}`:"));
             fix.push("  [Service]\n  OOMScoreAdjust=-900".to_owned());
         }
-        if unprotected.is_some() {
-            fix.push("Each level above must grant what a unit is to keep:".to_owned());
-            fix.push(format!(
-                "  systemctl set-property system.slice MemoryMin=64M\n  systemctl set-property {name} MemoryMin={size}"
-            ));
+        for level in &bare {
+            // What encloses it must grant as much, and what others in it ask for.
+            let size = if level.path == group.path { size } else { "64M" };
+            fix.push(format!("  {}", set(&level.path, &format!("MemoryMin={size}"), ("memory.min", size))));
         }
         let title = if killable {
             format!("{name} may be taken by the kernel's OOM killer")
@@ -58,8 +58,10 @@ pub fn way_in_exposed(facts: &Facts) -> Vec<Finding> {
             evidence: evidence([
                 ("unit", name.into()),
                 ("oom_score_adj", adj.into()),
-                ("memory.min and memory.low", if unprotected.is_some() { "0" } else { "granted" }.into()),
-                ("without it", unprotected.map(|level| level.path.as_str()).into()),
+                (
+                    "memory.min and memory.low are 0 in",
+                    bare.iter().map(|level| level.path.as_str()).collect::<Vec<_>>().into(),
+                ),
             ]),
             why: "When memory is short the kernel takes idle programs' pages first. A login then waits for the disk, page by \
                   page, while the hog goes on.",
