@@ -67,3 +67,78 @@ fn write(page: &mut Page, finding: &Finding) {
 fn plain(text: &str) -> String {
     Escaped(text.as_bytes()).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::Map;
+
+    use super::super::facts::Facts;
+    use super::*;
+
+    fn finding(severity: Severity, title: &str) -> Finding {
+        Finding {
+            id: "livelock-band",
+            severity,
+            title: title.to_owned(),
+            evidence: Map::from_iter([
+                ("cgroup".to_owned(), "/a".into()),
+                ("memory.high".to_owned(), 1_u64.into()),
+                ("unit".to_owned(), Value::Null),
+            ]),
+            why: "It stays there.",
+            fix: "In a file:\n  [Service]\n  MemoryHigh=infinity".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_worst_first_and_what_was_not_seen_last() {
+        let findings = [finding(Severity::Danger, "a\x1b[31m"), finding(Severity::Note, "b")];
+        let unseen = [Unseen { what: "x".to_owned(), why: "y".to_owned() }];
+        let expected = "\
+DANGER
+  a\\x1b[31m (livelock-band)
+      read  cgroup: /a
+      read  memory.high: 1
+      read  unit: null
+      why   It stays there.
+      fix   In a file:
+              [Service]
+              MemoryHigh=infinity
+
+NOTE
+  b (livelock-band)
+      read  cgroup: /a
+      read  memory.high: 1
+      read  unit: null
+      why   It stays there.
+      fix   In a file:
+              [Service]
+              MemoryHigh=infinity
+
+Not seen:
+  x: y
+";
+        assert_eq!(text(&findings, &unseen, false), expected);
+        assert_eq!(text(&[], &[], false), "Nothing found.\n");
+        assert_eq!(heading(Severity::Danger, true), "\x1b[1;31mDANGER\x1b[0m");
+    }
+
+    #[test]
+    fn every_finding_fits_a_terminal() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/doctor/fixtures");
+        for case in fixtures.read_dir().unwrap() {
+            let tree = case.unwrap().path().join("bad");
+            let shown = std::fs::read_to_string(tree.join("systemctl.txt")).map_err(|e| e.to_string());
+            let facts = Facts::read(&tree, shown);
+            let page = text(&super::super::findings(&facts), &facts.unseen, false);
+            for line in page.lines().filter(|line| line.chars().count() > 80) {
+                // What is to be pasted stays whole; so does a word.
+                let pasted = line.strip_prefix(&" ".repeat(12)).or(line.strip_prefix("      fix   "));
+                let words = line.trim_start_matches("      read  ").split_whitespace().count();
+                assert!(pasted.is_some_and(|text| text.starts_with("  ")) || words <= 2, "{}: {line}", tree.display());
+            }
+        }
+    }
+}

@@ -146,7 +146,7 @@ fn others(facts: &Facts) -> impl Iterator<Item = (&'static str, Option<&'static 
 pub const OOMD_BLIND: &str = "oomd-blind";
 
 /// A unit that systemd-oomd is to end under pressure has a livelock band: there the kernel scans no pages, and without a
-/// rise of `pgscan` systemd-oomd does nothing (`oomd_memory_reclaim` in src/oom/oomd-util.c).
+/// rise of `pgscan` systemd-oomd does nothing (`last_had_mem_reclaim` in its src/oom/oomd-manager.c).
 pub fn oomd_blind(facts: &Facts) -> Vec<Finding> {
     let (Some(tree), Some(units)) = (&facts.cgroups, &facts.units) else { return Vec::new() };
     if !others(facts).any(|(name, _)| name == OOMD) {

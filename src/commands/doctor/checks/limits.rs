@@ -143,7 +143,7 @@ pub fn cap_void(facts: &Facts) -> Vec<Finding> {
         Some(Finding {
             id: CAP_VOID,
             severity: Severity::Warning,
-            title: format!("{}: its cap of {} is above the {} of {who}", group.path, Size(cap), Size(bytes)),
+            title: format!("{}: its cap of {} is not below the {} of {who}", group.path, Size(cap), Size(bytes)),
             evidence: evidence([
                 ("cgroup", group.path.as_str().into()),
                 ("memory.max", limit(group.max)),
@@ -211,4 +211,133 @@ pub fn caps_exceed_memory(facts: &Facts) -> Vec<Finding> {
         })
     };
     tree.groups.iter().filter_map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::facts::cgroups::Hierarchy;
+    use super::super::super::facts::machine::{Machine, Swap};
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    /// A populated cgroup with `memory.high`, `memory.max` and `memory.swap.max` in GiB; `None` is `max`.
+    fn group(path: &str, [high, max, swap_max]: [Option<u64>; 3]) -> Group {
+        let limit = |gib: Option<u64>| Some(gib.map_or(Limit::Max, |gib| Limit::Bytes(gib * GIB)));
+        Group {
+            path: path.to_owned(),
+            protected: None,
+            high: limit(high),
+            max: limit(max),
+            swap_max: limit(swap_max),
+            anon: None,
+            populated: true,
+            processes: 1,
+            has_memory: true,
+        }
+    }
+
+    /// A machine of 8 GiB; `swaps` are the paths, `None` when that is not known.
+    fn facts(groups: &[Group], swaps: Option<&[&str]>) -> Facts {
+        let swap =
+            |path: &&str| Swap { path: (*path).to_owned(), kind: "partition".into(), size: GIB, used: 0, priority: 1 };
+        let swaps = swaps.map(|paths| paths.iter().map(swap).collect());
+        let tree = Tree { hierarchy: Hierarchy::V2, groups: groups.to_vec() };
+        Facts {
+            cgroups: Some(tree),
+            machine: Machine { total: Some(8 * GIB), swaps, ..Machine::default() },
+            ..Facts::default()
+        }
+    }
+
+    fn titles(found: &[Finding]) -> Vec<&str> {
+        found.iter().map(|finding| finding.title.as_str()).collect()
+    }
+
+    #[test]
+    fn a_band_takes_a_limit_that_throttles_and_nowhere_to_go() {
+        let none: Option<&[&str]> = Some(&[]);
+        let (disk, unknown): (Option<&[&str]>, _) = (Some(&["/dev/sda2"]), None);
+        let found = "/a: throttled from memory.high 2.0 GiB to memory.max 3.0 GiB, with no swap";
+        let rows = [
+            ([Some(2), Some(3), None], none, found),
+            ([Some(2), Some(3), None], disk, ""),
+            ([Some(2), Some(3), Some(0)], disk, found),
+            ([Some(2), Some(3), None], unknown, ""),
+            ([Some(2), None, None], none, "/a: throttled from memory.high 2.0 GiB without end, with no swap"),
+            ([Some(3), Some(3), None], none, ""),
+            ([None, Some(3), None], none, ""),
+        ];
+        for (limits, swaps, expected) in rows {
+            let found = livelock_band(&facts(&[group("/a", limits)], swaps));
+            assert_eq!(titles(&found).concat(), expected, "{limits:?} {swaps:?}");
+        }
+        // What encloses it may forbid swap, or end it first.
+        let inner = || group("/a/b", [Some(2), Some(3), None]);
+        assert_eq!(livelock_band(&facts(&[group("/a", [None, None, Some(0)]), inner()], disk)).len(), 1);
+        assert!(livelock_band(&facts(&[group("/a", [None, Some(1), None]), inner()], none)).is_empty());
+        let endless = livelock_band(&facts(&[group("/a.slice", [Some(2), None, None])], none));
+        assert_eq!(
+            endless[0].fix,
+            "  systemctl set-property a.slice MemoryHigh=infinity\n  systemctl set-property a.slice MemoryMax=2048M"
+        );
+    }
+
+    #[test]
+    fn compressed_swap_is_as_bad_as_there_is_much_of_it() {
+        let zram: Option<&[&str]> = Some(&["/dev/zram0"]);
+        let severity = |limits, swaps, zswap| {
+            let mut facts = facts(&[group("/a", limits)], swaps);
+            facts.machine.zswap = zswap;
+            cap_swaps(&facts).first().map(|finding| finding.severity)
+        };
+        assert_eq!(severity([None, Some(2), None], zram, None), Some(Severity::Danger));
+        assert_eq!(severity([None, Some(2), Some(1)], zram, None), Some(Severity::Note));
+        assert_eq!(severity([None, Some(2), Some(0)], zram, None), None);
+        assert_eq!(severity([None, None, None], zram, None), None);
+        let disk: Option<&[&str]> = Some(&["/dev/sda2"]);
+        assert_eq!(severity([None, Some(2), None], disk, Some(true)), Some(Severity::Warning));
+        assert_eq!(severity([None, Some(2), None], disk, Some(false)), None);
+        assert_eq!(severity([None, Some(2), None], Some(&[]), Some(true)), None);
+        // The topmost is cured, and with it those below.
+        let nested = [group("/a", [None, Some(4), None]), group("/a/b", [None, Some(2), None])];
+        let found = cap_swaps(&facts(&nested, zram));
+        assert_eq!(titles(&found), ["/a: at its cap of 4.0 GiB it goes on in zram"]);
+    }
+
+    #[test]
+    fn the_tightest_limit_is_named() {
+        let tree = [
+            group("/a", [None, Some(4), None]),
+            group("/a/b", [Some(2), Some(3), None]),
+            group("/a/b/c", [None, Some(3), None]),
+            group("/d", [None, Some(8), None]),
+        ];
+        let found = cap_void(&facts(&tree, None));
+        let expected = [
+            "/a/b/c: its cap of 3.0 GiB is not below the 2.0 GiB of /a/b",
+            "/d: its cap of 8.0 GiB is not below the 8.0 GiB of the machine",
+        ];
+        assert_eq!(titles(&found), expected);
+    }
+
+    #[test]
+    fn caps_are_added_up_among_siblings_only() {
+        let six = || [None, Some(6), None];
+        let pair = [group("/", [None; 3]), group("/u", [None; 3]), group("/u/a", six()), group("/u/b", six())];
+        assert_eq!(
+            titles(&caps_exceed_memory(&facts(&pair, None))),
+            ["/u: 2 caps below it come to 12.0 GiB of 8.0 GiB"]
+        );
+        let apart = [
+            group("/", [None; 3]),
+            group("/u", [None; 3]),
+            group("/u/a", six()),
+            group("/v", [None; 3]),
+            group("/v/b", six()),
+        ];
+        assert!(caps_exceed_memory(&facts(&apart, None)).is_empty());
+        let top = [group("/", [None; 3]), group("/a", six()), group("/b", six())];
+        assert_eq!(titles(&caps_exceed_memory(&facts(&top, None))), ["/: 2 caps below it come to 12.0 GiB of 8.0 GiB"]);
+    }
 }

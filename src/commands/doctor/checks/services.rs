@@ -28,10 +28,10 @@ pub fn way_in_exposed(facts: &Facts) -> Vec<Finding> {
         let adj = main_process(facts, unit).and_then(|process| process.oom_score_adj);
         // Debian's sshd has -1000 (its own doing), its journald -250.
         let killable = adj.is_some_and(|adj| adj >= 0);
-        let unprotected = tree.above(group).filter(|above| above.path != "/").chain([group]).find(|level| {
-            let passed_down = tree.recursive_protection && level.path == group.path;
-            level.protected == Some(0) && !passed_down
-        });
+        // A share of what a level above is granted (memory_recursiveprot) does not count: it goes by size, so a hog beside it
+        // takes all of it.
+        let enclosing = tree.above(group).filter(|above| above.path != "/");
+        let unprotected = enclosing.chain([group]).find(|level| level.protected == Some(0));
         if !killable && unprotected.is_none() {
             return None;
         }

@@ -27,8 +27,6 @@ pub enum Hierarchy {
 pub struct Tree {
     /// v1, v2 or both.
     pub hierarchy: Hierarchy,
-    /// A cgroup's protection counts for those below it that ask for none (`memory_recursiveprot`, as systemd mounts it).
-    pub recursive_protection: bool,
     /// The cgroups of the unified hierarchy that have a memory controller; each after its parent, the root first.
     pub groups: Vec<Group>,
 }
@@ -86,9 +84,7 @@ impl Tree {
                 next.extend(children.filter(|child| reader.at(&format!("{root}{child}")).is_dir()));
             }
         }
-        let mounts = reader.text("/proc/mounts").unwrap_or_default();
-        let recursive_protection = mounts.contains("memory_recursiveprot");
-        Some(Self { hierarchy, recursive_protection, groups })
+        Some(Self { hierarchy, groups })
     }
 
     /// The cgroup of this path.
