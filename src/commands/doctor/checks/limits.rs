@@ -130,7 +130,8 @@ pub const CAP_VOID: &str = "cap-void";
 pub fn cap_void(facts: &Facts) -> Vec<Finding> {
     let Some(tree) = &facts.cgroups else { return Vec::new() };
     let finding = |group: &Group| {
-        let cap = group.cap().filter(|_| group.populated)?;
+        // The root has a cap in a container only: the container's own, which lxcfs makes the machine's memory too.
+        let cap = group.cap().filter(|_| group.populated && group.path != "/")?;
         let limits = |above: &&Group| above.cap().into_iter().chain(above.throttle()).min();
         let tightest = tree.above(group).filter(|above| limits(above).is_some()).min_by_key(limits);
         let (who, bytes) = match (tightest.and_then(|above| Some((above, limits(&above)?))), facts.machine.total) {
