@@ -3,6 +3,8 @@
 //! `fixtures/ID/{good,bad}` hold what the check with this id looks at: `proc`, `sys`, `etc`, `run` as on a machine, and
 //! `systemctl.txt`, what `systemctl show` prints of the units (without the file there is no systemd).
 
+mod machines;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

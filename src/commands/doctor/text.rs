@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::incidents::page::Page;
 use super::facts::Unseen;
 use super::{Finding, Severity};
-use crate::report::Escaped;
+use crate::report::{Escaped, Size};
 
 /// All of it. `terminal`: somebody looks, and the severities may have colours.
 pub(super) fn text(findings: &[Finding], unseen: &[Unseen], terminal: bool) -> String {
@@ -44,11 +44,7 @@ fn heading(severity: Severity, colour: bool) -> String {
 fn write(page: &mut Page, finding: &Finding) {
     page.labelled("  ", &plain(&format!("{} ({})", finding.title, finding.id)));
     for (name, value) in &finding.evidence {
-        let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let value = match value {
-            Value::Array(list) => list.iter().map(words).collect::<Vec<_>>().join(" "),
-            one => words(one),
-        };
+        let value = read(name, value);
         page.labelled("      read  ", &plain(&format!("{name}: {value}")));
     }
     page.labelled("      why   ", finding.why);
@@ -61,6 +57,24 @@ fn write(page: &mut Page, finding: &Finding) {
         } else {
             page.labelled(label, &line);
         }
+    }
+}
+
+/// From here on a number is one of bytes, and is said as a size too: no pid is as large (pid_max in proc_sys_kernel(5)), and
+/// no count that is read.
+const SURELY_BYTES: u64 = 16 << 20;
+
+/// A value as a person reads it.
+fn read(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(|value| read(name, value)).collect::<Vec<_>>().join(", "),
+        Value::Number(number) => match number.as_u64().filter(|n| *n >= SURELY_BYTES && !name.ends_with("kbytes")) {
+            Some(bytes) => format!("{bytes} ({})", Size(bytes)),
+            None => number.to_string(),
+        },
+        other => other.to_string(),
     }
 }
 
@@ -102,7 +116,7 @@ DANGER
   a\\x1b[31m (livelock-band)
       read  cgroup: /a
       read  memory.high: 1
-      read  unit: null
+      read  unit: -
       why   It stays there.
       fix   In a file:
               [Service]
@@ -112,7 +126,7 @@ NOTE
   b (livelock-band)
       read  cgroup: /a
       read  memory.high: 1
-      read  unit: null
+      read  unit: -
       why   It stays there.
       fix   In a file:
               [Service]
@@ -124,6 +138,22 @@ Not seen:
         assert_eq!(text(&findings, &unseen, false), expected);
         assert_eq!(text(&[], &[], false), "Nothing found.\n");
         assert_eq!(heading(Severity::Danger, true), "\x1b[1;31mDANGER\x1b[0m");
+    }
+
+    #[test]
+    fn values_are_said_as_a_person_reads_them() {
+        let rows = [
+            ("pid", Value::from(4_194_304), "4194304"),
+            ("memory.high", Value::from(12_884_901_888_u64), "12884901888 (12.0 GiB)"),
+            ("/proc/sys/vm/min_free_kbytes", Value::from(67_108_864), "67108864"),
+            ("oom_score_adj", Value::from(-1000), "-1000"),
+            ("cgroups", Value::from(vec!["/a", "/b"]), "/a, /b"),
+            ("unit", Value::Null, "-"),
+            ("zswap enabled", Value::from(true), "true"),
+        ];
+        for (name, value, expected) in rows {
+            assert_eq!(read(name, &value), expected, "{name}");
+        }
     }
 
     #[test]

@@ -44,12 +44,17 @@ pub fn livelock_band(facts: &Facts) -> Vec<Finding> {
     bands(facts, tree).map(finding).collect()
 }
 
+/// Less than this part of it above `memory.high` (1.25 %) nobody sleeps, because the kernel skips sleeps of up to HZ/100
+/// (`calculate_high_delay` and its caller in mm/memcontrol.c): in so narrow a band `memory.max` is reached, and its OOM
+/// killer. Proxmox VE gives each container one of 1/128.
+const NARROW: u64 = 80;
+
 /// The cgroups with such a band.
 pub(super) fn bands<'t>(facts: &'t Facts, tree: &'t Tree) -> impl Iterator<Item = &'t Group> {
     tree.groups.iter().filter(move |group| {
         let max = tree.above(group).chain([*group]).filter_map(Group::cap).min();
-        let high = group.throttle();
-        high.is_some_and(|high| max.is_none_or(|max| high < max)) && may_swap(facts, tree, group) == Some(false)
+        let is_wide = |high: u64| max.is_none_or(|max| high.saturating_add(high / NARROW) < max);
+        group.throttle().is_some_and(is_wide) && may_swap(facts, tree, group) == Some(false)
     })
 }
 
@@ -72,6 +77,9 @@ fn swap(facts: &Facts, tree: &Tree, group: &Group) -> String {
 /// A cap that spills into memory.
 pub const CAP_SWAPS: &str = "cap-swaps";
 
+/// A cap below this part of the memory (1 %) is a small helper's: what spills from it freezes nobody else.
+const SMALL: u64 = 100;
+
 /// At its cap the cgroup goes on in compressed swap, which lives in the memory that the cap was to keep free.
 pub fn cap_swaps(facts: &Facts) -> Vec<Finding> {
     let (Some(tree), Some(swaps)) = (&facts.cgroups, &facts.machine.swaps) else { return Vec::new() };
@@ -85,19 +93,21 @@ pub fn cap_swaps(facts: &Facts) -> Vec<Finding> {
     // One that is cured cures those in it.
     let topmost = |group: &&Group| !tree.above(group).any(|above| spills(&above));
     let finding = |group: &Group| {
+        let cap = group.cap().unwrap_or_default();
+        let is_large = cap >= facts.machine.total.unwrap_or_default() / SMALL;
         let severity = match (group.swap_max.and_then(Limit::bytes), zram) {
-            (None, true) => Severity::Danger,
+            (None, true) if is_large => Severity::Danger,
+            (None, true) => Severity::Note,
             (None, false) => Severity::Warning,
             // Somebody chose how much.
             (Some(_), _) => Severity::Note,
         };
         let kind = if zram { "zram" } else { "zswap" };
-        let cap = Size(group.cap().unwrap_or_default());
         let names: Vec<&str> = swaps.iter().map(|swap| swap.path.as_str()).collect();
         Finding {
             id: CAP_SWAPS,
             severity,
-            title: format!("{}: at its cap of {cap} it goes on in {kind}", group.path),
+            title: format!("{}: at its cap of {} it goes on in {kind}", group.path, Size(cap)),
             evidence: evidence([
                 ("cgroup", group.path.as_str().into()),
                 ("memory.max", limit(group.max)),
@@ -120,7 +130,8 @@ pub const CAP_VOID: &str = "cap-void";
 pub fn cap_void(facts: &Facts) -> Vec<Finding> {
     let Some(tree) = &facts.cgroups else { return Vec::new() };
     let finding = |group: &Group| {
-        let cap = group.cap().filter(|_| group.populated)?;
+        // The root has a cap in a container only: the container's own, which lxcfs makes the machine's memory too.
+        let cap = group.cap().filter(|_| group.populated && group.path != "/")?;
         let limits = |above: &&Group| above.cap().into_iter().chain(above.throttle()).min();
         let tightest = tree.above(group).filter(|above| limits(above).is_some()).min_by_key(limits);
         let (who, bytes) = match (tightest.and_then(|above| Some((above, limits(&above)?))), facts.machine.total) {

@@ -214,6 +214,11 @@ pub fn huge_pages_idle(facts: &Facts) -> Vec<Finding> {
 /// memory" (kernel: Documentation/filesystems/tmpfs.rst).
 pub fn tmpfs_oversized(facts: &Facts) -> Vec<Finding> {
     let Some(total) = facts.machine.total else { return Vec::new() };
+    // In a container shares are of the host's memory, whatever its own `/proc/meminfo` says (lxcfs), and what is in a tmpfs
+    // counts as the container's.
+    if facts.settings.container.as_ref().is_some_and(|limit| limit.bytes <= total) {
+        return Vec::new();
+    }
     let most = percent(total, MOST_TMPFS_PERCENT);
     let (mut read, mut fix) = (Map::new(), "Half of the memory, which is the default:".to_owned());
     for mount in facts.settings.tmpfs.iter().filter(|mount| !mount.at.starts_with(KUBELET)) {

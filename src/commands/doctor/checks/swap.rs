@@ -179,8 +179,11 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn facts(swaps: &[(&str, u64, i32)]) -> Facts {
-        let swap = |(path, size, priority): &(&str, u64, i32)| Swap {
+    /// Path, size, priority.
+    type Area = (&'static str, u64, i32);
+
+    fn facts(swaps: &[Area]) -> Facts {
+        let swap = |(path, size, priority): &Area| Swap {
             path: (*path).to_owned(),
             kind: "partition".to_owned(),
             size: *size,
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn zram_comes_first_or_is_told() {
-        let rows: [(&[(&str, u64, i32)], Option<&str>); 6] = [
+        let rows: [(&[Area], Option<&str>); 6] = [
             (&[("/dev/zram0", GIB, 100), ("/dev/sda2", GIB, -2)], None),
             (&[("/dev/zram0", GIB, 5), ("/dev/sda2", GIB, 10)], Some("swapon -p 100 /dev/zram0")),
             // Equal priorities are used in turns.
@@ -213,7 +216,7 @@ mod tests {
 
     #[test]
     fn zram_may_be_twice_the_memory_together() {
-        let rows: [(&[(&str, u64, i32)], usize); 4] = [
+        let rows: [(&[Area], usize); 4] = [
             (&[("/dev/zram0", 32 * GIB, 100)], 0),
             (&[("/dev/zram0", 33 * GIB, 100)], 1),
             (&[("/dev/zram0", 20 * GIB, 100), ("/dev/zram1", 20 * GIB, 100)], 1),

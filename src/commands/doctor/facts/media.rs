@@ -134,15 +134,19 @@ fn numbered(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A virtual machine's disks say that they turn, whatever they lie on: virtio's default, and QEMU's for IDE and SCSI.
+/// A virtual machine's disks say that they turn, whatever they lie on: virtio's default, and hypervisors' for IDE and SCSI.
 fn is_virtual(reader: &mut Reader, disk: &str) -> bool {
+    /// `device/vendor` of the disks that hypervisors make.
+    const VENDORS: [&str; 5] = ["QEMU", "VMware", "Msft", "Google", "VBOX"];
+    if disk.starts_with("vd") || disk.starts_with("xvd") {
+        return true;
+    }
+    let vendor = reader.word(&format!("/sys/block/{disk}/device/vendor")).unwrap_or_default();
     // x86 tells a guest by a flag of its processor; it is among the first lines of the file.
-    disk.starts_with("vd")
-        || disk.starts_with("xvd")
-        || reader.text("/proc/cpuinfo").is_some_and(|text| {
-            let flags = text.lines().find_map(|line| line.strip_prefix("flags"));
-            flags.is_some_and(|flags| flags.split_ascii_whitespace().any(|flag| flag == "hypervisor"))
-        })
+    let cpu = reader.text("/proc/cpuinfo").unwrap_or_default();
+    let flags = cpu.lines().find_map(|line| line.strip_prefix("flags")).unwrap_or_default();
+    VENDORS.iter().any(|hypervisor| vendor.starts_with(hypervisor))
+        || flags.split_ascii_whitespace().any(|flag| flag == "hypervisor")
 }
 
 #[cfg(test)]
@@ -219,6 +223,8 @@ mod tests {
     fn a_guest_does_not_know_whether_its_disks_turn() {
         let files =
             [("sys/block/sda/queue/rotational", "1\n"), ("proc/cpuinfo", "flags\t\t: fpu hypervisor lahf_lm\n")];
+        assert_eq!(medium_of(tree(&files).path(), "/dev/sda", "partition"), None);
+        let files = [("sys/block/sda/queue/rotational", "1\n"), ("sys/block/sda/device/vendor", "Msft    \n")];
         assert_eq!(medium_of(tree(&files).path(), "/dev/sda", "partition"), None);
         let files = [("sys/block/sda/queue/rotational", "1\n"), ("proc/cpuinfo", "flags\t\t: fpu lahf_lm\n")];
         assert_eq!(medium_of(tree(&files).path(), "/dev/sda", "partition"), Some(Medium::HardDisk));

@@ -77,6 +77,11 @@ pub enum Guard {
     Unknown,
 }
 
+/// Files that there are only in a container. The last one is the kernel's own sign: a cgroup has it, the machine's root
+/// has not (Documentation/admin-guide/cgroup-v2.rst, `cgroup.events`). containerd leaves none of the others.
+const CONTAINER_SIGNS: [&str; 4] =
+    ["/run/systemd/container", "/.dockerenv", "/run/.containerenv", "/sys/fs/cgroup/cgroup.events"];
+
 impl Guard {
     /// By its unit; where it has none, by the lock it holds (`/run/hogwatch/lock`, for root only).
     fn read(reader: &mut Reader, units: Option<&Units>, processes: &Processes) -> Self {
@@ -86,7 +91,7 @@ impl Guard {
             return Self::Runs(pid);
         }
         // The host's guard watches a container, too, and is not seen in it.
-        if ["/run/systemd/container", "/.dockerenv", "/run/.containerenv"].iter().any(|sign| reader.exists(sign)) {
+        if CONTAINER_SIGNS.iter().any(|sign| reader.exists(sign)) {
             reader.unseen("the guard", "this is a container: the host's is not seen from here");
             return Self::Unknown;
         }
