@@ -175,3 +175,65 @@ fn size_of(tree: &Tree, unit: &Unit) -> Option<u64> {
 fn main_process<'f>(facts: &'f Facts, unit: &Unit) -> Option<&'f Process> {
     facts.processes.get(unit.word("MainPID").parse().ok()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::facts::cgroups::Hierarchy;
+    use super::super::super::facts::machine::Machine;
+    use super::super::super::facts::processes::Processes;
+    use super::super::super::facts::units::Units;
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// A machine of 1000 MiB with one service, which has so many MiB and processes; its main process has this name.
+    fn facts(properties: &str, mib: u64, processes: usize, main: &str) -> Facts {
+        let group = Group {
+            path: "/system.slice/a.service".to_owned(),
+            protected: None,
+            high: None,
+            max: None,
+            swap_max: None,
+            anon: Some(mib * MIB),
+            populated: true,
+            processes,
+            has_memory: true,
+        };
+        let unit = "Id=a.service\nActiveState=active\nMainPID=5\nControlGroup=/system.slice/a.service\n";
+        let process = Process { pid: 5, name: main.to_owned(), uid: Some(0), locked: None, oom_score_adj: Some(0) };
+        Facts {
+            cgroups: Some(Tree { hierarchy: Hierarchy::V2, groups: vec![group] }),
+            units: Some(Units::parse(&format!("{unit}{properties}"))),
+            processes: Processes::from_iter([process]),
+            machine: Machine { total: Some(1000 * MIB), ..Machine::default() },
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn a_service_stays_down_after_a_clean_end() {
+        let stays = |properties: &str, mib, main| service_stays_down(&facts(properties, mib, 1, main)).len() == 1;
+        assert!(stays("Restart=on-failure\nType=simple", 50, "db"));
+        assert!(stays("Restart=on-abnormal\nType=notify", 50, "db"));
+        assert!(!stays("Restart=on-failure\nType=simple", 49, "db"), "small");
+        assert!(!stays("Restart=on-failure\nType=simple", 50, "sshd"), "never taken");
+        assert!(!stays("Restart=on-failure\nRestartForceExitStatus=SIGTERM", 50, "db"));
+        assert!(!stays("Restart=always\nType=simple", 50, "db"));
+        assert!(!stays("Restart=no\nType=simple", 50, "db"), "it stays down after any end");
+        assert!(!stays("Restart=on-failure\nType=oneshot", 50, "db"), "SIGTERM is a failure of a job");
+    }
+
+    #[test]
+    fn a_service_of_many_processes_is_stopped_as_a_whole() {
+        let severity = |properties: &str, mib, processes| {
+            let found = service_stops_whole(&facts(properties, mib, processes, "web"));
+            found.first().map(|finding| finding.severity)
+        };
+        assert_eq!(severity("OOMPolicy=stop\nRestart=always", 50, 5), Some(Severity::Note));
+        assert_eq!(severity("OOMPolicy=stop\nRestart=no", 50, 5), Some(Severity::Warning));
+        assert_eq!(severity("OOMPolicy=stop\nRestart=no", 49, 5), None);
+        assert_eq!(severity("OOMPolicy=stop\nRestart=no", 50, 4), None);
+        assert_eq!(severity("OOMPolicy=continue\nRestart=no", 50, 5), None);
+        assert_eq!(severity("OOMPolicy=kill\nRestart=no", 50, 5), None);
+    }
+}

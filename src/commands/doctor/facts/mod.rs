@@ -118,3 +118,47 @@ pub struct Unseen {
     /// Why not.
     pub why: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_is_told_by_its_unit_or_its_lock() {
+        let active = "Id=hogwatch.service\nActiveState=active\nMainPID=7\n";
+        let inactive = "Id=hogwatch.service\nActiveState=inactive\nMainPID=0\n";
+        let (lock, own) = (("run/hogwatch/lock", "812\n"), ("proc/812/status", "Name:\thogwatch\n"));
+        let rows: [(Option<&str>, &[(&str, &str)], Guard); 7] = [
+            (Some(active), &[], Guard::Runs(7)),
+            (Some(inactive), &[], Guard::Off),
+            // Started by hand.
+            (Some(inactive), &[lock, own], Guard::Runs(812)),
+            (None, &[lock, own], Guard::Runs(812)),
+            // The file outlives the daemon, and its pid may be another's by now.
+            (None, &[lock], Guard::Off),
+            (None, &[lock, ("proc/812/status", "Name:\tcron\n")], Guard::Off),
+            (None, &[("run/.containerenv", "")], Guard::Unknown),
+        ];
+        for (shown, files, expected) in rows {
+            let tree = tempfile::tempdir().unwrap();
+            for (name, content) in files {
+                let to = tree.path().join(name);
+                std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+                std::fs::write(to, content).unwrap();
+            }
+            let shown = shown.map(ToOwned::to_owned).ok_or("no systemd".to_owned());
+            assert_eq!(Facts::read(tree.path(), shown).guard, expected, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn units_are_read_as_systemd_prints_them() {
+        let units =
+            Units::parse("Id=a.service\nMainPID=\nX=1=2\n\nId=b.service\n\nId=a.service\nX=later\n\n\nnonsense\n");
+        let ids: Vec<&str> = units.iter().map(units::Unit::id).collect();
+        assert_eq!(ids, ["a.service", "b.service"]);
+        let first = units.get("a.service").unwrap();
+        assert_eq!((first.word("X"), first.word("MainPID"), first.word("Y")), ("1=2", "", ""));
+        assert!(units.get("nonsense").is_none() && Units::parse("").iter().next().is_none());
+    }
+}

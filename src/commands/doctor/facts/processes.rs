@@ -32,11 +32,11 @@ impl Processes {
         if pids.len() > MOST {
             reader.unseen("processes", &format!("there are more than the {MOST} that were looked at"));
         }
-        let found: Vec<Process> = pids.into_iter().take(MOST).filter_map(|pid| Process::read(reader, pid)).collect();
-        if !found.is_empty() && found.iter().all(|process| process.pid != 1) {
+        let found: Self = pids.into_iter().take(MOST).filter_map(|pid| Process::read(reader, pid)).collect();
+        if !found.0.is_empty() && found.iter().all(|process| process.pid != 1) {
             reader.unseen("other users' processes", "/proc is mounted with hidepid=: run it as root");
         }
-        Self(found)
+        found
     }
 
     /// All of them.
@@ -48,6 +48,12 @@ impl Processes {
     #[must_use]
     pub fn get(&self, pid: u64) -> Option<&Process> {
         self.iter().find(|process| process.pid == pid)
+    }
+}
+
+impl FromIterator<Process> for Processes {
+    fn from_iter<I: IntoIterator<Item = Process>>(processes: I) -> Self {
+        Self(processes.into_iter().collect())
     }
 }
 
