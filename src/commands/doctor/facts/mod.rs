@@ -128,7 +128,8 @@ mod tests {
         let active = "Id=hogwatch.service\nActiveState=active\nMainPID=7\n";
         let inactive = "Id=hogwatch.service\nActiveState=inactive\nMainPID=0\n";
         let (lock, own) = (("run/hogwatch/lock", "812\n"), ("proc/812/status", "Name:\thogwatch\n"));
-        let rows: [(Option<&str>, &[(&str, &str)], Guard); 7] = [
+        type Row<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], Guard);
+        let rows: [Row<'_>; 7] = [
             (Some(active), &[], Guard::Runs(7)),
             (Some(inactive), &[], Guard::Off),
             // Started by hand.
