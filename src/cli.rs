@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, daemon, explain, hook_exec, incidents, replay, run, status};
+use crate::commands::{config, daemon, doctor, explain, hook_exec, incidents, replay, run, status};
 use crate::config::BuiltIns;
 use crate::decide::builtin::{self, Name};
 
@@ -32,6 +32,8 @@ enum Command {
     Daemon(daemon::DaemonArgs),
     /// Check the configuration, show where each value comes from, or import earlyoom's
     Config(config::ConfigArgs),
+    /// What on this machine would freeze it, and the fix
+    Doctor(doctor::DoctorArgs),
     /// Who would be killed now, and why
     Explain(explain::ExplainArgs),
     /// What happened: lists incidents, shows one, says who ended a unit or process
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
             let (protect, avoid) = (regexes(builtin::PROTECT), regexes(builtin::AVOID));
             config::run(&args, &BuiltIns { protect: &borrowed(&protect), avoid: &borrowed(&avoid) })
         }
+        Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Replay(args) => replay::run(&args),

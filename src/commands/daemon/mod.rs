@@ -14,7 +14,7 @@ mod snapshot;
 mod surveyor;
 pub(in crate::commands) mod systemctl;
 pub(in crate::commands) mod tell;
-mod units;
+pub(super) mod units;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

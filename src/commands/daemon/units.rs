@@ -79,6 +79,17 @@ fn parse(block: &str) -> Option<Unit> {
     if value("ExitType").is_some_and(|kind| kind != "main") {
         return None;
     }
+    Some(Unit {
+        cgroup: value("ControlGroup")
+            .filter(|path| path.starts_with('/'))
+            .and_then(|p| CgroupPath::new(p.as_bytes()))?,
+        main: value("MainPID")?.parse().ok().filter(|pid| *pid > 0)?,
+        policy: policy(value)?,
+    })
+}
+
+/// What systemd does after an end, by the properties it tells.
+pub fn policy<'t>(value: impl Fn(&str) -> Option<&'t str>) -> Option<Policy> {
     let signals = |key: &str| {
         let words = value(key).unwrap_or_default().split_ascii_whitespace();
         words.fold(Signals::default(), |Signals { term, kill }, word| {
@@ -86,18 +97,12 @@ fn parse(block: &str) -> Option<Unit> {
             Signals { term: term || word == "TERM", kill: kill || word == "KILL" }
         })
     };
-    Some(Unit {
-        cgroup: value("ControlGroup")
-            .filter(|path| path.starts_with('/'))
-            .and_then(|p| CgroupPath::new(p.as_bytes()))?,
-        main: value("MainPID")?.parse().ok().filter(|pid| *pid > 0)?,
-        policy: Policy {
-            restart: Restart::from_word(value("Restart")?)?,
-            oneshot: value("Type") == Some("oneshot"),
-            success: signals("SuccessExitStatus"),
-            force: signals("RestartForceExitStatus"),
-            prevent: signals("RestartPreventExitStatus"),
-        },
+    Some(Policy {
+        restart: Restart::from_word(value("Restart")?)?,
+        oneshot: value("Type") == Some("oneshot"),
+        success: signals("SuccessExitStatus"),
+        force: signals("RestartForceExitStatus"),
+        prevent: signals("RestartPreventExitStatus"),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `hogwatch incidents`: what happened on this machine.
 
 mod list;
-mod page;
+pub(super) mod page;
 mod report;
 mod show;
 mod why;

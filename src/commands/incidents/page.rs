@@ -3,11 +3,11 @@
 use std::fmt::Display;
 
 /// Columns of a page.
-pub(super) const WIDTH: usize = 80;
+pub(in crate::commands) const WIDTH: usize = 80;
 
 /// Lines with one way to indent.
 #[derive(Debug, Default)]
-pub(super) struct Page(String);
+pub(in crate::commands) struct Page(String);
 
 impl Page {
     /// A heading, after an empty line.
@@ -41,12 +41,12 @@ impl Page {
 }
 
 /// How many columns a text takes, if each character takes one.
-pub(super) fn width(text: &str) -> usize {
+pub(in crate::commands) fn width(text: &str) -> usize {
     text.chars().count()
 }
 
 /// A text of so many columns at most, with an ellipsis where it is cut.
-pub(super) fn cut(text: &str, columns: usize) -> String {
+pub(in crate::commands) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -101,7 +101,7 @@ fn is_before_unit(word: &str, rest: &str) -> bool {
 }
 
 /// A table with columns as wide as they need be, two spaces between, and without trailing blanks.
-pub(super) fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
+pub(in crate::commands) fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|n| rows.iter().filter_map(|row| row.get(n)).map(|cell| width(cell)).max().unwrap_or(0))

@@ -21,7 +21,7 @@ pub(super) fn write_file(cgroup: &str, file: &str, value: &str) -> String {
 }
 
 /// [`set_property`], or else [`write_file`].
-pub(super) fn set(cgroup: &str, property: &str, file: (&str, &str)) -> String {
+pub(crate) fn set(cgroup: &str, property: &str, file: (&str, &str)) -> String {
     set_property(cgroup, property).unwrap_or_else(|| write_file(cgroup, file.0, file.1))
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn quoted(word: &str) -> String {
 }
 
 /// A size as systemd's properties take it, rounded down: `12G`, `3584M`.
-pub(super) fn systemd_size(bytes: u64) -> String {
+pub(crate) fn systemd_size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
     // Three digits are meant: a limit to the byte looks as if somebody had measured it.
