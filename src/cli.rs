@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, daemon, explain, hook_exec, incidents, replay, status};
+use crate::commands::{config, contain, daemon, explain, hook_exec, incidents, replay, status};
 use crate::config::BuiltIns;
 use crate::decide::builtin::{self, Name};
 
@@ -31,6 +31,8 @@ enum Command {
     Daemon(daemon::DaemonArgs),
     /// Check the configuration, show where each value comes from, or import earlyoom's
     Config(config::ConfigArgs),
+    /// Caps for every user and for containers: printed, applied, or taken back
+    Contain(contain::ContainArgs),
     /// Who would be killed now, and why
     Explain(explain::ExplainArgs),
     /// What happened: lists incidents, shows one, says who ended a unit or process
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
             let (protect, avoid) = (regexes(builtin::PROTECT), regexes(builtin::AVOID));
             config::run(&args, &BuiltIns { protect: &borrowed(&protect), avoid: &borrowed(&avoid) })
         }
+        Command::Contain(args) => contain::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Replay(args) => replay::run(&args),
