@@ -1,14 +1,11 @@
 //! Carries changes out: the record first, then the files, then systemd is told. Whatever fails on the way is undone.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::changes::{RECORD, Record, Step};
 use super::files::{Content, Tree};
 use super::machine::Machine;
-
-/// systemd reads all its units again: milliseconds each, on an emulated or a starved machine far more.
-const RELOAD: Duration = Duration::from_secs(60);
+use super::systemd;
 
 /// The state directory's mode, as the daemon's unit has it.
 const STATE_MODE: u32 = 0o750;
@@ -27,7 +24,9 @@ pub fn all_or_nothing(machine: &Machine, step: &Step) -> Result<(), String> {
     let Err(why) = forward(machine, step) else { return Ok(()) };
     match back(machine, step) {
         Ok(()) => Err(format!("{why}; all was put back")),
-        Err(also) => Err(format!("{why}; and not all could be put back: {also}. Mend that, then \"hogwatch contain --revert\"")),
+        Err(also) => {
+            Err(format!("{why}; and not all could be put back: {also}. Mend that, then \"hogwatch contain --revert\""))
+        }
     }
 }
 
@@ -37,6 +36,10 @@ pub fn all_or_nothing(machine: &Machine, step: &Step) -> Result<(), String> {
 /// What could not be done.
 pub fn forward(machine: &Machine, step: &Step) -> Result<(), String> {
     let tree = &machine.tree;
+    // Of a call that was cut short while systemd was at it.
+    if let Some(before) = &step.before {
+        before.passing.put_back(tree)?;
+    }
     // Every directory to be made is in the record before it is made, but for those of the record itself.
     let (for_record, for_files): (Vec<_>, Vec<_>) =
         step.during.directories.iter().partition(|dir| Path::new(RECORD).starts_with(dir));
@@ -57,7 +60,7 @@ pub fn forward(machine: &Machine, step: &Step) -> Result<(), String> {
         }
         tree.put(&change.path, change.to.as_ref())?;
     }
-    reload(machine)?;
+    tell_systemd(machine, &step.during)?;
     save(tree, step.after.as_ref())?;
     remove_directories(tree, &step.during, step.after.as_ref())
 }
@@ -73,22 +76,33 @@ fn back(machine: &Machine, step: &Step) -> Result<(), String> {
         }
     }
     if told {
-        reload(machine)?;
+        tell_systemd(machine, &step.during)?;
     }
     save(tree, step.before.as_ref())?;
     remove_directories(tree, &step.during, step.before.as_ref())
 }
 
-/// systemd sets the limits of what it has loaded while it reads its units again.
-fn reload(machine: &Machine) -> Result<(), String> {
+/// systemd reads its units again, and sets what it would set only at the next start of a slice.
+fn tell_systemd(machine: &Machine, record: &Record) -> Result<(), String> {
     if !machine.has_systemd() {
         return Ok(());
     }
-    machine.systemctl.run(&["daemon-reload"], Instant::now() + RELOAD).map(|_| ())
+    systemd::reload(machine)?;
+    let behind = systemd::behind(machine, record)?;
+    if behind.is_empty() {
+        return Ok(());
+    }
+    let passing = systemd::passing(&machine.tree, &behind)?;
+    save(&machine.tree, Some(&Record { passing: passing.clone(), ..record.clone() }))?;
+    let set = behind.iter().try_for_each(|unit| unit.set(machine));
+    passing.put_back(&machine.tree)?;
+    systemd::reload(machine)?;
+    set
 }
 
 fn save(tree: &Tree, record: Option<&Record>) -> Result<(), String> {
-    let text = record.map(|record| serde_json::to_string_pretty(record).map_err(|e| format!("{RECORD}: {e}"))).transpose()?;
+    let text =
+        record.map(|record| serde_json::to_string_pretty(record).map_err(|e| format!("{RECORD}: {e}"))).transpose()?;
     let content = text.map(|text| Content { mode: RECORD_MODE, ..Content::of_ours(text + "\n") });
     if tree.read(Path::new(RECORD))? == content {
         return Ok(());

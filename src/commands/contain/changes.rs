@@ -13,6 +13,7 @@ use super::docker::{self, Parent};
 use super::files::{Content, Tree};
 use super::machine::{DAEMON_JSON, Facts, MACHINES};
 use super::plan::{self, MARK, Sizes};
+use super::systemd::Passing;
 
 /// Where the record is: in the daemon's state directory.
 pub const RECORD: &str = "/var/lib/hogwatch/contain.json";
@@ -29,6 +30,9 @@ pub struct Record {
     pub files: Vec<Entry>,
     /// The directories that were made for them, the outermost first.
     pub directories: Vec<PathBuf>,
+    /// What else is to be put back: only while systemd is at it.
+    #[serde(default)]
+    pub passing: Passing,
 }
 
 /// A file of the record.
@@ -85,7 +89,8 @@ pub struct Step {
 /// It can't be read, or is no such record.
 pub fn recorded(tree: &Tree) -> Result<Option<Record>, String> {
     let Some(content) = tree.read(Path::new(RECORD))? else { return Ok(None) };
-    let bad = |why: String| format!("{RECORD}: {why}. It says how to take back what contain did; restore it from a copy");
+    let bad =
+        |why: String| format!("{RECORD}: {why}. It says how to take back what contain did; restore it from a copy");
     let record: Record = serde_json::from_str(&content.text).map_err(|e| bad(e.to_string()))?;
     match record.schema {
         SCHEMA => Ok(Some(record)),
@@ -102,7 +107,9 @@ pub fn to_apply(tree: &Tree, facts: &Facts, sizes: Sizes, before: Option<Record>
     let mut changes = Vec::new();
     let mut during = Vec::new();
     let mut after = Vec::new();
-    let mut wanted = plan::drop_ins(facts, sizes);
+    // Where our own drop-in is why it is delegated, that stays.
+    let delegate = !facts.delegated || old(&plan::place("user@.service")).is_some();
+    let mut wanted = plan::drop_ins(facts, sizes, delegate);
     if plan::capped_containers(facts, sizes).contains(&docker::SLICE) {
         let now = tree.read(Path::new(DAEMON_JSON))?;
         match daemon_json(now.as_ref(), old(Path::new(DAEMON_JSON)))? {
@@ -118,7 +125,9 @@ pub fn to_apply(tree: &Tree, facts: &Facts, sizes: Sizes, before: Option<Record>
         let entry = match old(&path) {
             Some(entry) if entry.knows(now.as_ref()) => entry.clone(),
             // What docker's admin has made of the file meanwhile is what was there before us now.
-            _ if now.is_none() || path == Path::new(DAEMON_JSON) => Entry { path: path.clone(), before: now.clone(), ours: vec![] },
+            _ if now.is_none() || path == Path::new(DAEMON_JSON) => {
+                Entry { path: path.clone(), before: now.clone(), ours: vec![] }
+            }
             known => return Err(foreign(&path, known.is_some(), now.as_ref())),
         };
         let base = now.clone().or_else(|| entry.before.clone()).unwrap_or_else(|| Content::of_ours(String::new()));
@@ -150,7 +159,7 @@ pub fn to_apply(tree: &Tree, facts: &Facts, sizes: Sizes, before: Option<Record>
             }
         }
     }
-    let during = Record { schema: SCHEMA, files: during, directories };
+    let during = Record { schema: SCHEMA, files: during, directories, passing: Passing::default() };
     let after = with_needed_directories(&during, after);
     Ok(Step { changes, before, during, after: Some(after), kept: vec![] })
 }
@@ -188,7 +197,7 @@ pub fn presumed(tree: &Tree) -> Record {
         let text = tree.read(&path).ok()??.text;
         text.starts_with(MARK).then(|| Entry { path, before: None, ours: vec![text] })
     });
-    Record { schema: SCHEMA, files: marked.collect(), directories: vec![] }
+    Record { schema: SCHEMA, files: marked.collect(), directories: vec![], passing: Passing::default() }
 }
 
 /// What to do with docker's configuration.
@@ -232,7 +241,7 @@ fn foreign(path: &Path, recorded: bool, now: Option<&Content>) -> String {
     }
     if path.to_string() == DAEMON_JSON {
         return format!(
-            "{path} was changed since, and is kept: take \"cgroup-parent\": \"{}\" out of it by hand, then run --revert again",
+            "{path} was changed since, and is kept: take \"cgroup-parent\": \"{}\" out of it by hand, and run this again",
             docker::SLICE
         );
     }
@@ -241,14 +250,15 @@ fn foreign(path: &Path, recorded: bool, now: Option<&Content>) -> String {
             "{path} was changed since hogwatch wrote it, and is kept: move your lines to a file of your own beside it (behind it \
              in the order of names, such as 45-local.conf), remove it, and run this again"
         ),
-        false => format!("{path} is there already, and no record says that hogwatch wrote it: remove it, and run this again"),
+        false => {
+            format!("{path} is there already, and no record says that hogwatch wrote it: remove it, and run this again")
+        }
     }
 }
 
 fn with_needed_directories(all: &Record, files: Vec<Entry>) -> Record {
-    let needed = |dir: &&PathBuf| {
-        Path::new(RECORD).starts_with(dir) || files.iter().any(|entry| entry.path.starts_with(dir))
-    };
+    let needed =
+        |dir: &&PathBuf| Path::new(RECORD).starts_with(dir) || files.iter().any(|entry| entry.path.starts_with(dir));
     let directories = all.directories.iter().filter(needed).cloned().collect();
-    Record { schema: SCHEMA, files, directories }
+    Record { schema: SCHEMA, files, directories, passing: Passing::default() }
 }

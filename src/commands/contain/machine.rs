@@ -1,6 +1,7 @@
 //! What is here: users' slices and what they hold, docker, podman, and who else keeps containers.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -125,11 +126,14 @@ impl Machine {
              Boot with systemd.unified_cgroup_hierarchy=1"
         })?;
         if !controllers.split_whitespace().any(|name| name == "memory") {
-            return Err("/sys/fs/cgroup/cgroup.controllers: there is no memory controller; take cgroup_disable=memory off \
+            return Err(
+                "/sys/fs/cgroup/cgroup.controllers: there is no memory controller; take cgroup_disable=memory off \
                         the kernel's command line, and cgroup v1 controllers off /sys/fs/cgroup"
-                .into());
+                    .into(),
+            );
         }
-        let meminfo = parse_meminfo(self.text("/proc/meminfo")?.as_bytes()).map_err(|e| format!("/proc/meminfo: {e}"))?;
+        let meminfo =
+            parse_meminfo(self.text("/proc/meminfo")?.as_bytes()).map_err(|e| format!("/proc/meminfo: {e}"))?;
         let users = self.users()?;
         let (keepers, docker) = self.keepers()?;
         let containers = [docker::SLICE, MACHINES].iter().filter_map(|unit| self.slice(unit, None)).collect();
@@ -174,13 +178,7 @@ impl Machine {
     }
 
     fn users(&self) -> Result<Vec<Slice>, String> {
-        const DIR: &str = "/sys/fs/cgroup/user.slice";
-        let dir = self.tree.at(Path::new(DIR));
-        // There is none before the first login.
-        let entries = if dir.exists() { fs::read_dir(dir).map_err(|e| format!("{DIR}: {e}"))?.collect() } else { vec![] };
-        let uids = entries.into_iter().flatten().filter_map(|entry| uid(entry.file_name().to_str()?));
-        let mut uids: Vec<u32> = uids.filter(|uid| *uid != 0).collect();
-        uids.sort_unstable();
+        let uids = user_slices(&self.tree)?;
         Ok(uids.into_iter().filter_map(|uid| self.slice(&format!("user-{uid}.slice"), Some(uid))).collect())
     }
 
@@ -225,11 +223,28 @@ impl Machine {
     }
 }
 
+/// The user ids whose slices are there, in order; root's is left out.
+///
+/// # Errors
+/// They can't be listed.
+pub fn user_slices(tree: &Tree) -> Result<Vec<u32>, String> {
+    const DIR: &str = "/sys/fs/cgroup/user.slice";
+    let entries = match fs::read_dir(tree.at(Path::new(DIR))) {
+        // There is none before the first login.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries.map_err(|e| format!("{DIR}: {e}"))?,
+    };
+    let mut uids: Vec<u32> = entries.flatten().filter_map(|entry| uid(entry.file_name().to_str()?)).collect();
+    uids.retain(|uid| *uid != 0);
+    uids.sort_unstable();
+    Ok(uids)
+}
+
 fn uid(unit: &str) -> Option<u32> {
     unit.strip_prefix("user-")?.strip_suffix(".slice")?.parse().ok()
 }
 
 /// A property as `systemctl show` prints it.
-fn property<'a>(shown: &'a str, name: &str) -> Option<&'a str> {
+pub fn property<'a>(shown: &'a str, name: &str) -> Option<&'a str> {
     shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
 }

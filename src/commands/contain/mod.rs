@@ -1,7 +1,7 @@
 //! `hogwatch contain`: caps for every user and for containers, printed, applied, taken back.
 //!
 //! It looks ([`machine`]), says what shall be ([`plan`]), works out which files change and keeps a record of that
-//! ([`changes`]), carries it out ([`carry`]), and looks whether the caps are there ([`live`]).
+//! ([`changes`]), carries it out ([`carry`]) with [`systemd`]'s help, and looks whether the caps are there ([`live`]).
 
 mod carry;
 mod changes;
@@ -10,6 +10,7 @@ mod files;
 mod live;
 mod machine;
 mod plan;
+mod systemd;
 #[cfg(test)]
 mod tests;
 
@@ -40,13 +41,16 @@ Exit status: 0 done, 1 failed (then nothing has changed, or it says what), 2 wro
 
 /// Caps for every user and for containers: printed, applied, or taken back
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "hogwatch contain --per-user SIZE [--containers SIZE] [--apply]\n       hogwatch contain --revert"
+)]
 pub struct ContainArgs {
     /// What each user may use of memory, all sessions together (256 MiB at least)
-    #[arg(long, value_name = "SIZE", value_parser = cap, required_unless_present = "revert", conflicts_with = "revert")]
+    #[arg(long, value_name = "SIZE", value_parser = cap, required_unless_present = "revert")]
     per_user: Option<u64>,
     /// What docker's containers together may use, and as much root's podman
-    #[arg(long, value_name = "SIZE", value_parser = cap, conflicts_with = "revert")]
+    #[arg(long, value_name = "SIZE", value_parser = cap)]
     containers: Option<u64>,
     /// Write it, and set it at once
     #[arg(long, conflicts_with = "revert")]
@@ -59,7 +63,10 @@ pub struct ContainArgs {
 fn cap(text: &str) -> Result<u64, String> {
     let bytes = size(text).map_err(|e| e.to_string())?;
     if bytes < plan::LEAST {
-        return Err(format!("a cap below {} keeps people out (write a size, such as \"4 GiB\")", write_size(plan::LEAST)));
+        return Err(format!(
+            "a cap below {} keeps people out (write a size, such as \"4 GiB\")",
+            write_size(plan::LEAST)
+        ));
     }
     Ok(bytes)
 }
@@ -93,13 +100,18 @@ pub fn run(args: &ContainArgs) -> ExitCode {
 fn outcome(args: &ContainArgs, machine: &Machine, is_root: bool) -> Result<Outcome, String> {
     if (args.apply || args.revert) && !is_root {
         let option = if args.apply { "--apply" } else { "--revert" };
-        return Err(format!("{option} needs root: it changes files in /etc, and the limits of others (sudo hogwatch contain ...)"));
+        return Err(format!(
+            "{option} needs root: it changes files in /etc, and the limits of others (sudo hogwatch contain ...)"
+        ));
     }
     // What another call does meanwhile would be in nobody's record.
     let _lock = (args.apply || args.revert).then(|| machine.tree.lock(Path::new("/etc"))).transpose()?;
     match args.per_user {
-        None => revert(machine),
-        Some(per_user) => contain(machine, Sizes { per_user, containers: args.containers }, args.apply, is_root),
+        Some(per_user) if !args.revert => {
+            contain(machine, Sizes { per_user, containers: args.containers }, args.apply, is_root)
+        }
+        // Sizes say nothing then.
+        _ => revert(machine),
     }
 }
 
@@ -110,7 +122,8 @@ fn contain(machine: &Machine, sizes: Sizes, apply: bool, is_root: bool) -> Resul
     // Only root reads the record; to others, what bears our mark is ours.
     let before = if is_root { changes::recorded(&machine.tree)? } else { Some(changes::presumed(&machine.tree)) };
     let step = changes::to_apply(&machine.tree, &facts, sizes, before)?;
-    let mut stderr: Vec<String> = plan::remarks(&facts, sizes).into_iter().map(|remark| format!("note: {remark}")).collect();
+    let mut stderr: Vec<String> =
+        plan::remarks(&facts, sizes).into_iter().map(|remark| format!("note: {remark}")).collect();
     if !apply {
         stderr.extend(full.into_iter().map(|why| format!("note: --apply would refuse now: {why}")));
         return Ok(Outcome { stdout: listing(&step), stderr, failed: false });
@@ -119,7 +132,7 @@ fn contain(machine: &Machine, sizes: Sizes, apply: bool, is_root: bool) -> Resul
         return Err(full.join("\nhogwatch: "));
     }
     carry::all_or_nothing(machine, &step)?;
-    let live = live::settled(machine, &facts, sizes);
+    let live = live::look(machine, &facts, sizes);
     let mut stdout: Vec<String> = step.changes.iter().map(done).collect();
     if stdout.is_empty() {
         stdout.push("nothing to change: all of it was there".into());
@@ -127,9 +140,7 @@ fn contain(machine: &Machine, sizes: Sizes, apply: bool, is_root: bool) -> Resul
     stdout.extend(live.capped);
     stdout.extend(docker_restart(&step));
     stderr.extend(live.others.into_iter().map(|other| format!("note: {other}")));
-    let failed = !live.failed.is_empty();
-    stderr.extend(live.failed.into_iter().map(|why| format!("hogwatch: {why}")));
-    Ok(Outcome { failed, stdout, stderr })
+    Ok(Outcome { failed: false, stdout, stderr })
 }
 
 fn revert(machine: &Machine) -> Result<Outcome, String> {
@@ -146,7 +157,8 @@ fn revert(machine: &Machine) -> Result<Outcome, String> {
         ));
     };
     let step = changes::to_revert(&machine.tree, record)?;
-    carry::forward(machine, &step).map_err(|why| format!("{why}; what is left to take back is still in {}", changes::RECORD))?;
+    carry::forward(machine, &step)
+        .map_err(|why| format!("{why}; what is left to take back is still in {}", changes::RECORD))?;
     let stdout = step.changes.iter().filter(|change| change.from != change.to).map(done).chain(docker_restart(&step));
     let stderr = step.kept.iter().map(|why| format!("hogwatch: {why}"));
     Ok(Outcome { failed: !step.kept.is_empty(), stdout: stdout.collect(), stderr: stderr.collect() })
@@ -185,7 +197,7 @@ fn done(change: &Change) -> String {
 fn docker_restart(step: &Step) -> Option<String> {
     let changed = step.changes.iter().any(|change| change.path == Path::new(DAEMON_JSON) && change.from != change.to);
     changed.then(|| {
-        "docker reads this when it starts, and a container moves when it is started: at a time that suits you, run \
+        "docker reads its file when it starts, and a container moves when it is started: at a time that suits you, run \
          systemctl restart docker (contain never does)"
             .into()
     })

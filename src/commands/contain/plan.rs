@@ -17,7 +17,8 @@ pub const DROP_IN: &str = "40-hogwatch.conf";
 const UNITS: &str = "/etc/systemd/system";
 
 /// The first line of each. Whoever finds one without a record knows it by this.
-pub const MARK: &str = "# Written by \"hogwatch contain\". To change it run that again; \"hogwatch contain --revert\" takes it away.";
+pub const MARK: &str =
+    "# Written by \"hogwatch contain\". To change it run that again; \"hogwatch contain --revert\" takes it away.";
 
 /// The least a user may be given: a login with a shell, an editor and its own service manager needs some 50 MiB; below
 /// this the cap would keep people out, not hogs.
@@ -44,9 +45,10 @@ pub struct Sizes {
     pub containers: Option<u64>,
 }
 
-/// The drop-ins, by path.
-pub fn drop_ins(facts: &Facts, sizes: Sizes) -> Vec<(PathBuf, String)> {
-    let cap = |bytes: u64| format!("[Slice]\nMemoryMax={}\nMemorySwapMax=0\nMemoryHigh=infinity\n", systemd_size(bytes));
+/// The drop-ins, by path; with `delegate`, users' own service managers are given the memory controller.
+pub fn drop_ins(facts: &Facts, sizes: Sizes, delegate: bool) -> Vec<(PathBuf, String)> {
+    let cap =
+        |bytes: u64| format!("[Slice]\nMemoryMax={}\nMemorySwapMax=0\nMemoryHigh=infinity\n", systemd_size(bytes));
     let mut all = vec![
         (
             place("user-.slice"),
@@ -71,7 +73,7 @@ pub fn drop_ins(facts: &Facts, sizes: Sizes) -> Vec<(PathBuf, String)> {
             ),
         ),
     ];
-    if !facts.delegated {
+    if delegate {
         let text = "# Users' own service managers may set caps below theirs.\n[Service]\nDelegate=memory\n";
         all.push((place("user@.service"), format!("{MARK}\n{text}")));
     }
@@ -110,16 +112,18 @@ pub fn possible(facts: &Facts, sizes: Sizes) -> Result<(), String> {
         }
     }
     match (&facts.docker, sizes.containers) {
-        (Docker::Unusable(why), Some(_)) => {
-            Err(format!("docker's containers can't be put into {}: {why}; change that, or leave --containers out", docker::SLICE))
-        }
+        (Docker::Unusable(why), Some(_)) => Err(format!(
+            "docker's containers can't be put into {}: {why}; change that, or leave --containers out",
+            docker::SLICE
+        )),
         _ => Ok(()),
     }
 }
 
 /// Why the caps can't be set now: who holds too much, and what to do about it.
 pub fn too_full(facts: &Facts, sizes: Sizes) -> Vec<String> {
-    let users = facts.users.iter().filter(|slice| !slice.set_property).map(|slice| (slice, "--per-user", sizes.per_user));
+    let users =
+        facts.users.iter().filter(|slice| !slice.set_property).map(|slice| (slice, "--per-user", sizes.per_user));
     let capped = capped_containers(facts, sizes);
     let containers = facts.containers.iter().filter(|slice| capped.contains(&slice.unit.as_str()));
     let containers = containers.filter_map(|slice| Some((slice, "--containers", sizes.containers?)));
