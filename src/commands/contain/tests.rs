@@ -365,7 +365,7 @@ fn refused_with_nothing_changed() {
         ),
         (
             "--per-user 1G",
-            |at| at.write("sys/fs/cgroup/user.slice/user-1001.slice/memory.swap.current", "900000000"),
+            |at| at.write("sys/fs/cgroup/user.slice/user-1001.slice/memory.swap.current", "900000000\n"),
             "user-1001.slice (uid 1001) holds 908 MiB",
         ),
         ("--per-user 1G --containers 256M", |at| at.slice("docker.slice", 300), "docker.slice holds 300 MiB"),
@@ -402,8 +402,8 @@ fn who_is_capped_already_or_has_an_exception_is_not_in_the_way() {
     let here = Fixture::new("");
     here.apply("--per-user 1G");
     here.slice("user.slice/user-1000.slice", 1000);
-    here.write("sys/fs/cgroup/user.slice/user-1000.slice/memory.max", "1073741824");
-    here.write("sys/fs/cgroup/user.slice/user-1000.slice/memory.swap.max", "0");
+    here.write("sys/fs/cgroup/user.slice/user-1000.slice/memory.max", "1073741824\n");
+    here.write("sys/fs/cgroup/user.slice/user-1000.slice/memory.swap.max", "0\n");
     here.apply("--per-user 1G");
     assert!(here.run("--per-user 512M --apply").unwrap_err().contains("alice"));
     here.write("etc/systemd/system.control/user-1000.slice.d/50-MemoryMax.conf", "[Slice]\nMemoryMax=4G\n");
