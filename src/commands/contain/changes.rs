@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::units::write_size;
-
 use super::docker::{self, Parent};
 use super::files::{Content, Tree};
 use super::machine::{DAEMON_JSON, Facts, MACHINES};
@@ -217,8 +215,7 @@ fn daemon_json(now: Option<&Content>, old: Option<&Entry>) -> Result<Json, Strin
         Parent::Ours => Ok(Json::Keep(old.cloned())),
         Parent::Other(slice) => Err(format!(
             "{DAEMON_JSON}: cgroup-parent is {slice} already, which contain does not change; cap that slice by hand \
-             (systemctl set-property {slice} MemoryMax={}), and leave --containers out",
-            write_size(plan::LEAST)
+             (systemctl set-property {slice} MemoryMax=SIZE MemorySwapMax=0), and leave --containers out"
         )),
     }
 }

@@ -15,7 +15,7 @@ session() {
   install -m 600 -o "$1" "$LAB/key.pub" "$home/.ssh/authorized_keys"
   rm -f "$file"
   exec {SESSION}> >(exec ssh -T -i "$LAB/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-    -o LogLevel=ERROR "$1@localhost" bash)
+    -o LogLevel=ERROR "$1@127.0.0.1" bash)
   echo "echo \$\$ > $file" >&"$SESSION"
   wait_for 60 test -s "$file" || fail "no session of $1 by ssh after 60 s"
   SHELL_PID=$(<"$file")
@@ -36,10 +36,12 @@ chmod 640 /etc/docker/daemon.json
 
 # All that contain may touch, byte for byte; the units of sessions apart, which come and go.
 files() {
-  find /etc/systemd /etc/docker /run/systemd/system /run/systemd/system.control /run/systemd/transient /var/lib/hogwatch \
-    ! -name 'session-*.scope' -printf '%p %y %m %u:%g %l\n' 2>/dev/null | sort
-  find /etc/systemd /etc/docker /run/systemd/system /run/systemd/system.control /var/lib/hogwatch -type f \
-    -exec sha256sum {} + 2>/dev/null | sort
+  local dir there=()
+  for dir in /etc/systemd /etc/docker /run/systemd/{system,system.control,transient} /var/lib/hogwatch; do
+    if [[ -e $dir ]]; then there+=("$dir"); fi
+  done
+  find "${there[@]}" ! -name 'session-*.scope' -printf '%p %y %m %u:%g %l\n' | sort
+  find "${there[@]}" ! -name 'session-*.scope' -type f -exec sha256sum {} + | sort
 }
 # The limits, weights and controllers of all slices that it may touch.
 values() {
@@ -86,7 +88,7 @@ same "own settings left in /run" "" "$(find /run/systemd/system.control -type f 
 echo "$BIN/hog --size 500; echo \$? > $LAB/progress/ended" >&"$alice"
 wait_for 60 test -s "$LAB/progress/ended" || fail "alice's hog lives: $(limits "$USERS/user-$ALICE.slice"), $(<"$USERS/user-$ALICE.slice/memory.current")"
 same "how alice's hog ended" 137 "$(<"$LAB/progress/ended")"
-expect "the kernel to have killed at the cap" test "$(awk '$1 == "oom_kill" { print $2 }' "$USERS/user-$ALICE.slice/memory.events")" = 1
+expect "the kernel to have killed at the cap" test "$(awk '$1 == "oom_kill" { print $2 }' "$USERS/user-$ALICE.slice/memory.events")" -ge 1
 same "swap alice took" 0 "$(<"$USERS/user-$ALICE.slice/memory.swap.current")"
 expect "alice's session to live" alive "$alices"
 echo "$BIN/hog --size 500 --progress $LAB/progress/roots & echo \$! > $LAB/progress/roots-pid" >&"$root"
@@ -105,7 +107,7 @@ systemd-run --quiet --unit=hog-container --slice=docker.slice sleep infinity
 same "the containers' limits" "$((400 * MIB)) 0 max" "$(limits "$CGROUPS/docker.slice")"
 
 # --- other sizes, and when they would kill ----------------------------------------------------------------------------------
-echo "$BIN/hog --size 240 --progress $LAB/progress/alices & echo \$! > $LAB/progress/alices-pid" >&"$alice"
+echo "$BIN/hog --size 230 --progress $LAB/progress/alices & echo \$! > $LAB/progress/alices-pid" >&"$alice"
 hog_at alices there
 files > "$LAB/applied"
 refused 1 "user-$ALICE.slice (alice) holds" hogwatch contain --per-user 256M --containers 400M --apply
