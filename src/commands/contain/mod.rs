@@ -1,7 +1,7 @@
 //! `hogwatch contain`: caps for every user and for containers, printed, applied, taken back.
 //!
-//! It looks ([`machine`]), says what shall be ([`plan`]), works out which files change and keeps a record of that
-//! ([`changes`]), carries it out ([`carry`]) with [`systemd`]'s help, and looks whether the caps are there ([`live`]).
+//! It looks (`machine`), says what shall be (`plan`), works out which files change and keeps a record of that
+//! (`changes`), carries it out (`carry`) with `systemd`'s help, and looks whether the caps are there (`live`).
 
 mod carry;
 mod changes;
