@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, daemon, doctor, explain, hook_exec, incidents, replay, run, status};
+use crate::commands::{config, contain, daemon, doctor, explain, hook_exec, incidents, replay, run, status};
 use crate::config::BuiltIns;
 use crate::decide::builtin::{self, Name};
 
@@ -34,6 +34,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// What on this machine would freeze it, and the fix
     Doctor(doctor::DoctorArgs),
+    /// Caps for every user and for containers: printed, applied, or taken back
+    Contain(contain::ContainArgs),
     /// Who would be killed now, and why
     Explain(explain::ExplainArgs),
     /// What happened: lists incidents, shows one, says who ended a unit or process
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
             config::run(&args, &BuiltIns { protect: &borrowed(&protect), avoid: &borrowed(&avoid) })
         }
         Command::Doctor(args) => doctor::run(&args),
+        Command::Contain(args) => contain::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -1,6 +1,7 @@
 //! One file a subcommand; each reads as a story.
 
 pub mod config;
+pub mod contain;
 pub mod daemon;
 pub mod doctor;
 pub mod explain;

@@ -339,6 +339,14 @@ restore() {
     as_alice systemctl --user reset-failed
     rm -rf /home/alice/.config /home/alice/.local /run/user/$ALICE/hogwatch
   fi
+  # contain's: who is logged in by ssh, and what was applied.
+  if [[ -e $LAB/key ]]; then
+    systemctl stop 'session-*.scope'
+    hogwatch contain --revert
+    ! id -u bob >/dev/null 2>&1 || userdel --force --remove bob
+    rm -rf "$LAB"/key* /home/alice/.ssh /root/.ssh /etc/docker /run/systemd/system/docker.service
+    systemctl daemon-reload
+  fi
   systemctl kill --signal=KILL 'hog-*.service' 2>/dev/null
   systemctl stop 'hog*.service' 'hog*.scope' earlyoom.service lab-earlyoom.service 2>/dev/null
   local group
