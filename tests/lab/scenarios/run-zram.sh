@@ -28,17 +28,18 @@ wait "$control" || true
 
 in_cell "$CGROUPS/lab-beside" load ticker "$(page busy)"; busy=$!
 wait_for 10 calm busy || true
+placed() { place=$(find "$CGROUPS/system.slice" -path '*.scope/hogwatch-run'); [[ -n $place ]]; }
+near() { local used; { used=$(<"$place/memory.current"); } 2>/dev/null && (( used >= 55 << 20 )); }
 begin=$(now_ms) status=0
-ordinary hogwatch run --memory 60M --report "$LAB/progress/report" -- "$BIN/load" touch 120 2> "$LAB/progress/said" & run=$!
-place=
-wait_for 20 eval 'place=$(find "$CGROUPS/system.slice" -path "*.scope/hogwatch-run" 2>/dev/null); [[ -n $place ]] || gone $run' ||
-  fail "no place under a cap"
-until gone "$run" || (( $(<"$place/memory.current") >= 55 << 20 )); do pause 0.02; done 2>/dev/null
+ordinary hogwatch run --memory 60M --require-cap --report "$LAB/progress/report" -- "$BIN/load" touch 120 2> "$LAB/progress/said" & run=$!
+wait_for 20 placed || fail "no place under a cap: $(<"$LAB/progress/said")"
+until gone "$run" || near; do pause 0.02; done
 reached=$(now_ms)
 wait "$run" || status=$?
 took=$(( $(now_ms) - reached ))
 cat "$LAB/progress/said"
 same "status" 137 "$status"
+same "the kind of cap" scope "$(jq -r .cap.kind "$LAB/progress/report")"
 same "what killed it" cap "$(jq -r .killed_by "$LAB/progress/report")"
 (( took <= 2000 )) || fail "it took $took ms to die at its cap"
 wait_for 10 eval '(( $(rounds busy) >= 50 ))'

@@ -1,16 +1,14 @@
-//! systemd over D-Bus: the system's for root, the user's own for everybody else. `org.freedesktop.systemd1(5)`.
+//! systemd over D-Bus ([`super::bus`]): the system's for root, the user's own for everybody else. `org.freedesktop.systemd1(5)`.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use zbus::connection::{Builder, Connection};
-use zbus::export::futures_core::Stream;
-use zbus::{MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, Variant};
+use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
 use super::super::{Limits, Refusal};
+use super::bus::{Bus, Method};
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -39,42 +37,28 @@ pub(super) struct Scope<'a> {
 
 /// Has the scope made, and waits until this process is in it.
 pub(super) fn start(scope: &Scope<'_>) -> Result<(), Refusal> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Refusal(format!("can't talk to systemd: {e}")))?;
-    match runtime.block_on(async { tokio::time::timeout(DEADLINE, ask(scope)).await }) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(e)) => Err(Refusal(format!("systemd made no scope: {e}"))),
-        Err(_) => Err(Refusal(format!("systemd made no scope within {} s", DEADLINE.as_secs()))),
-    }
+    ask(scope).map_err(|e| Refusal(format!("systemd made no scope: {e}")))
 }
 
-async fn ask(scope: &Scope<'_>) -> zbus::Result<()> {
-    let connection = connect().await?;
-    let policy = version(&connection).await? >= OOM_POLICY_OF_SCOPES;
-    let rule =
-        MatchRule::builder().msg_type(zbus::message::Type::Signal).interface(MANAGER).member("JobRemoved").build()?;
-    let mut removed = MessageStream::for_match_rule(rule, &connection, None).await?;
-    if connection.is_bus() {
-        // On a connection of our own we are told unasked.
-        connection.call_method(Some(SYSTEMD), PATH, Some(MANAGER), "Subscribe", &()).await?;
-    }
-    let auxiliary: [(&str, Vec<(&str, Variant<'_>)>); 0] = [];
-    let body = (scope.unit, "fail", properties(scope, policy), &auxiliary[..]);
-    let reply = connection.call_method(Some(SYSTEMD), PATH, Some(MANAGER), "StartTransientUnit", &body).await?;
-    let job: OwnedObjectPath = reply.body().deserialize()?;
+fn ask(scope: &Scope<'_>) -> io::Result<()> {
+    let mut bus = connect()?;
+    let policy = version(&mut bus)? >= OOM_POLICY_OF_SCOPES;
+    let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
+    let body = (scope.unit, "fail", properties(scope, policy), auxiliary);
+    let reply = bus.call(manager("StartTransientUnit"), &body)?;
+    let job: OwnedObjectPath = reply.body()?;
     loop {
-        let next = std::future::poll_fn(|context| Pin::new(&mut removed).poll_next(context)).await;
-        let message = next.ok_or_else(|| zbus::Error::Failure("the connection ended".into()))??;
-        let body = message.body();
-        let (_, done, _, result): (u32, OwnedObjectPath, String, String) = body.deserialize()?;
+        let (_, done, _, result): (u32, OwnedObjectPath, String, String) = bus.signal(MANAGER, "JobRemoved")?.body()?;
         match result.as_str() {
             _ if done != job => {}
             "done" => return Ok(()),
-            other => return Err(zbus::Error::Failure(format!("its job ended as '{other}'"))),
+            other => return Err(io::Error::other(format!("its job ended as '{other}'"))),
         }
     }
+}
+
+fn manager(member: &str) -> Method<'_> {
+    Method { destination: SYSTEMD, path: PATH, interface: MANAGER, member }
 }
 
 fn properties<'a>(scope: &Scope<'a>, policy: bool) -> Vec<(&'static str, Variant<'a>)> {
@@ -102,30 +86,52 @@ fn properties<'a>(scope: &Scope<'a>, policy: bool) -> Vec<(&'static str, Variant
 }
 
 /// The number that `Version` begins with: `252.33-1~deb12u1`.
-async fn version(connection: &Connection) -> zbus::Result<u32> {
-    let properties = Some("org.freedesktop.DBus.Properties");
-    let reply = connection.call_method(Some(SYSTEMD), PATH, properties, "Get", &(MANAGER, "Version")).await?;
-    let version: OwnedVariant = reply.body().deserialize()?;
-    let version = String::try_from(version)?;
+fn version(bus: &mut Bus) -> io::Result<u32> {
+    let get = Method { interface: "org.freedesktop.DBus.Properties", ..manager("Get") };
+    let version: OwnedVariant = bus.call(get, &(MANAGER, "Version"))?.body()?;
+    let version = String::try_from(version).map_err(io::Error::other)?;
     let digits: String = version.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().map_err(|_| zbus::Error::Failure(format!("its version is '{version}'")))
+    digits.parse().map_err(|_| io::Error::other(format!("its version is '{version}'")))
 }
 
-/// Connects to the manager's own socket, as systemd-run does, so that no bus is needed; else to the bus.
-async fn connect() -> zbus::Result<Connection> {
-    let root = nix::unistd::geteuid().is_root();
-    let private = if root { Some("/run/systemd/private".into()) } else { user_socket() };
-    if let Some(stream) = private.and_then(|path| UnixStream::connect(path).ok()) {
-        return Builder::unix_stream(stream).p2p().build().await;
-    }
-    if root { Builder::system().build().await } else { Builder::session().build().await }
+/// Connects to the manager's own socket, as systemd-run does, so that no bus is needed; else by way of the bus.
+fn connect() -> io::Result<Bus> {
+    let deadline = Instant::now() + DEADLINE;
+    let (private, bus) = if nix::unistd::geteuid().is_root() {
+        ("/run/systemd/private".into(), "/run/dbus/system_bus_socket".into())
+    } else {
+        let runtime = runtime_directory()?;
+        (runtime.join("systemd/private"), runtime.join("bus"))
+    };
+    let error = match Bus::connect(&private, deadline) {
+        Ok(bus) => return Ok(bus),
+        Err(e) => io::Error::new(e.kind(), format!("{}: {e}", private.display())),
+    };
+    let Ok(mut bus) = Bus::connect(&bus, deadline) else { return Err(error) };
+    let driver = |member| Method {
+        destination: "org.freedesktop.DBus",
+        path: "/org/freedesktop/DBus",
+        interface: "org.freedesktop.DBus",
+        member,
+    };
+    bus.call(driver("Hello"), &())?;
+    // On a connection of our own we are told unasked.
+    bus.call(
+        driver("AddMatch"),
+        &format!("type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='JobRemoved'"),
+    )?;
+    bus.call(manager("Subscribe"), &())?;
+    Ok(bus)
 }
 
-/// The socket of the user's own manager.
-fn user_socket() -> Option<PathBuf> {
+/// Where the user's own manager has its socket.
+fn runtime_directory() -> io::Result<PathBuf> {
     let uid = nix::unistd::geteuid();
-    let usual = || Some(PathBuf::from(format!("/run/user/{uid}")));
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).or_else(usual)?;
-    let own = std::fs::metadata(&runtime).is_ok_and(|dir| dir.uid() == uid.as_raw());
-    own.then(|| runtime.join("systemd/private"))
+    let usual = || PathBuf::from(format!("/run/user/{uid}"));
+    let dir = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(usual, PathBuf::from);
+    match std::fs::metadata(&dir) {
+        Ok(seen) if seen.uid() == uid.as_raw() => Ok(dir),
+        Ok(_) => Err(io::Error::other(format!("{} is another user's", dir.display()))),
+        Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", dir.display()))),
+    }
 }

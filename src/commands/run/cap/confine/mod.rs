@@ -7,6 +7,7 @@
 //! 4. Where v1 has the memory controller: a cgroup there ([`cgroup1`]).
 //! 5. None of these: the parent has to watch.
 
+mod bus;
 mod cgroup1;
 mod cgroup2;
 mod manager;
