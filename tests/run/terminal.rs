@@ -168,13 +168,15 @@ fn an_interactive_shell_runs_inside() {
 #[test]
 fn a_job_in_the_background() {
     let terminal = Terminal::start();
-    // It wants to read.
-    terminal.type_line("stty tostop; r cat &");
-    wait_until("the job stopped", || {
-        // At the next prompt the shell tells.
-        terminal.press("Enter");
-        terminal.screen().contains("Stopped")
-    });
-    terminal.type_line("kill %1; fg; echo status=$?");
-    terminal.wait_for("status=143");
+    // It wants to read. What became of a job the shell tells at its next prompt.
+    let told = |what: &str| {
+        wait_until(what, || {
+            terminal.press("Enter");
+            terminal.screen().contains(what)
+        });
+    };
+    terminal.type_line("stty tostop; \"$H\" run --memory 100M cat &");
+    told("Stopped");
+    terminal.type_line("kill %1");
+    told("Exit 143");
 }

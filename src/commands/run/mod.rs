@@ -1,7 +1,7 @@
 //! `hogwatch run`: a command under a hard memory cap.
 //!
-//! The process that the shell sees stays outside the cap and waits ([`supervise`]). A child of its own puts itself under
-//! the cap ([`cap::confine`]) and becomes the command ([`start`]).
+//! The process that the shell sees stays outside the cap and waits (`supervise`). A child of its own puts itself under
+//! the cap ([`cap::confine`]) and becomes the command (`start`).
 
 mod args;
 pub mod cap;
