@@ -1,7 +1,7 @@
 # What `hogwatch run` costs beside `systemd-run --scope`, as root and as alice, and that it holds 3 MiB at most while a
 # command runs. The processor is emulated: the times compare only with each other.
 # suites: trixie
-readonly ROUNDS=15
+readonly ROUNDS=9
 cost() {
   local who=$1 line; shift
   "$@" env TMPDIR="$LAB/progress" "$BIN/overhead.sh" /usr/bin/hogwatch "$ROUNDS" > "$LAB/progress/cost.$who" || fail "$who: could not be measured"
