@@ -19,9 +19,8 @@ settings=(vm.swappiness vm.overcommit_memory vm.min_free_kbytes vm.panic_on_oom 
 mapfile -t kept < <(sysctl "${settings[@]}" | sed 's/ = /=/')
 trap cleanup EXIT
 
-# examine [COMMAND...]: runs doctor (by COMMAND), as text for the log and as JSON; its exit status is in STATUS.
+# examine [COMMAND...]: runs doctor (by COMMAND); its exit status is in STATUS.
 examine() {
-  "$@" hogwatch doctor || true
   STATUS=0
   "$@" hogwatch doctor --json > "$LAB/doctor.json" || STATUS=$?
   same "schema" 1 "$(jq .schema "$LAB/doctor.json")"

@@ -30,10 +30,13 @@ pub fn container_uncapped(facts: &Facts) -> Vec<Finding> {
     let free =
         |group: &&Group| group.populated && is_container(&group.path) && !in_user(group) && !is_capped(tree, group);
     let free: Vec<&Group> = tree.groups.iter().filter(free).collect();
-    let size = facts.machine.total.map_or("8G".to_owned(), |total| systemd_size(total / 2));
     let why = "Containers are outside of the users' slices, and what bounds users does not bound them: one of them takes \
                the memory of the machine.";
-    let fix = format!("hogwatch contain --containers {size} --apply");
+    let size = |part: u64, otherwise: &str| {
+        facts.machine.total.map_or(otherwise.to_owned(), |total| systemd_size(total / 4 * part))
+    };
+    // Containers are bounded together with users, never alone.
+    let fix = format!("hogwatch contain --per-user {} --containers {} --apply", size(3, "16G"), size(2, "8G"));
     finding(CONTAINER_UNCAPPED, "containers without a cap", &free, why, &fix)
 }
 
