@@ -67,7 +67,9 @@ impl Bus {
         // The name of the user is its number in ASCII, in hexadecimal.
         let uid = nix::unistd::geteuid().to_string();
         let uid: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
-        bus.write(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
+        // All at once, as systemd's own clients do: its server would keep a call that it reads along with BEGIN, and not look
+        // at it before the next one comes.
+        bus.write(format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").as_bytes())?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n") {
             /// `OK` and 32 digits.
@@ -82,7 +84,6 @@ impl Bus {
         if !answer.starts_with(b"OK ") {
             return Err(malformed("it does not let us in"));
         }
-        bus.write(b"BEGIN\r\n")?;
         Ok(bus)
     }
 
@@ -266,15 +267,14 @@ mod tests {
         let listener = UnixListener::bind(&socket).unwrap();
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut line = Vec::new();
-            while !line.ends_with(b"BEGIN\r\n") {
+            let mut lines = Vec::new();
+            while !lines.ends_with(b"BEGIN\r\n") {
                 let mut byte = [0];
                 stream.read_exact(&mut byte).unwrap();
-                line.push(byte[0]);
-                if line.ends_with(b"\r\n") && line.starts_with(b"\0AUTH EXTERNAL ") && !line.ends_with(b"BEGIN\r\n") {
-                    stream.write_all(b"OK 0123456789abcdef0123456789abcdef\r\n").unwrap();
-                }
+                lines.push(byte[0]);
             }
+            assert!(lines.starts_with(b"\0AUTH EXTERNAL "), "{}", lines.escape_ascii());
+            stream.write_all(b"OK 0123456789abcdef0123456789abcdef\r\n").unwrap();
             let mut fixed = vec![0; FIXED];
             stream.read_exact(&mut fixed).unwrap();
             let (_, total) = lengths(&fixed).unwrap();
