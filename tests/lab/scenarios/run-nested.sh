@@ -9,7 +9,7 @@ as_user() { ordinary runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$ALICE "$
 # nested OUTER INNER COMMAND: prints what the two say; their statuses are in `statuses`.
 nested() {
   local who=$1 memory=$2 status=0; shift 2
-  rm -f "$outer" "$inner"
+  rm -f "$outer" "$inner" "$LAB/progress/state"
   "$who" hogwatch run --name outer --memory "$memory" --report "$outer" -- bash -c "$1" || status=$?
   statuses="$status $(jq -r .exit "$inner" 2>/dev/null)"
 }
