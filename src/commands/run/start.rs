@@ -88,17 +88,20 @@ pub fn not_run(news: &mut PipeReader) -> Option<io::Error> {
     }
 }
 
-/// Reads to the end of a line, and no further; none at the end of the file.
+/// Reads a line; none at the end of the file. There is never more to be read than one: the child waits for the word after its
+/// first.
 fn next_news(news: &mut PipeReader) -> io::Result<Option<Told>> {
     let mut line = Vec::new();
-    let mut byte = [0];
+    let mut part = [0; 512];
     loop {
-        match news.read(&mut byte) {
+        match news.read(&mut part) {
             Ok(0) => return Ok(None),
-            Ok(_) if byte[0] == b'\n' => return Ok(Some(serde_json::from_slice(&line)?)),
-            Ok(_) => line.push(byte[0]),
+            Ok(n) => line.extend_from_slice(&part[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
+        }
+        if line.ends_with(b"\n") {
+            return Ok(Some(serde_json::from_slice(&line)?));
         }
     }
 }

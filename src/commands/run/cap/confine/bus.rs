@@ -70,15 +70,15 @@ impl Bus {
         // All at once, as systemd's own clients do: its server would keep a call that it reads along with BEGIN, and not look
         // at it before the next one comes.
         bus.write(format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").as_bytes())?;
+        /// `OK` and 32 digits. Nothing follows before there is a call.
+        const MOST: usize = 256;
         let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n") {
-            /// `OK` and 32 digits.
-            const MOST: usize = 256;
-            let mut byte = [0];
-            bus.read(&mut byte)?;
-            answer.push(byte[0]);
-            if answer.len() > MOST {
-                break;
+        while !answer.ends_with(b"\r\n") && answer.len() < MOST {
+            let mut part = [0; MOST];
+            bus.stream.set_read_timeout(Some(bus.left()?))?;
+            match bus.stream.read(&mut part).map_err(late)? {
+                0 => break,
+                n => answer.extend_from_slice(&part[..n]),
             }
         }
         if !answer.starts_with(b"OK ") {
