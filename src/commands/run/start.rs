@@ -88,22 +88,19 @@ pub fn not_run(news: &mut PipeReader) -> Option<io::Error> {
     }
 }
 
-/// Reads a line; none at the end of the file. There is never more to be read than one: the child waits for the word after its
-/// first.
+/// Reads a line; none at the end of the file. What is read ends with it: the child says no more until it gets the word.
 fn next_news(news: &mut PipeReader) -> io::Result<Option<Told>> {
     let mut line = Vec::new();
-    let mut part = [0; 512];
-    loop {
-        match news.read(&mut part) {
+    let mut some = [0; 1024];
+    while !line.ends_with(b"\n") {
+        match news.read(&mut some) {
             Ok(0) => return Ok(None),
-            Ok(n) => line.extend_from_slice(&part[..n]),
+            Ok(read) => line.extend_from_slice(&some[..read]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
-        if line.ends_with(b"\n") {
-            return Ok(Some(serde_json::from_slice(&line)?));
-        }
     }
+    Ok(Some(serde_json::from_slice(&line)?))
 }
 
 fn tell(mut telling: &PipeWriter, told: &Told) -> io::Result<()> {

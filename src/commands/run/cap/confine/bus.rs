@@ -102,7 +102,11 @@ impl Bus {
                 ERROR => {
                     let name: Option<String> = message.field(FIELD_ERROR_NAME);
                     let text: Result<String, _> = message.body();
-                    return Err(io::Error::other(text.ok().or(name).unwrap_or_default()));
+                    let kind = match name.as_deref() {
+                        Some("org.freedesktop.systemd1.UnitExists") => io::ErrorKind::AlreadyExists,
+                        _ => io::ErrorKind::Other,
+                    };
+                    return Err(io::Error::new(kind, text.ok().or(name).unwrap_or_default()));
                 }
                 _ => {}
             }
@@ -317,10 +321,16 @@ mod tests {
 
     #[test]
     fn an_error_is_told_in_its_own_words() {
-        let fields = vec![(FIELD_REPLY_SERIAL, Variant::from(1_u32)), (FIELD_ERROR_NAME, Variant::from("org.a.Error"))];
-        let (_dir, server, mut bus) = serve(message(ERROR, fields, "s", &"no such thing"));
-        assert_eq!(bus.call(METHOD, &()).unwrap_err().to_string(), "no such thing");
-        server.join().unwrap();
+        for (name, kind) in [
+            ("org.a.Error", io::ErrorKind::Other),
+            ("org.freedesktop.systemd1.UnitExists", io::ErrorKind::AlreadyExists),
+        ] {
+            let fields = vec![(FIELD_REPLY_SERIAL, Variant::from(1_u32)), (FIELD_ERROR_NAME, Variant::from(name))];
+            let (_dir, server, mut bus) = serve(message(ERROR, fields, "s", &"no such thing"));
+            let error = bus.call(METHOD, &()).unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, "no such thing"));
+            server.join().unwrap();
+        }
     }
 
     #[test]
