@@ -16,8 +16,11 @@ mod watched;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::Signal;
 
@@ -140,7 +143,23 @@ fn say_how(place: &Place, wanted: &Wanted) {
     }
 }
 
-/// Says it on stderr, which may be closed.
+/// Says it on stderr, which may be closed, or a pipe that is full: then its reader is given this long to go on. Without one the
+/// rest is not said, for this process must end.
 fn say(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().write_all(format!("hogwatch: {text}\n").as_bytes());
+    const READER: Duration = Duration::from_secs(1);
+    say_within(READER, text);
+}
+
+/// The same with a patience of one's own: none at all while there is something else to see to.
+fn say_within(patience: Duration, text: fmt::Arguments<'_>) {
+    let until = clock::now() + patience;
+    let mut stderr = io::stderr();
+    // A pipe that is ready takes so much without a wait (`pipe(7)`). Its O_NONBLOCK would be the command's too.
+    for piece in format!("hogwatch: {text}\n").as_bytes().chunks(libc::PIPE_BUF) {
+        let left = until.saturating_sub(clock::now());
+        let ready = ppoll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], Some(left.into()), None);
+        if ready == Ok(0) || stderr.write_all(piece).is_err() {
+            return;
+        }
+    }
 }

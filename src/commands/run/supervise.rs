@@ -243,13 +243,13 @@ impl Run {
             }
             let now = clock::now();
             if now >= patience {
-                say(format_args!(
+                self.kill_all();
+                return say(format_args!(
                     "timed out after {}; {} did not end within {} of SIGTERM: killed",
                     write_duration(after),
                     names(&left),
                     write_duration(wanted.kill_after)
                 ));
-                return self.kill_all();
             }
             self.wait(Some(patience.min(now + LOOK_AGAIN)));
             self.pass_signals_on();
