@@ -1,6 +1,8 @@
 //! When the time is up.
 
-use crate::running::{Place, a_word, processes_with};
+use std::os::unix::process::CommandExt;
+
+use crate::running::{Place, a_word, finish, processes_with};
 
 /// Nothing of it survives: neither a daemon of its own (forked twice, in a session of its own), nor one that ignores SIGTERM, nor
 /// one that stops itself.
@@ -31,6 +33,16 @@ fn sigterm_comes_first() {
         let ran = place.run(&["--memory", "64M", "--timeout", "1s", "sh", "-c", script]);
         ran.ended_with(124).said("timed out after 1s; SIGTERM ended it");
         assert_eq!(ran.out(), "ended\n");
+    }
+}
+
+/// Nor does it escape when it stops itself as the terminal would, with no shell there to continue it.
+#[test]
+fn who_stops_itself_is_ended() {
+    for place in [Place::Here, Place::NoCgroups] {
+        let options = ["--memory", "64M", "--timeout", "1s", "--kill-after", "300ms"];
+        let mut command = place.hogwatch_run(&[&options[..], &["sh", "-c", "kill -TSTP $$; sleep 60"]].concat());
+        finish(command.process_group(0)).ended_with(124).said("timed out after 1s");
     }
 }
 

@@ -8,6 +8,7 @@ pub mod cap;
 mod log;
 mod outcome;
 mod start;
+mod stop;
 mod supervise;
 mod temporary;
 mod tree;
@@ -111,6 +112,7 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
         limit,
         began,
         end: None,
+        stopped_by: None,
         not_run: None,
         killed_by: None,
         largest: None,
