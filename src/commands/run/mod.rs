@@ -88,6 +88,7 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
     let temporary = Temporary::new(&wanted.temp_env).map_err(|e| e.to_string())?;
     set_child_subreaper(true).map_err(|e| format!("this process can't adopt what the command leaves behind: {e}"))?;
     let mut tree = Tree::open().map_err(|e| format!("/proc can't be opened: {e}"))?;
+    tree.leave_out_earlier();
     let signals = HeldSignals::hold().map_err(|e| format!("signals can't be held: {e}"))?;
     let Placed { pid, place, lifeline, mut word, news } = start::start(args, &wanted, temporary.as_ref(), &signals)?;
     tree.leave_out(place.keeper);
