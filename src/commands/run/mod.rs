@@ -15,12 +15,15 @@ mod tree;
 mod watched;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::Signal;
@@ -45,7 +48,7 @@ pub const EXIT_FAILED: u8 = 125;
 /// Runs the command, and ends as it did.
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
-    let report = match args.report.as_ref().map(|path| File::create(path).map_err(|e| (path, e))).transpose() {
+    let report = match args.report.as_ref().map(|path| create(path).map_err(|e| (path, e))).transpose() {
         Ok(report) => report,
         Err((path, e)) => {
             say(format_args!("--report {}: {e}", path.display()));
@@ -79,6 +82,15 @@ pub fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
+/// Opens the report's file. A FIFO that nobody reads is an error (`ENXIO`), and not waited for.
+fn create(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)?;
+    // A reader that is there may take its time.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
+}
+
 /// From the start of the command to its end.
 fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
     let wanted = wanted(args).map_err(|bad| bad.to_string())?;
@@ -100,9 +112,6 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
     let limit = wanted.limits.memory;
     say_how(&place, &wanted);
     let began = clock::now();
-    // A child that was killed by now can't be told, and is waited for like any other.
-    let _ = word.write_all(b"g");
-    memory::shed();
     let mut run = Run {
         main: pid,
         signals,
@@ -120,6 +129,11 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
         interrupted: false,
         kill_is_due: None,
     };
+    // What came meanwhile waits for the child until it is about to become the command, and may end it there.
+    run.pass_signals_on();
+    // A child that was killed by now can't be told, and is waited for like any other.
+    let _ = word.write_all(b"g");
+    memory::shed();
     run.supervise(&wanted);
     Ok((Outcome::of(run, place), wanted))
 }

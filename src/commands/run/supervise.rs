@@ -144,7 +144,7 @@ impl Run {
     }
 
     /// Signals that came are the command's too.
-    fn pass_signals_on(&mut self) {
+    pub fn pass_signals_on(&mut self) {
         while let Some(arrived) = self.signals.next() {
             self.interrupted |= arrived.by_kernel && arrived.number == libc::SIGINT;
             // Once it was waited for, its number may be another's.
