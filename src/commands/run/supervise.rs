@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::Signal;
 
 use crate::config::units::write_duration;
-use crate::host::child::{Arrived, Change, End, HeldSignals, changed, forward, reap};
+use crate::host::child::{Arrived, Change, End, HeldSignals, changed, forward, is_job_in_the_foreground, reap};
 use crate::host::clock;
 use crate::observe::Comm;
 
@@ -56,6 +56,8 @@ pub struct Run {
     pub news: Option<PipeReader>,
     /// The cap in bytes, if there is one.
     pub limit: Option<u64>,
+    /// There is a time at which it is to be ended.
+    pub has_deadline: bool,
     /// When the command was let go.
     pub began: Duration,
     /// How the command's own process ended, once it has.
@@ -64,6 +66,8 @@ pub struct Run {
     pub not_run: Option<io::Error>,
     /// Who ended it before its time.
     pub killed_by: Option<KilledBy>,
+    /// The most that its process had resident before it became the command, in bytes, as far as is known.
+    pub image: u64,
     /// Of those that SIGKILL ended.
     pub largest: Option<Largest>,
     /// Ctrl-C was pressed.
@@ -84,6 +88,9 @@ const KILL_FOLLOWS: Duration = Duration::from_secs(1);
 /// What was sent SIGKILL is gone within milliseconds, or as soon as its memory has been given back, or it hangs in the kernel
 /// (a network file system that does not answer) and is not waited for.
 const KILLED_AND_NOT_GONE: Duration = Duration::from_secs(10);
+
+/// By the exec hogwatch's image has grown by a few pages of its program at most.
+const IMAGE_GROWS: u64 = 1 << 20;
 
 impl Run {
     /// Until the command has ended, or was ended.
@@ -186,6 +193,12 @@ impl Run {
                     // What fails leaves it running, which only a shell's list of jobs shows.
                     let _ = self.signals.stop(signal);
                 }
+                // bash's `suspend`: the shell that waits for this process would never have its terminal back.
+                Change::Stopped(libc::SIGSTOP)
+                    if stop && pid == self.main && !self.has_deadline && is_job_in_the_foreground(pid) =>
+                {
+                    let _ = self.signals.stop(libc::SIGSTOP);
+                }
                 Change::Stopped(_) => {}
             }
         }
@@ -197,7 +210,9 @@ impl Run {
         if pid == self.main {
             self.end = Some(end);
         }
-        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL))
+        // An exec does not begin anew: of the command's own process `bytes` is hogwatch's image at least.
+        let of_hogwatch = pid == self.main && bytes <= self.image.saturating_add(IMAGE_GROWS);
+        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL) && !of_hogwatch)
             && self.largest.is_none_or(|largest| bytes > largest.bytes)
         {
             self.largest = Some(Largest { comm, bytes });
