@@ -74,8 +74,8 @@ sleep 1 # whatever it does at the start, it has done
 total=0 shared=0 each=
 for process in /proc/[0-9]*; do
 	[[ $(readlink "$process/exe") == "$hogwatch" ]] || continue
-	rss=$(awk '$1 == "VmRSS:" { print $2 }' "$process/status")
-	pss=$(awk '$1 == "Pss:" { print $2 }' "$process/smaps_rollup")
+	# Not VmRSS: the kernel counts that per thread and adds it up late.
+	read -r rss pss < <(awk '$1 == "Rss:" { rss = $2 } $1 == "Pss:" { print rss, $2 }' "$process/smaps_rollup")
 	total=$((total + rss)) shared=$((shared + pss))
 	each+="${each:+ and }$rss"
 done

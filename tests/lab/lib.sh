@@ -252,9 +252,10 @@ as_alice() { runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$ALICE HOME=/home
 
 # --- hogwatch run ----------------------------------------------------------------------------------------------------
 
-# run_cgroups: the cgroups of all runs that there are; a run that is over leaves none.
+# Where no guard runs. expect_no_runs: within 10 s nothing is left of any run, no cgroup and no process of hogwatch.
+expect_no_runs() { wait_for 10 no_runs || fail "left of a run: $(run_cgroups | xargs) $(ps -eo pid=,stat=,cgroup=,args= | grep '[h]ogwatch' | xargs)"; }
+no_runs() { [[ -z $(run_cgroups) ]] && ! pgrep -x hogwatch > /dev/null; }
 run_cgroups() { find "$CGROUPS" -type d -name 'hogwatch-run*'; }
-no_run_cgroups() { [[ -z $(run_cgroups) ]]; }
 
 # --- alice's terminal: a session of hers with a shell in tmux, 80 by 24 ----------------------------------------------------
 

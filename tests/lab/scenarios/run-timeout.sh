@@ -31,7 +31,7 @@ times_out() {
   expect "$who: the command and both who left it to have run" noted
   while read -r pid; do expect "$who: pid $pid to be gone" gone "$pid"; done < "$PIDS"
   same "$who: what else runs that script" "" "$(pgrep -f "$TMPDIR/stubborn" | xargs || true)"
-  wait_for 10 no_run_cgroups || fail "$who: there still is $(run_cgroups)"
+  expect_no_runs
   same "$who: kind and end" "scope timeout" "$(jq -r '[.cap.kind, .killed_by] | join(" ")' "$REPORT")"
   expect_bystanders
   note "$who: gone $took ms after the start, 6000 to the time-out and 1000 to SIGKILL of them"

@@ -13,8 +13,7 @@ parent_in_state() { local pid; pid=$(pgrep -u alice -ox hogwatch) && [[ $(ps -o 
 expect_running() { wait_for 30 runs "$1" || fail "'$1' does not run: $(screen | grep . | tail -n 12)"; }
 expect_over() {
   wait_for 20 runs_not "$1" || fail "'$1' still runs"
-  wait_for 20 hogwatch_gone || fail "hogwatch still runs: $(pgrep -u alice -ax hogwatch | xargs || true)"
-  wait_for 20 no_run_cgroups || fail "there still is $(run_cgroups)"
+  expect_no_runs
 }
 
 open_terminal
