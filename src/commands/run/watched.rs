@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::host::dir::SmallPath;
 use crate::observe::parse::{parse_smaps_rollup, parse_status};
 
-use super::tree::Tree;
+use super::tree::{STATUS_BYTES, Tree};
 
 /// A look this often: at 1 GiB a second, which is about as fast as one process takes fresh memory, the tree is 50 MiB beyond
 /// its cap when it is noticed.
@@ -19,9 +19,6 @@ const IDLE_PERIOD: Duration = Duration::from_secs(1);
 /// that a tree whose processes share much, and which is always looked at twice, costs a tenth of a processor at most; but when
 /// it may have grown beyond the cap since then, it is looked at again at once.
 const REST: u32 = 9;
-
-/// Bytes of `/proc/PID/status`: some 1.5 KiB, and more with many supplementary groups.
-const STATUS_BYTES: usize = 8192;
 
 /// Bytes of `/proc/PID/smaps_rollup`: some 700.
 const ROLLUP_BYTES: usize = 4096;
