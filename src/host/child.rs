@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask};
@@ -97,17 +97,13 @@ impl HeldSignals {
         Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask_before), None)?)
     }
 
-    /// Stops this process as SIGSTOP or the terminal's SIGTSTP (SIGTTIN, SIGTTOU) does, until somebody continues it. In a
-    /// process group that nobody could continue (an orphaned one), the kernel does not stop it for the latter.
+    /// Stops this process as the terminal's SIGTSTP (SIGTTIN, SIGTTOU) does, until somebody continues it. In a process group
+    /// that nobody could continue (an orphaned one), the kernel does not stop it.
     ///
     /// # Errors
     /// Those of `sigaction(2)` and `sigprocmask(2)`.
     pub fn stop(&self, number: i32) -> io::Result<()> {
         let signal = Signal::try_from(number)?;
-        if signal == Signal::SIGSTOP {
-            // It can be neither blocked nor handled.
-            return Ok(raise(signal)?);
-        }
         let before = set_handler(signal, SigHandler::SigDfl)?;
         let mut only = SigSet::empty();
         only.add(signal);
@@ -131,17 +127,6 @@ fn set_handler(signal: Signal, handler: SigHandler) -> io::Result<SigHandler> {
     // SAFETY: the handlers set here are SIG_DFL and SIG_IGN, or what was there before: no code of ours runs in a handler.
     let before = unsafe { sigaction(signal, &action) }?;
     Ok(before.handler())
-}
-
-/// Whether a shell on the terminal waits for this process as its job: the process is in another process group than its
-/// parent, and that group, or the one of its child `pid`, has the terminal (`tcgetpgrp(3)`).
-pub fn is_job_in_the_foreground(pid: i32) -> bool {
-    use nix::unistd::{getpgid, getpgrp, getppid};
-    let Ok(terminal) = std::fs::File::open("/dev/tty") else { return false };
-    // SAFETY: tcgetpgrp takes a descriptor, which `terminal` holds open.
-    let foreground = Pid::from_raw(unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) });
-    let is_job = getpgid(Some(getppid())).is_ok_and(|group| group != getpgrp());
-    is_job && (foreground == getpgrp() || getpgid(Some(Pid::from_raw(pid))) == Ok(foreground))
 }
 
 /// Ends this process by the signal's own default action, so that its parent sees that; returns where that does not end it.

@@ -7,7 +7,7 @@ use crate::config::units::write_size;
 use crate::report::Size;
 
 use super::cap::Cap;
-use super::say;
+use super::say_within;
 use super::supervise::Run;
 use super::watched::Watch;
 
@@ -48,7 +48,8 @@ impl Log {
         let after = now.saturating_sub(run.began).as_secs();
         let count = |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
         let (processes, zombies) = (count(processes, "process", "processes"), count(zombies, "zombie", "zombies"));
-        say(format_args!("{after} s: {usage}{peak}{stalled}; {processes}, {zombies}"));
+        // The time and the cap don't wait for a reader.
+        say_within(Duration::ZERO, format_args!("{after} s: {usage}{peak}{stalled}; {processes}, {zombies}"));
         // Lines that could not be said in time (the command was stopped) are not made up for.
         self.due = now + self.every;
     }

@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::Signal;
 
 use crate::config::units::write_duration;
-use crate::host::child::{Arrived, Change, End, HeldSignals, changed, forward, is_job_in_the_foreground, reap};
+use crate::host::child::{Arrived, Change, End, HeldSignals, changed, forward, reap};
 use crate::host::clock;
 use crate::observe::Comm;
 
@@ -56,12 +56,12 @@ pub struct Run {
     pub news: Option<PipeReader>,
     /// The cap in bytes, if there is one.
     pub limit: Option<u64>,
-    /// There is a time at which it is to be ended.
-    pub has_deadline: bool,
     /// When the command was let go.
     pub began: Duration,
     /// How the command's own process ended, once it has.
     pub end: Option<End>,
+    /// The signal that has stopped it, until this process has stopped along, or need not.
+    pub stopped_by: Option<i32>,
     /// The exec failed.
     pub not_run: Option<io::Error>,
     /// Who ended it before its time.
@@ -105,10 +105,11 @@ impl Run {
             let due = [deadline, log.as_ref().map(Log::due), next_look, next_kill].into_iter().flatten().min();
             self.wait(due);
             self.pass_signals_on();
-            self.see_to_children(true);
+            self.see_to_children();
             if self.end.is_some() {
                 break;
             }
+            self.stop_along(deadline);
             let now = clock::now();
             if self.is_beyond_its_cap(&mut watch_due, now) {
                 self.killed_by = Some(KilledBy::Cap);
@@ -148,10 +149,11 @@ impl Run {
     }
 
     /// Signals that came are the command's too.
-    fn pass_signals_on(&mut self) {
+    pub fn pass_signals_on(&mut self) {
         while let Some(arrived) = self.signals.next() {
             self.interrupted |= arrived.by_kernel && arrived.number == libc::SIGINT;
-            if self.is_for_the_command(arrived) {
+            // Once it was waited for, its number may be another's.
+            if self.end.is_none() && self.is_for_the_command(arrived) {
                 // It may have ended this moment.
                 let _ = forward(self.main, arrived.number);
             }
@@ -182,23 +184,12 @@ impl Run {
         }
     }
 
-    /// Waits for who has ended, and stops along with the command, so that a shell sees it stopped: `stop` says whether.
-    fn see_to_children(&mut self, stop: bool) {
+    /// Waits for who has ended, and notes when the command is stopped.
+    fn see_to_children(&mut self) {
         while let Ok(Some((pid, change))) = changed() {
             match change {
                 Change::Ended => self.bury(pid),
-                Change::Stopped(signal @ (libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU))
-                    if stop && pid == self.main =>
-                {
-                    // What fails leaves it running, which only a shell's list of jobs shows.
-                    let _ = self.signals.stop(signal);
-                }
-                // bash's `suspend`: the shell that waits for this process would never have its terminal back.
-                Change::Stopped(libc::SIGSTOP)
-                    if stop && pid == self.main && !self.has_deadline && is_job_in_the_foreground(pid) =>
-                {
-                    let _ = self.signals.stop(libc::SIGSTOP);
-                }
+                Change::Stopped(signal) if pid == self.main => self.stopped_by = Some(signal),
                 Change::Stopped(_) => {}
             }
         }
@@ -251,20 +242,20 @@ impl Run {
         }
         let patience = clock::now() + wanted.kill_after;
         loop {
-            self.see_to_children(false);
+            self.see_to_children();
             let left = self.everybody();
             if left.is_empty() {
                 return say(format_args!("timed out after {}; SIGTERM ended it", write_duration(after)));
             }
             let now = clock::now();
             if now >= patience {
-                say(format_args!(
+                self.kill_all();
+                return say(format_args!(
                     "timed out after {}; {} did not end within {} of SIGTERM: killed",
                     write_duration(after),
                     names(&left),
                     write_duration(wanted.kill_after)
                 ));
-                return self.kill_all();
             }
             self.wait(Some(patience.min(now + LOOK_AGAIN)));
             self.pass_signals_on();
@@ -280,12 +271,12 @@ impl Run {
                 let _ = cap.kill_all();
             }
             self.tree.kill_all();
-            self.see_to_children(false);
+            self.see_to_children();
             let left = self.everybody();
             let now = clock::now();
             if left.is_empty() {
                 // Who has ended since the last time: the largest takes longest.
-                return self.see_to_children(false);
+                return self.see_to_children();
             }
             if now >= patience {
                 return say(format_args!("{} can't be killed, or hangs in the kernel", names(&left)));
@@ -311,7 +302,7 @@ impl Run {
                 return left;
             }
             self.wait(Some(now + LOOK_AGAIN));
-            self.see_to_children(false);
+            self.see_to_children();
             while self.signals.next().is_some() {}
         }
     }
