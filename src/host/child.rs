@@ -97,17 +97,13 @@ impl HeldSignals {
         Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask_before), None)?)
     }
 
-    /// Stops this process as SIGSTOP or the terminal's SIGTSTP (SIGTTIN, SIGTTOU) does, until somebody continues it. In a
-    /// process group that nobody could continue (an orphaned one), the kernel does not stop it for the latter.
+    /// Stops this process as the terminal's SIGTSTP (SIGTTIN, SIGTTOU) does, until somebody continues it. In a process group
+    /// that nobody could continue (an orphaned one), the kernel does not stop it.
     ///
     /// # Errors
     /// Those of `sigaction(2)` and `sigprocmask(2)`.
     pub fn stop(&self, number: i32) -> io::Result<()> {
         let signal = Signal::try_from(number)?;
-        if signal == Signal::SIGSTOP {
-            // It can be neither blocked nor handled.
-            return Ok(raise(signal)?);
-        }
         let before = set_handler(signal, SigHandler::SigDfl)?;
         let mut only = SigSet::empty();
         only.add(signal);
