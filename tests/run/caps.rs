@@ -31,6 +31,7 @@ fn all_dies_at_the_cap(place: Place, kind: &str) {
     assert_eq!(report["cap"]["swap_bytes"], 0);
     assert_eq!(report["largest_task"]["comm"], "balloon");
     let peak = report["peak_bytes"].as_u64().expect("a peak");
+    assert!(report["largest_task"]["bytes"].as_u64().expect("its size") <= peak, "{report}");
     assert!((60 << 20..290 << 20).contains(&peak), "{peak}");
 }
 
@@ -48,7 +49,12 @@ fn all_dies_at_the_watched_cap() {
 #[test]
 fn the_watched_cap_is_said_loudly_and_can_be_refused() {
     let ran = Place::NoCgroups.run(&["--memory", "64M", "true"]);
-    ran.ended_with(0).said("hogwatch: WATCHED CAP ONLY: no cgroup enforces the 64 MiB here");
+    ran.ended_with(0).said("hogwatch: WATCHED CAP ONLY: no cgroup enforces the 64 MiB here (");
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    let own = program();
+    let inner = ["--memory", "64M", own.to_str().unwrap(), "run", "--memory", "32M", "true"];
+    let either = "\nhogwatch: WATCHED CAP ONLY: no cgroup enforces the 32 MiB here either\n";
+    Place::NoCgroups.run(&inner).ended_with(0).said(either);
     let (ran, report) = Place::NoCgroups.report(&["--memory", "64M", "--require-cap", "echo", "ran"]);
     ran.ended_with(125);
     assert_eq!(ran.out(), "");
@@ -129,6 +135,20 @@ fn the_background_goes_on() {
     }
 }
 
+/// What is in tmpfs is no process's, and stays.
+#[test]
+fn memory_in_files_is_not_laid_to_a_task() {
+    if kind_here() == "watched" {
+        return;
+    }
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let file = dir.path().join("file");
+    let script = "head -c 200M /dev/zero >\"$0\"; echo survived";
+    let (ran, report) = Place::Here.report(&["--memory", "64M", "sh", "-c", script, file.to_str().unwrap()]);
+    ran.ended_with(137).said(" MiB still in tmpfs files").did_not_say("largest task");
+    assert_eq!(report["killed_by"], "cap");
+}
+
 #[test]
 fn the_report_tells_what_was_used() {
     // The hog waits on a pipe that nobody closes.
@@ -177,11 +197,12 @@ fn nothing_is_left_of_the_cgroup() {
 fn tasks_are_limited_where_a_cgroup_can_do_it() {
     let script = "import os\nfor _ in range(50):\n    if os.fork() == 0:\n        os._exit(0)";
     let (ran, report) = Place::Here.report(&["--memory", "200M", "--tasks", "10", "python3", "-c", script]);
-    if report["cap"]["kind"] == "watched" || ran.err.contains("tasks") {
+    if report["cap"]["kind"] == "watched" || ran.err.contains("tasks is not limited") {
         ran.ended_with(0).said("tasks");
         return;
     }
-    ran.ended_with(1).said("Resource temporarily unavailable");
+    ran.ended_with(1).said("Resource temporarily unavailable").said("hogwatch: its limit of 10 tasks was hit\n");
+    assert!(report["task_limit_hits"].as_u64().is_some_and(|hits| hits > 0), "{report}");
     let mut plain = Command::new("python3");
     finish(plain.args(["-c", script])).ended_with(0);
 }

@@ -164,6 +164,23 @@ fn an_interactive_shell_runs_inside() {
     terminal.wait_for("outer=7");
 }
 
+/// `suspend` of an inner shell is SIGSTOP: the outer shell has its terminal back, and `fg` goes on.
+#[test]
+fn an_inner_shell_can_be_suspended() {
+    let terminal = Terminal::start();
+    terminal.type_line("r env PS1='in> ' bash --norc --noprofile -i");
+    terminal.wait_for("in>");
+    terminal.type_line("suspend");
+    terminal.wait_for("Stopped");
+    terminal.type_line("echo shell-''again");
+    terminal.wait_for("shell-again");
+    terminal.type_line("fg");
+    terminal.type_line("echo inner-''again; exit 7");
+    terminal.wait_for("inner-again");
+    terminal.type_line("echo outer=$?");
+    terminal.wait_for("outer=7");
+}
+
 /// In the background it is not stopped by what it says, and is continued and ended by the shell's own means.
 #[test]
 fn a_job_in_the_background() {
@@ -192,20 +209,4 @@ fn the_time_is_up_for_a_stopped_job() {
     terminal.wait_for("timed out after 4s");
     terminal.type_line("wait %1; echo status=$?");
     terminal.wait_for("status=124");
-}
-
-/// So does a shell that suspends itself, and the shell around it has its prompt.
-#[test]
-fn a_shell_inside_is_suspended() {
-    let terminal = Terminal::start();
-    terminal.type_line("r env PS1='in> ' bash --norc --noprofile -i");
-    terminal.wait_for("in>");
-    terminal.type_line("suspend");
-    terminal.wait_for("Stopped");
-    terminal.type_line("echo out''side");
-    terminal.wait_for("outside");
-    terminal.type_line("fg");
-    terminal.type_line("exit 7");
-    terminal.type_line("echo outer=$?");
-    terminal.wait_for("outer=7");
 }

@@ -7,9 +7,9 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
-use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::config::units::write_size;
 use crate::host::child::{HeldSignals, Side, fork};
 
 use super::args::{RunArgs, Wanted};
@@ -72,7 +72,11 @@ pub fn start(
             match next_news(&mut news) {
                 Ok(Some(Told::Placed(place))) => Ok(Placed { pid, place, lifeline: lifeline.into(), word, news }),
                 Ok(Some(Told::Refused(why))) => Err(why),
-                Ok(Some(Told::NotRun(_)) | None) => Err("the command's process ended before its start".to_owned()),
+                Ok(Some(Told::NotRun(_)) | None) => {
+                    let cap =
+                        wanted.limits.memory.map(|cap| format!("; is a cap of {} too small for it?", write_size(cap)));
+                    Err(format!("the command's process was killed before its start{}", cap.unwrap_or_default()))
+                }
                 Err(e) => Err(format!("the command's process can't be heard: {e}")),
             }
         }
@@ -157,13 +161,4 @@ impl Program {
 /// The kernel hands over none with a NUL in it; tests may.
 fn in_c(text: OsString) -> Result<CString, String> {
     CString::new(text.into_vec()).map_err(|_| "an argument with a NUL in it can't be handed on".to_owned())
-}
-
-/// The exit status for an exec that failed, as env(1) and shells have it.
-pub fn status_of(error: &io::Error) -> u8 {
-    /// There is no such command.
-    const NOT_THERE: u8 = 127;
-    /// There is, but it can't be run.
-    const NOT_RUN: u8 = 126;
-    if error.raw_os_error() == Some(Errno::ENOENT as i32) { NOT_THERE } else { NOT_RUN }
 }

@@ -66,6 +66,8 @@ pub struct Run {
     pub not_run: Option<io::Error>,
     /// Who ended it before its time.
     pub killed_by: Option<KilledBy>,
+    /// The most that its process had resident before it became the command, in bytes, as far as is known.
+    pub image: u64,
     /// Of those that SIGKILL ended.
     pub largest: Option<Largest>,
     /// Ctrl-C was pressed.
@@ -86,6 +88,9 @@ const KILL_FOLLOWS: Duration = Duration::from_secs(1);
 /// What was sent SIGKILL is gone within milliseconds, or as soon as its memory has been given back, or it hangs in the kernel
 /// (a network file system that does not answer) and is not waited for.
 const KILLED_AND_NOT_GONE: Duration = Duration::from_secs(10);
+
+/// By the exec hogwatch's image has grown by a few pages of its program at most.
+const IMAGE_GROWS: u64 = 1 << 20;
 
 impl Run {
     /// Until the command has ended, or was ended.
@@ -196,7 +201,9 @@ impl Run {
         if pid == self.main {
             self.end = Some(end);
         }
-        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL))
+        // An exec does not begin anew: of the command's own process `bytes` is hogwatch's image at least.
+        let of_hogwatch = pid == self.main && bytes <= self.image.saturating_add(IMAGE_GROWS);
+        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL) && !of_hogwatch)
             && self.largest.is_none_or(|largest| bytes > largest.bytes)
         {
             self.largest = Some(Largest { comm, bytes });

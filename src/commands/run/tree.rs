@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::host::child::changed;
 use crate::host::dir::{Dir, SmallPath};
 use crate::host::process::{PidFd, signal_by_pid};
-use crate::observe::parse::{Comm, Stat, State, parse_stat};
+use crate::observe::parse::{Comm, Stat, State, parse_stat, parse_status};
 
 /// A process of the tree.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +50,15 @@ pub struct Tree {
 
 /// Large enough for `/proc/PID/stat`, whose name has 15 bytes and whose other columns are numbers.
 const STAT_BYTES: usize = 1024;
+
+/// Enough of a command line for a path and a word.
+const CMDLINE_BYTES: usize = 4096;
+
+/// More are not looked at: pids that are reused meanwhile could make a ring.
+const MOST_PARENTS: usize = 100;
+
+/// Bytes of `/proc/PID/status`: some 1.5 KiB, and more with many supplementary groups.
+pub const STATUS_BYTES: usize = 8192;
 
 impl Tree {
     /// Opens `/proc`.
@@ -162,6 +171,26 @@ impl Tree {
     pub fn member(&self, pid: i32) -> Option<Member> {
         let (member, _) = self.read(pid)?;
         (pid != self.own && Some(pid) != self.keeper && !member.zombie).then_some(member)
+    }
+
+    /// Bytes that this process has resident now.
+    pub fn resident(&self, pid: i32) -> Option<u64> {
+        let mut buf = [0; STATUS_BYTES];
+        parse_status(self.proc.read(SmallPath::under(pid, "status").as_c_str(), &mut buf).ok()?).ok()?.vm_rss
+    }
+
+    /// Whether this process is within another run: below a process of the same name whose command is `run`.
+    pub fn is_within_a_run(&self) -> bool {
+        let Some(own) = self.stat(self.own) else { return false };
+        let parents = std::iter::successors(self.stat(own.ppid).map(|stat| (own.ppid, stat)), |(_, stat)| {
+            Some((stat.ppid, self.stat(stat.ppid)?))
+        });
+        let is_run = |pid: i32| {
+            let mut buf = [0; CMDLINE_BYTES];
+            let cmdline = self.proc.read(SmallPath::under(pid, "cmdline").as_c_str(), &mut buf).unwrap_or_default();
+            cmdline.split(|byte| *byte == 0).nth(1) == Some(b"run")
+        };
+        parents.take(MOST_PARENTS).any(|(pid, stat)| stat.comm == own.comm && is_run(pid))
     }
 
     /// Whether a signal has stopped this process.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::host::dir::SmallPath;
 use crate::observe::parse::{parse_smaps_rollup, parse_status};
 
-use super::tree::{Member, Tree};
+use super::tree::{Member, STATUS_BYTES, Tree};
 
 /// A look this often: at 1 GiB a second, which is about as fast as one process takes fresh memory, the tree is 50 MiB beyond
 /// its cap when it is noticed.
@@ -17,9 +17,6 @@ const IDLE_PERIOD: Duration = Duration::from_secs(1);
 /// An exact look walks the page tables of the whole tree. Between two of them passes so many times what the last one took, so
 /// that a tree whose processes share much, and which is always looked at twice, costs a tenth of a processor at most.
 const REST: u32 = 9;
-
-/// Bytes of `/proc/PID/status`: some 1.5 KiB, and more with many supplementary groups.
-const STATUS_BYTES: usize = 8192;
 
 /// Bytes of `/proc/PID/smaps_rollup`: some 700.
 const ROLLUP_BYTES: usize = 4096;

@@ -1,6 +1,7 @@
 //! The parent's view of a place: what its cgroup uses, who is in it, and the end of it.
 
 mod above;
+mod after;
 mod kill;
 mod v1;
 
