@@ -1,7 +1,8 @@
 //! At the cap.
 
+use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -205,4 +206,47 @@ fn tasks_are_limited_where_a_cgroup_can_do_it() {
     assert!(report["task_limit_hits"].as_u64().is_some_and(|hits| hits > 0), "{report}");
     let mut plain = Command::new("python3");
     finish(plain.args(["-c", script])).ended_with(0);
+}
+
+/// In PID namespaces of their own two runs have the same pid, and what one of them leaves behind is named after it too.
+#[test]
+fn runs_of_the_same_pid_do_not_meet() {
+    if kind_here() == "watched" || !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let run = |command: &[&str]| {
+        let mut unshare = Place::Here.command("unshare");
+        unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(program());
+        unshare.args(["run", "--memory", "64M", "--require-cap"]).args(command);
+        unshare
+    };
+    let mut first = run(&["sh", "-c", "echo up; read word"]);
+    let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start it");
+    let mut up = [0; 3];
+    first.stdout.as_mut().expect("its output").read_exact(&mut up).expect("a line");
+    let second = finish(run(&["sh", "-c", "exit 3"]).stdin(Stdio::null()));
+    drop(first.stdin.take());
+    let status = first.wait().expect("wait for it");
+    second.ended_with(3);
+    assert_eq!((&up, status.code()), (b"up\n", Some(1)));
+}
+
+/// A cgroup of v1 inherits that nobody is killed at its limit.
+#[test]
+fn the_cap_kills_where_the_cgroup_around_it_would_not() {
+    if kind_here() != "cgroup1" {
+        return;
+    }
+    let own = std::fs::read_to_string("/proc/self/cgroup").expect("the own cgroups");
+    let own = own.lines().find_map(|line| Some(line.split_once(":memory:/")?.1)).expect("the one of memory");
+    let around = std::path::Path::new("/sys/fs/cgroup/memory").join(own).join(a_word());
+    std::fs::create_dir(&around).expect("a cgroup");
+    std::fs::write(around.join("memory.oom_control"), "1").expect("nobody is killed");
+    let script = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
+    let mut command = Place::Here.command("sh");
+    command.args(["-c", script]).arg(&around).arg(program());
+    let ran =
+        finish(command.args(["run", "--memory", "64M", &hog(), "name=balloon", "first=200"]).stdin(Stdio::null()));
+    std::fs::remove_dir(&around).expect("nobody is left");
+    ran.ended_with(137).said("killed at its 64 MiB cap");
 }

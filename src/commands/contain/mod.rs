@@ -109,7 +109,7 @@ fn outcome(args: &ContainArgs, machine: &Machine, is_root: bool) -> Result<Outco
         ));
     }
     // What another call does meanwhile would be in nobody's record.
-    let _lock = (args.apply || args.revert).then(|| machine.tree.lock(Path::new("/etc"))).transpose()?;
+    let _lock = (args.apply || args.revert).then(|| machine.tree.lock()).transpose()?;
     match args.per_user {
         Some(per_user) => contain(machine, Sizes { per_user, containers: args.containers }, args.apply, is_root),
         // There is nothing else without it.

@@ -92,19 +92,19 @@ pub fn not_run(news: &mut PipeReader) -> Option<io::Error> {
     }
 }
 
-/// Reads to the end of a line, and no further; none at the end of the file.
+/// Reads a line; none at the end of the file. What is read ends with it: the child says no more until it gets the word.
 fn next_news(news: &mut PipeReader) -> io::Result<Option<Told>> {
     let mut line = Vec::new();
-    let mut byte = [0];
-    loop {
-        match news.read(&mut byte) {
+    let mut some = [0; 1024];
+    while !line.ends_with(b"\n") {
+        match news.read(&mut some) {
             Ok(0) => return Ok(None),
-            Ok(_) if byte[0] == b'\n' => return Ok(Some(serde_json::from_slice(&line)?)),
-            Ok(_) => line.push(byte[0]),
+            Ok(read) => line.extend_from_slice(&some[..read]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
     }
+    Ok(Some(serde_json::from_slice(&line)?))
 }
 
 fn tell(mut telling: &PipeWriter, told: &Told) -> io::Result<()> {

@@ -177,7 +177,7 @@ fn only_root_changes_anything() {
 #[test]
 fn one_at_a_time() {
     let here = Fixture::new("");
-    let _other = here.machine.tree.lock(Path::new("/etc")).unwrap();
+    let _other = here.machine.tree.lock().unwrap();
     assert!(here.run("--per-user 1G --apply").unwrap_err().contains("another \"hogwatch contain\" is running"));
     here.run("--per-user 1G").unwrap();
 }
@@ -198,4 +198,28 @@ fn where_user_managers_have_no_memory_controller_they_get_it() {
     here.write("delegation", "LoadState=not-found\nDelegateControllers=\n");
     here.apply("--per-user 1G");
     assert!(!here.at("etc/systemd/system/user@.service.d").exists());
+}
+
+#[test]
+fn caps_do_not_hang_on_weights() {
+    // The controller is not there; it is, and the kernel has no weights for it.
+    for (machine, slice) in [("cpu memory pids\n", "cpu memory pids\n"), ("cpu io memory\n", "cpu io memory\n")] {
+        for told_by in ["reload", "deaf"] {
+            let here = Fixture::new("");
+            for plant in ["no-io", told_by] {
+                here.write(plant, "");
+            }
+            here.write("sys/fs/cgroup/cgroup.controllers", machine);
+            here.write("sys/fs/cgroup/system.slice/cgroup.controllers", slice);
+            let before = here.everything();
+            let told = here.apply("--per-user 1G");
+            assert_eq!(here.max("user.slice/user-1000.slice"), "1073741824");
+            assert_eq!(here.read("sys/fs/cgroup/system.slice/cpu.weight"), "200\n", "the other one is set");
+            let note = "note: system.slice: this machine has no io.weight, and services don't come before users there; the \
+                        caps hold";
+            assert_eq!(told.stderr, [note]);
+            here.revert();
+            assert_eq!(here.everything(), before);
+        }
+    }
 }

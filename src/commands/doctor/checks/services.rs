@@ -200,6 +200,7 @@ mod tests {
             max: None,
             swap_max: None,
             anon: Some(mib * MIB),
+            holds: None,
             populated: true,
             processes,
             has_memory: true,

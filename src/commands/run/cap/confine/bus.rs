@@ -72,15 +72,15 @@ impl Bus {
         // All at once, as systemd's own clients do: its server would keep a call that it reads along with BEGIN, and not look
         // at it before the next one comes.
         bus.write(format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").as_bytes())?;
+        /// `OK` and 32 digits. Nothing follows before there is a call.
+        const MOST: usize = 256;
         let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n") {
-            /// `OK` and 32 digits.
-            const MOST: usize = 256;
-            let mut byte = [0];
-            bus.read(&mut byte)?;
-            answer.push(byte[0]);
-            if answer.len() > MOST {
-                break;
+        while !answer.ends_with(b"\r\n") && answer.len() < MOST {
+            let mut part = [0; MOST];
+            bus.stream.set_read_timeout(Some(bus.left()?))?;
+            match bus.stream.read(&mut part).map_err(late)? {
+                0 => break,
+                n => answer.extend_from_slice(&part[..n]),
             }
         }
         if !answer.starts_with(b"OK ") {
@@ -104,7 +104,11 @@ impl Bus {
                 ERROR => {
                     let name: Option<String> = message.field(FIELD_ERROR_NAME);
                     let text: Result<String, _> = message.body();
-                    return Err(io::Error::other(text.ok().or(name).unwrap_or_default()));
+                    let kind = match name.as_deref() {
+                        Some("org.freedesktop.systemd1.UnitExists") => io::ErrorKind::AlreadyExists,
+                        _ => io::ErrorKind::Other,
+                    };
+                    return Err(io::Error::new(kind, text.ok().or(name).unwrap_or_default()));
                 }
                 _ => {}
             }
@@ -331,10 +335,16 @@ mod tests {
 
     #[test]
     fn an_error_is_told_in_its_own_words() {
-        let fields = vec![(FIELD_REPLY_SERIAL, Variant::from(1_u32)), (FIELD_ERROR_NAME, Variant::from("org.a.Error"))];
-        let (_dir, server, mut bus) = serve(message(ERROR, fields, "s", &"no such thing"));
-        assert_eq!(bus.call(METHOD, &()).unwrap_err().to_string(), "no such thing");
-        server.join().unwrap();
+        for (name, kind) in [
+            ("org.a.Error", io::ErrorKind::Other),
+            ("org.freedesktop.systemd1.UnitExists", io::ErrorKind::AlreadyExists),
+        ] {
+            let fields = vec![(FIELD_REPLY_SERIAL, Variant::from(1_u32)), (FIELD_ERROR_NAME, Variant::from(name))];
+            let (_dir, server, mut bus) = serve(message(ERROR, fields, "s", &"no such thing"));
+            let error = bus.call(METHOD, &()).unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, "no such thing"));
+            server.join().unwrap();
+        }
     }
 
     #[test]
