@@ -193,19 +193,3 @@ fn the_time_is_up_for_a_stopped_job() {
     terminal.type_line("wait %1; echo status=$?");
     terminal.wait_for("status=124");
 }
-
-/// So does a shell that suspends itself, and the shell around it has its prompt.
-#[test]
-fn a_shell_inside_is_suspended() {
-    let terminal = Terminal::start();
-    terminal.type_line("r env PS1='in> ' bash --norc --noprofile -i");
-    terminal.wait_for("in>");
-    terminal.type_line("suspend");
-    terminal.wait_for("Stopped");
-    terminal.type_line("echo out''side");
-    terminal.wait_for("outside");
-    terminal.type_line("fg");
-    terminal.type_line("exit 7");
-    terminal.type_line("echo outer=$?");
-    terminal.wait_for("outer=7");
-}
