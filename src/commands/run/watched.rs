@@ -95,8 +95,9 @@ impl Watch {
         if before < self.next_exact && !over(self.exact.at_most_now(&held)) {
             return false;
         }
-        let share = |one: &Held| shares(tree, one.pid).unwrap_or(one.most);
-        let exact = held.iter().map(share).fold(0, u64::saturating_add).min(most);
+        // Who has ended meanwhile has nothing.
+        let share = |one: &Held| shares(tree, one.pid).or_else(|| Some(self::held(tree, one.pid)?.most));
+        let exact = held.iter().filter_map(share).fold(0, u64::saturating_add).min(most);
         let after = now();
         self.next_exact = after + after.saturating_sub(before) * REST;
         self.exact = Exact { bytes: exact, most: held.iter().map(|one| (one.pid, one.most)).collect() };
