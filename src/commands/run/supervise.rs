@@ -213,7 +213,13 @@ impl Run {
                 over
             }
             Some(_) => false,
-            None => self.cap.as_ref().is_some_and(|cap| cap.limit_hit().is_some() && was_hit(&cap.oom())),
+            None => self.cap.as_ref().filter(|cap| cap.limit_hit().is_some()).is_some_and(|cap| {
+                let over = was_hit(&cap.oom());
+                if !over && self.kill_is_due.is_none_or(|until| now >= until) {
+                    cap.rest();
+                }
+                over
+            }),
         }
     }
 
