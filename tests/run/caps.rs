@@ -199,6 +199,17 @@ fn runs_of_the_same_pid_do_not_meet() {
     assert_eq!((&up, status.code()), (b"up\n", Some(1)));
 }
 
+/// A shell has waited for children larger than itself, which are not its size.
+#[test]
+fn the_largest_task_is_never_a_child_that_was_waited_for() {
+    let script = "python3 -c 'bytearray(30 << 20)'; \"$0\" name=balloon first=200; true";
+    for place in [Place::Here, Place::NoCgroups] {
+        let (ran, report) = place.report(&["--memory", "64M", "sh", "-c", script, &hog()]);
+        ran.ended_with(137);
+        assert_ne!(report["largest_task"]["comm"], "sh", "{ran:?}");
+    }
+}
+
 /// A cgroup of the v1 memory hierarchy below the own one, to run something in; removed in the end.
 struct Around(std::path::PathBuf);
 
@@ -250,11 +261,11 @@ fn the_limit_that_was_hit_is_named_on_v1() {
     }
     let around = Around::new();
     around.write("memory.limit_in_bytes", "120M");
-    let mut other = around.command("echo -1000 >/proc/self/oom_score_adj;", hog());
+    let mut other = around.command("", hog());
     other.args(["name=other", "first=70"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut other = other.spawn().expect("start it");
     let ready = other.stdout.as_mut().expect("its output").read_exact(&mut [0; 6]);
-    let mut command = around.command("", program());
+    let mut command = around.command("echo 1000 >/proc/self/oom_score_adj;", program());
     let ran = finish(command.args(["run", "--memory", "100M", &hog(), "name=balloon", "first=200"]));
     other.kill().and_then(|()| other.wait()).expect("end it");
     ready.expect("it is ready");

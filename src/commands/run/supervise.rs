@@ -192,14 +192,19 @@ impl Run {
     }
 
     fn bury(&mut self, pid: i32) {
-        let comm = self.tree.comm(pid);
+        // The kernel tells its most or that of the largest child that it has waited for, which may be another's name.
+        let comm = self.tree.comm(pid).filter(|_| !self.tree.has_waited(pid));
         let Ok((end, bytes)) = reap(pid) else { return };
         if pid == self.main {
             self.end = Some(end);
         }
-        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL))
-            && self.largest.is_none_or(|largest| bytes > largest.bytes)
-        {
+        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL)) {
+            self.largest_may_be(comm, bytes);
+        }
+    }
+
+    fn largest_may_be(&mut self, comm: Comm, bytes: u64) {
+        if self.largest.is_none_or(|largest| bytes > largest.bytes) {
             self.largest = Some(Largest { comm, bytes });
         }
     }
@@ -210,6 +215,12 @@ impl Run {
             Some(watch) if now >= *watch_due => {
                 let over = watch.look(&mut self.tree, clock::now);
                 *watch_due = clock::now() + watch.period();
+                let largest = watch.largest().filter(|_| over);
+                if let Some((pid, bytes)) = largest
+                    && let Some(comm) = self.tree.comm(pid)
+                {
+                    self.largest_may_be(comm, bytes);
+                }
                 over
             }
             Some(_) => false,
