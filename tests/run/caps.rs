@@ -1,6 +1,7 @@
 //! At the cap.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -77,6 +78,16 @@ for pid in children:
     ran.ended_with(0);
     let peak = report["peak_bytes"].as_u64().expect("a peak");
     assert!(peak > 40 << 20 && peak <= 100 << 20, "{peak}");
+}
+
+/// A command that stops itself can't grow on behind hogwatch's back.
+#[test]
+fn the_watched_cap_holds_when_the_command_stops() {
+    let word = a_word();
+    let script = "sh -c 'sleep 0.5; exec \"$0\" name=balloon first=300' \"$0\" & kill -TSTP $$; wait";
+    let mut command = Place::NoCgroups.hogwatch_run(&["--memory", "64M", "sh", "-c", script, &hog(), &word]);
+    finish(command.process_group(0)).ended_with(137).said("killed at its 64 MiB cap");
+    assert!(processes_with(&word).is_empty());
 }
 
 /// An inner cap lies within the outer one: the tighter one kills, and the outer run is not killed for the inner one's hog.

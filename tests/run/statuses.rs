@@ -85,6 +85,15 @@ fn bad_options_are_125_and_nothing_is_run() {
     }
 }
 
+/// Nobody reads it, and nobody is waited for.
+#[test]
+fn a_report_to_a_fifo_without_a_reader_is_125() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    Place::Here.run(&["--report", fifo.to_str().unwrap(), "true"]).ended_with(125).said("No such device or address");
+}
+
 #[test]
 fn no_command_is_125_and_help_is_0() {
     Place::Here.run(&["--memory", "64M"]).ended_with(125).said("COMMAND");

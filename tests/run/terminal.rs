@@ -180,3 +180,32 @@ fn a_job_in_the_background() {
     terminal.type_line("kill %1");
     told("Exit 143");
 }
+
+/// The time goes on while it is stopped.
+#[test]
+fn the_time_is_up_for_a_stopped_job() {
+    let terminal = Terminal::start();
+    terminal.type_line("r --timeout 4s sh -c 'echo be''gun; exec sleep 60'");
+    terminal.wait_for("begun");
+    terminal.press("C-z");
+    terminal.wait_for("Stopped");
+    terminal.wait_for("timed out after 4s");
+    terminal.type_line("wait %1; echo status=$?");
+    terminal.wait_for("status=124");
+}
+
+/// So does a shell that suspends itself, and the shell around it has its prompt.
+#[test]
+fn a_shell_inside_is_suspended() {
+    let terminal = Terminal::start();
+    terminal.type_line("r env PS1='in> ' bash --norc --noprofile -i");
+    terminal.wait_for("in>");
+    terminal.type_line("suspend");
+    terminal.wait_for("Stopped");
+    terminal.type_line("echo out''side");
+    terminal.wait_for("outside");
+    terminal.type_line("fg");
+    terminal.type_line("exit 7");
+    terminal.type_line("echo outer=$?");
+    terminal.wait_for("outer=7");
+}

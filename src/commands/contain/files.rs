@@ -15,6 +15,10 @@ const MOST_BYTES: u64 = 1 << 20;
 /// The mode of settings that everybody may read.
 const MODE: u32 = 0o644;
 
+/// What a call locks. Whoever can open a file can lock it: so nobody but root can open this one.
+const LOCK: &str = "/run/hogwatch-contain.lock";
+const LOCK_MODE: u32 = 0o600;
+
 /// Behind the name of a file that is being written. Not a name that systemd or docker reads.
 const UNFINISHED: &str = ".hogwatch-new";
 
@@ -29,6 +33,20 @@ pub struct Content {
     pub uid: u32,
     /// The group.
     pub gid: u32,
+}
+
+/// What keeps other calls away while it lives.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    _file: Flock<File>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is still locked, so that nobody else's is removed. One that stays is no harm.
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 impl Content {
@@ -54,16 +72,27 @@ impl Tree {
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Keeps other calls away from what is below a directory, for as long as the result lives. It leaves no trace.
+    /// Keeps other calls away for as long as the result lives. It leaves no trace, but a file in /run when it is killed.
     ///
     /// # Errors
-    /// With its path: another call is at it.
-    pub fn lock(&self, path: &Path) -> Result<Flock<File>, String> {
-        let dir = File::open(self.at(path)).map_err(|e| format!("{}: {e}", path.display()))?;
-        Flock::lock(dir, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
-            Errno::EWOULDBLOCK => "another \"hogwatch contain\" is running; wait for it".to_owned(),
-            e => format!("{}: {e}", path.display()),
-        })
+    /// Another call is at it; or with the lock's path.
+    pub fn lock(&self) -> Result<Lock, String> {
+        let path = self.at(Path::new(LOCK));
+        let named = |e: io::Error| format!("{LOCK}: {e}");
+        loop {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).mode(LOCK_MODE).custom_flags(libc::O_NOFOLLOW);
+            let file = options.open(&path).map_err(named)?;
+            let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
+                Errno::EWOULDBLOCK => "another \"hogwatch contain\" is running; wait for it".to_owned(),
+                e => named(e.into()),
+            })?;
+            // Who held it may have removed it between the two calls: then it is nobody's, and the next call's is another.
+            let inode = file.metadata().map_err(named)?.ino();
+            if path.symlink_metadata().is_ok_and(|there| there.ino() == inode) {
+                return Ok(Lock { path, _file: file });
+            }
+        }
     }
 
     /// Whether something is there, be it a link to nowhere.
@@ -225,6 +254,25 @@ mod tests {
         tree.remove_directory(Path::new("/etc/x")).unwrap();
         assert!(!tree.has(Path::new("/etc/x")));
         tree.put(path, None).unwrap();
+    }
+
+    #[test]
+    fn a_lock_is_roots_alone_and_leaves_nothing() {
+        let (dir, tree) = tree();
+        fs::create_dir(dir.path().join("run")).unwrap();
+        let path = dir.path().join("run/hogwatch-contain.lock");
+        let lock = tree.lock().unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+        assert!(tree.lock().unwrap_err().starts_with("another "));
+        assert!(path.exists(), "who was turned away removes nothing");
+        drop(lock);
+        assert!(!path.exists());
+        // Of a call that was killed.
+        fs::write(&path, "").unwrap();
+        drop(tree.lock().unwrap());
+        assert!(!path.exists());
+        std::os::unix::fs::symlink("/nowhere", &path).unwrap();
+        assert!(tree.lock().unwrap_err().starts_with("/run/hogwatch-contain.lock: "));
     }
 
     #[test]

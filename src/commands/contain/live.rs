@@ -6,13 +6,14 @@ use crate::report::Size;
 
 use super::machine::{Facts, Machine, Slice};
 use super::plan::{self, Sizes, named};
+use super::systemd;
 
 /// What became of the slices that are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     /// Those that have their cap, in words.
     pub capped: Vec<String>,
-    /// Those that another setting rules, in words.
+    /// Those that another setting rules, and what this machine has no file for, in words.
     pub others: Vec<String>,
 }
 
@@ -34,6 +35,9 @@ pub fn look(machine: &Machine, facts: &Facts, sizes: Sizes) -> Live {
             live.others.push(format!("{}: {}, by another setting (systemctl cat {unit})", named(&now), limits(&now)));
         }
     }
+    live.others.extend(systemd::lacking_weights(&machine.tree).into_iter().map(|file| {
+        format!("system.slice: this machine has no {file}, and services don't come before users there; the caps hold")
+    }));
     live
 }
 

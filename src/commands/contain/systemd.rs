@@ -108,6 +108,26 @@ pub fn behind(machine: &Machine, record: &Record) -> Result<Vec<Unit>, String> {
     Ok(behind)
 }
 
+/// The files of `system.slice`'s weights that this machine has not.
+pub fn lacking_weights(tree: &Tree) -> Vec<&'static str> {
+    let files = WEIGHTS.iter().map(|(_, file)| *file);
+    files.filter(|file| lacks(tree, Path::new("/sys/fs/cgroup/system.slice"), file)).collect()
+}
+
+/// Whether a cgroup never gets this file: the machine, or the container, has not its controller; or the cgroup has the
+/// controller, and the kernel was built without the file (`io.weight` takes CONFIG_BLK_CGROUP_IOCOST). Elsewhere systemd
+/// turns the controller on when a unit has the property.
+fn lacks(tree: &Tree, cgroup: &Path, file: &str) -> bool {
+    let controller = file.split('.').next().unwrap_or(file);
+    let has_controller = |cgroup: &Path| {
+        let controllers = std::fs::read_to_string(tree.at(&cgroup.join("cgroup.controllers"))).unwrap_or_default();
+        controllers.split_ascii_whitespace().any(|name| name == controller)
+    };
+    tree.has(cgroup)
+        && !tree.has(&cgroup.join(file))
+        && (has_controller(cgroup) || !has_controller(Path::new("/sys/fs/cgroup")))
+}
+
 /// What is in the way when these are set.
 ///
 /// # Errors
@@ -179,7 +199,9 @@ impl Unit {
             // Neither the controller nor a setting.
             (None, NOT_SET | "infinity") => true,
             // A kernel without swap.
-            (None, _) => *name == "MemorySwapMax",
+            (None, _) if *name == "MemorySwapMax" => true,
+            // Services are favoured where that can be; the caps do not hang on it.
+            (None, _) => self.properties == WEIGHTS && lacks(&machine.tree, &self.dir, file_name),
             (Some(is), "infinity") => is.trim() == "max",
             (Some(is), NOT_SET) => weight(&is) == DEFAULT_WEIGHT,
             (Some(is), value) if self.properties == WEIGHTS => weight(&is) == value,

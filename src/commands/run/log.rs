@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::report::Size;
 
 use super::cap::Cap;
-use super::say;
+use super::say_within;
 use super::supervise::Run;
 use super::watched::Watch;
 
@@ -45,7 +45,11 @@ impl Log {
         });
         let (processes, zombies) = (run.everybody().len(), run.tree.zombies());
         let after = now.saturating_sub(run.began).as_secs();
-        say(format_args!("{after} s: {usage}{peak}{stalled}; {processes} processes, {zombies} zombies"));
+        // The time and the cap don't wait for a reader.
+        say_within(
+            Duration::ZERO,
+            format_args!("{after} s: {usage}{peak}{stalled}; {processes} processes, {zombies} zombies"),
+        );
         // Lines that could not be said in time (the command was stopped) are not made up for.
         self.due = now + self.every;
     }

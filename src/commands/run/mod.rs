@@ -8,16 +8,23 @@ pub mod cap;
 mod log;
 mod outcome;
 mod start;
+mod stop;
 mod supervise;
 mod temporary;
 mod tree;
 mod watched;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::Signal;
 
@@ -41,7 +48,7 @@ pub const EXIT_FAILED: u8 = 125;
 /// Runs the command, and ends as it did.
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
-    let report = match args.report.as_ref().map(|path| File::create(path).map_err(|e| (path, e))).transpose() {
+    let report = match args.report.as_ref().map(|path| create(path).map_err(|e| (path, e))).transpose() {
         Ok(report) => report,
         Err((path, e)) => {
             say(format_args!("--report {}: {e}", path.display()));
@@ -75,6 +82,15 @@ pub fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
+/// Opens the report's file. A FIFO that nobody reads is an error (`ENXIO`), and not waited for.
+fn create(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)?;
+    // A reader that is there may take its time.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
+}
+
 /// From the start of the command to its end.
 fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
     let wanted = wanted(args).map_err(|bad| bad.to_string())?;
@@ -84,6 +100,7 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
     let temporary = Temporary::new(&wanted.temp_env).map_err(|e| e.to_string())?;
     set_child_subreaper(true).map_err(|e| format!("this process can't adopt what the command leaves behind: {e}"))?;
     let mut tree = Tree::open().map_err(|e| format!("/proc can't be opened: {e}"))?;
+    tree.leave_out_earlier();
     let signals = HeldSignals::hold().map_err(|e| format!("signals can't be held: {e}"))?;
     let Placed { pid, place, lifeline, mut word, news } = start::start(args, &wanted, temporary.as_ref(), &signals)?;
     tree.leave_out(place.keeper);
@@ -95,9 +112,6 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
     let limit = wanted.limits.memory;
     say_how(&place, &wanted);
     let began = clock::now();
-    // A child that was killed by now can't be told, and is waited for like any other.
-    let _ = word.write_all(b"g");
-    memory::shed();
     let mut run = Run {
         main: pid,
         signals,
@@ -108,12 +122,18 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
         limit,
         began,
         end: None,
+        stopped_by: None,
         not_run: None,
         killed_by: None,
         largest: None,
         interrupted: false,
         kill_is_due: None,
     };
+    // What came meanwhile waits for the child until it is about to become the command, and may end it there.
+    run.pass_signals_on();
+    // A child that was killed by now can't be told, and is waited for like any other.
+    let _ = word.write_all(b"g");
+    memory::shed();
     run.supervise(&wanted);
     Ok((Outcome::of(run, place), wanted))
 }
@@ -140,7 +160,23 @@ fn say_how(place: &Place, wanted: &Wanted) {
     }
 }
 
-/// Says it on stderr, which may be closed.
+/// Says it on stderr, which may be closed, or a pipe that is full: then its reader is given this long to go on. Without one the
+/// rest is not said, for this process must end.
 fn say(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().write_all(format!("hogwatch: {text}\n").as_bytes());
+    const READER: Duration = Duration::from_secs(1);
+    say_within(READER, text);
+}
+
+/// The same with a patience of one's own: none at all while there is something else to see to.
+fn say_within(patience: Duration, text: fmt::Arguments<'_>) {
+    let until = clock::now() + patience;
+    let mut stderr = io::stderr();
+    // A pipe that is ready takes so much without a wait (`pipe(7)`). Its O_NONBLOCK would be the command's too.
+    for piece in format!("hogwatch: {text}\n").as_bytes().chunks(libc::PIPE_BUF) {
+        let left = until.saturating_sub(clock::now());
+        let ready = ppoll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], Some(left.into()), None);
+        if ready == Ok(0) || stderr.write_all(piece).is_err() {
+            return;
+        }
+    }
 }

@@ -60,6 +60,8 @@ pub struct Run {
     pub began: Duration,
     /// How the command's own process ended, once it has.
     pub end: Option<End>,
+    /// The signal that has stopped it, until this process has stopped along, or need not.
+    pub stopped_by: Option<i32>,
     /// The exec failed.
     pub not_run: Option<io::Error>,
     /// Who ended it before its time.
@@ -98,10 +100,11 @@ impl Run {
             let due = [deadline, log.as_ref().map(Log::due), next_look, next_kill].into_iter().flatten().min();
             self.wait(due);
             self.pass_signals_on();
-            self.see_to_children(true);
+            self.see_to_children();
             if self.end.is_some() {
                 break;
             }
+            self.stop_along(deadline);
             let now = clock::now();
             if self.is_beyond_its_cap(&mut watch_due, now) {
                 self.killed_by = Some(KilledBy::Cap);
@@ -141,10 +144,11 @@ impl Run {
     }
 
     /// Signals that came are the command's too.
-    fn pass_signals_on(&mut self) {
+    pub fn pass_signals_on(&mut self) {
         while let Some(arrived) = self.signals.next() {
             self.interrupted |= arrived.by_kernel && arrived.number == libc::SIGINT;
-            if self.is_for_the_command(arrived) {
+            // Once it was waited for, its number may be another's.
+            if self.end.is_none() && self.is_for_the_command(arrived) {
                 // It may have ended this moment.
                 let _ = forward(self.main, arrived.number);
             }
@@ -175,17 +179,12 @@ impl Run {
         }
     }
 
-    /// Waits for who has ended, and stops along with the command, so that a shell sees it stopped: `stop` says whether.
-    fn see_to_children(&mut self, stop: bool) {
+    /// Waits for who has ended, and notes when the command is stopped.
+    fn see_to_children(&mut self) {
         while let Ok(Some((pid, change))) = changed() {
             match change {
                 Change::Ended => self.bury(pid),
-                Change::Stopped(signal @ (libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU))
-                    if stop && pid == self.main =>
-                {
-                    // What fails leaves it running, which only a shell's list of jobs shows.
-                    let _ = self.signals.stop(signal);
-                }
+                Change::Stopped(signal) if pid == self.main => self.stopped_by = Some(signal),
                 Change::Stopped(_) => {}
             }
         }
@@ -253,20 +252,20 @@ impl Run {
         }
         let patience = clock::now() + wanted.kill_after;
         loop {
-            self.see_to_children(false);
+            self.see_to_children();
             let left = self.everybody();
             if left.is_empty() {
                 return say(format_args!("timed out after {}; SIGTERM ended it", write_duration(after)));
             }
             let now = clock::now();
             if now >= patience {
-                say(format_args!(
+                self.kill_all();
+                return say(format_args!(
                     "timed out after {}; {} did not end within {} of SIGTERM: killed",
                     write_duration(after),
                     names(&left),
                     write_duration(wanted.kill_after)
                 ));
-                return self.kill_all();
             }
             self.wait(Some(patience.min(now + LOOK_AGAIN)));
             self.pass_signals_on();
@@ -282,12 +281,12 @@ impl Run {
                 let _ = cap.kill_all();
             }
             self.tree.kill_all();
-            self.see_to_children(false);
+            self.see_to_children();
             let left = self.everybody();
             let now = clock::now();
             if left.is_empty() {
                 // Who has ended since the last time: the largest takes longest.
-                return self.see_to_children(false);
+                return self.see_to_children();
             }
             if now >= patience {
                 return say(format_args!("{} can't be killed, or hangs in the kernel", names(&left)));
@@ -313,7 +312,7 @@ impl Run {
                 return left;
             }
             self.wait(Some(now + LOOK_AGAIN));
-            self.see_to_children(false);
+            self.see_to_children();
             while self.signals.next().is_some() {}
         }
     }

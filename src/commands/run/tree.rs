@@ -7,6 +7,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
+use crate::host::child::changed;
 use crate::host::dir::{Dir, SmallPath};
 use crate::host::process::{PidFd, signal_by_pid};
 use crate::observe::parse::{Comm, Stat, State, parse_stat};
@@ -40,6 +41,9 @@ pub struct Tree {
     own: i32,
     /// Who keeps the cgroup, and is none of the command's.
     keeper: Option<i32>,
+    /// Who was below this process before the command, by number and start, and what those have started since: the other jobs of
+    /// a script that became hogwatch (`exec`), above all.
+    earlier: HashMap<i32, u64>,
     known: HashMap<i32, Kin>,
     members: Vec<Member>,
 }
@@ -55,12 +59,21 @@ impl Tree {
     pub fn open() -> io::Result<Self> {
         let own = nix::unistd::getpid().as_raw();
         let proc = Dir::open(Path::new("/proc"))?;
-        Ok(Self { proc, own, keeper: None, known: HashMap::new(), members: Vec::new() })
+        Ok(Self { proc, own, keeper: None, earlier: HashMap::new(), known: HashMap::new(), members: Vec::new() })
     }
 
     /// Leaves this process out.
     pub fn leave_out(&mut self, keeper: Option<i32>) {
         self.keeper = keeper;
+    }
+
+    /// Leaves out who is below this process now.
+    pub fn leave_out_earlier(&mut self) {
+        // Without a child there is nobody to be found.
+        if changed().is_ok() {
+            self.earlier = self.look_afresh().iter().map(|member| (member.pid, member.start_time)).collect();
+            self.known.clear();
+        }
     }
 
     /// procfs.
@@ -75,11 +88,10 @@ impl Tree {
         // What can't be listed is not there any more than what can't be read.
         let _ = self.proc.numbers(&mut [0; 4096], |pid| listed.push(pid));
         self.known.retain(|pid, _| listed.binary_search(pid).is_ok());
-        let mut open: Vec<(i32, i32)> = Vec::new();
+        self.earlier.retain(|pid, _| listed.binary_search(pid).is_ok());
+        let mut open: Vec<(Member, i32)> = Vec::new();
         for pid in listed.iter().copied().filter(|pid| !self.known.contains_key(pid)) {
-            if let Some((_, parent)) = self.read(pid) {
-                open.push((pid, parent));
-            }
+            open.extend(self.read(pid));
         }
         self.place(open);
         let mut ours: Vec<i32> =
@@ -101,23 +113,32 @@ impl Tree {
 
     /// Finds out whose these are, given with their parents, until no more can be told. Of one whose parent is gone by now
     /// it is told at the next look, by its new one.
-    fn place(&mut self, mut open: Vec<(i32, i32)>) {
+    fn place(&mut self, mut open: Vec<(Member, i32)>) {
         loop {
             let before = open.len();
-            open.retain(|(pid, parent)| {
+            open.retain(|(member, parent)| {
                 let kin = match parent {
-                    _ if *pid == self.own || Some(*pid) == self.keeper => Some(Kin::Stranger),
+                    _ if member.pid == self.own || Some(member.pid) == self.keeper => Some(Kin::Stranger),
+                    _ if self.is_earlier(member) => Some(Kin::Stranger),
                     _ if *parent == self.own => Some(Kin::Ours),
                     0 => Some(Kin::Stranger),
                     _ => self.known.get(parent).copied(),
                 };
-                self.known.extend(kin.map(|kin| (*pid, kin)));
+                if matches!(kin, Some(Kin::Stranger)) && self.earlier.contains_key(parent) {
+                    // It stays one when its parent has ended, and it is this process's child.
+                    self.earlier.insert(member.pid, member.start_time);
+                }
+                self.known.extend(kin.map(|kin| (member.pid, kin)));
                 kin.is_none()
             });
             if open.len() == before {
                 return;
             }
         }
+    }
+
+    fn is_earlier(&self, member: &Member) -> bool {
+        self.earlier.get(&member.pid) == Some(&member.start_time)
     }
 
     /// A process and its parent; none when it is gone.
@@ -132,9 +153,9 @@ impl Tree {
         parse_stat(self.proc.read(SmallPath::under(pid, "stat").as_c_str(), &mut buf).ok()?).ok()
     }
 
-    /// What a process is called; a zombie has its name still.
+    /// What a process of the command's is called; a zombie has its name still.
     pub fn comm(&self, pid: i32) -> Option<Comm> {
-        Some(self.read(pid)?.0.comm)
+        self.read(pid).map(|(member, _)| member).filter(|member| !self.is_earlier(member)).map(|member| member.comm)
     }
 
     /// Whether a process, or a zombie, has waited for children of its own.

@@ -17,6 +17,9 @@ fn command_lines() {
         ("--per-user 9999999T", "more memory than any machine has"),
         ("--per-user 4G --containers 1K", "keeps people out"),
         ("--per-user 4G --apply --revert", "cannot be used with"),
+        // All is taken back, not some of it.
+        ("--per-user 4G --revert", "cannot be used with"),
+        ("--containers 4G --revert", "cannot be used with"),
     ] {
         let told = args(options).map(|args| format!("{args:?}")).unwrap_err();
         assert!(told.to_string().contains(why), "{options}: {told}");
@@ -25,7 +28,6 @@ fn command_lines() {
     let good = args("--per-user 1.5G --containers 256MiB --apply").unwrap();
     assert_eq!((good.per_user, good.containers, good.apply), (Some(3 << 29), Some(256 << 20), true));
     assert!(args("--revert").unwrap().revert);
-    assert!(args("--per-user 4G --revert").unwrap().revert, "sizes are no harm");
 }
 
 #[test]
@@ -55,7 +57,8 @@ write /etc/systemd/system/system.slice.d/40-hogwatch.conf
     [Slice]
     CPUWeight=200
     IOWeight=200
-run systemctl daemon-reload"
+run systemctl daemon-reload
+nothing has been changed; --apply does this"
         );
         assert_eq!(
             told.stderr,
@@ -67,6 +70,20 @@ run systemctl daemon-reload"
     }
     assert_eq!(here.everything(), before);
     assert!(!here.read("calls").contains("daemon-reload"));
+}
+
+#[test]
+fn what_apply_would_refuse_is_said_last() {
+    let here = Fixture::new("");
+    here.slice("user.slice/user-1000.slice", 2000);
+    let told = here.run("--per-user 1G").unwrap();
+    assert_eq!(told.stdout.last().unwrap(), "nothing has been changed");
+    let last = told.stderr.last().unwrap();
+    assert!(last.starts_with("note: --apply would refuse now: user-1000.slice (alice) holds 2.0 GiB"), "{last}");
+    assert!(last.contains("give --per-user 2304M or more"), "to be pasted: {last}");
+    here.apply("--per-user 2304M");
+    let told = here.run("--per-user 2304M").unwrap();
+    assert_eq!(told.stdout, ["nothing to change: all of it is there"]);
 }
 
 #[test]
@@ -160,7 +177,7 @@ fn only_root_changes_anything() {
 #[test]
 fn one_at_a_time() {
     let here = Fixture::new("");
-    let _other = here.machine.tree.lock(Path::new("/etc")).unwrap();
+    let _other = here.machine.tree.lock().unwrap();
     assert!(here.run("--per-user 1G --apply").unwrap_err().contains("another \"hogwatch contain\" is running"));
     here.run("--per-user 1G").unwrap();
 }
@@ -181,4 +198,28 @@ fn where_user_managers_have_no_memory_controller_they_get_it() {
     here.write("delegation", "LoadState=not-found\nDelegateControllers=\n");
     here.apply("--per-user 1G");
     assert!(!here.at("etc/systemd/system/user@.service.d").exists());
+}
+
+#[test]
+fn caps_do_not_hang_on_weights() {
+    // The controller is not there; it is, and the kernel has no weights for it.
+    for (machine, slice) in [("cpu memory pids\n", "cpu memory pids\n"), ("cpu io memory\n", "cpu io memory\n")] {
+        for told_by in ["reload", "deaf"] {
+            let here = Fixture::new("");
+            for plant in ["no-io", told_by] {
+                here.write(plant, "");
+            }
+            here.write("sys/fs/cgroup/cgroup.controllers", machine);
+            here.write("sys/fs/cgroup/system.slice/cgroup.controllers", slice);
+            let before = here.everything();
+            let told = here.apply("--per-user 1G");
+            assert_eq!(here.max("user.slice/user-1000.slice"), "1073741824");
+            assert_eq!(here.read("sys/fs/cgroup/system.slice/cpu.weight"), "200\n", "the other one is set");
+            let note = "note: system.slice: this machine has no io.weight, and services don't come before users there; the \
+                        caps hold";
+            assert_eq!(told.stderr, [note]);
+            here.revert();
+            assert_eq!(here.everything(), before);
+        }
+    }
 }

@@ -27,7 +27,7 @@ const LIBVIRT: &str = "Id=libvirtd.service\nLoadState=loaded\n\n";
 const KUBELET: &str = "Id=kubelet.service\nLoadState=loaded\n\n";
 
 /// What stands in for systemctl: it does to the fixture's cgroups what systemd does to the kernel's. With a file "deaf" it is
-/// a systemd that sets nothing when it reads its units again.
+/// a systemd that sets nothing when it reads its units again, with a file "no-io" one on a kernel without that controller.
 const SYSTEMCTL: &str = r#"
 cd "${0%/*}" && echo "$*" >> calls
 for unit; do :; done
@@ -37,7 +37,7 @@ set_limits() {
   case $1 in user-*) dir=sys/fs/cgroup/user.slice/$1 ;; *) dir=sys/fs/cgroup/$1 ;; esac
   if [ "$1" = system.slice ]; then
     weight=$(wanted "$1" IOWeight)
-    if [ "$weight" ]; then echo "default $weight" > "$dir/io.weight"; else rm -f "$dir/io.weight"; fi
+    if [ -e no-io ]; then :; elif [ "$weight" ]; then echo "default $weight" > "$dir/io.weight"; else rm -f "$dir/io.weight"; fi
     weight=$(wanted "$1" CPUWeight); echo "${weight:-100}" > "$dir/cpu.weight"
   else
     max=$(wanted "$1" MemoryMax); echo "${max:-max}" > "$dir/memory.max"

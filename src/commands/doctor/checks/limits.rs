@@ -8,7 +8,7 @@ use super::super::{Finding, Severity};
 use super::{commands, evidence, limit};
 use crate::observe::parse::Limit;
 use crate::report::Size;
-use crate::report::incident::advice::{set, systemd_size};
+use crate::report::incident::advice::{round_up, set, systemd_size};
 
 /// Throttled for ever, without an end by the OOM killer.
 pub const LIVELOCK_BAND: &str = "livelock-band";
@@ -20,11 +20,16 @@ pub fn livelock_band(facts: &Facts) -> Vec<Finding> {
     let finding = |group: &Group| {
         let high = group.throttle().unwrap_or_default();
         let to = group.cap().map_or("without end".to_owned(), |max| format!("to memory.max {}", Size(max)));
-        let mut cure = vec![set(&group.path, "MemoryHigh=infinity", ("memory.high", "max"))];
-        if group.cap().is_none() {
-            let (size, bytes) = (systemd_size(high), high.to_string());
-            cure.push(set(&group.path, &format!("MemoryMax={size}"), ("memory.max", &bytes)));
-        }
+        let no_high = set(&group.path, "MemoryHigh=infinity", ("memory.high", "max"));
+        let fix = if group.cap().is_some() {
+            commands(&group.path, &[no_high])
+        } else {
+            let above = tree.above(group).filter_map(Group::cap).chain(facts.machine.total).min();
+            match cap_for(group, high, above.unwrap_or(u64::MAX)) {
+                Ok(cap) => commands(&group.path, &[no_high, cap]),
+                Err(why) => format!("{}\n{why}", commands(&group.path, &[no_high])),
+            }
+        };
         Finding {
             id: LIVELOCK_BAND,
             severity: Severity::Danger,
@@ -38,10 +43,28 @@ pub fn livelock_band(facts: &Facts) -> Vec<Finding> {
             why: "Above memory.high the kernel reclaims, and lets the tasks sleep when nothing can be reclaimed: each \
                   step takes seconds, memory.max is never reached, and no OOM killer ends it. One hard limit ends it \
                   at once.",
-            fix: commands(&group.path, &cure),
+            fix,
         }
     };
     bands(facts, tree).map(finding).collect()
+}
+
+/// So much of what a cgroup holds is room to go on in (an eighth): a cap without it kills when it is pasted.
+const ROOM: u64 = 8;
+
+/// The command that caps a cgroup at `wanted`, or at what it holds and some room; both below `limit`, or else why not, and
+/// what to do. In bytes.
+fn cap_for(group: &Group, wanted: u64, limit: u64) -> Result<String, String> {
+    let least = group.holds.map_or(0, |held| held.saturating_add(held / ROOM));
+    let cap = [wanted, limit / 4 * 3].into_iter().map(|cap| round_up(cap.max(least))).find(|cap| *cap < limit);
+    let Some(cap) = cap else {
+        return Err(format!(
+            "It holds {}: no MemoryMax below {} leaves it room. Have it hold less, or raise that limit; then set one.",
+            Size(group.holds.unwrap_or_default()),
+            Size(limit)
+        ));
+    };
+    Ok(set(&group.path, &format!("MemoryMax={}", systemd_size(cap)), ("memory.max", &cap.to_string())))
 }
 
 /// Less than this part of it above `memory.high` (1.25 %) nobody sleeps, because the kernel skips sleeps of up to HZ/100
@@ -139,8 +162,7 @@ pub fn cap_void(facts: &Facts) -> Vec<Finding> {
             (_, Some(total)) if total <= cap => ("the machine", total),
             _ => return None,
         };
-        let less = systemd_size(bytes / 4 * 3);
-        let file = (bytes / 4 * 3).to_string();
+        let fix = cap_for(group, bytes / 4 * 3, bytes).map_or_else(|why| why, |cap| commands(&group.path, &[cap]));
         Some(Finding {
             id: CAP_VOID,
             severity: Severity::Warning,
@@ -152,7 +174,7 @@ pub fn cap_void(facts: &Facts) -> Vec<Finding> {
                 ("tighter limit", bytes.into()),
             ]),
             why: "The cap is never reached: at the tighter limit somebody else may die for this one's growth.",
-            fix: commands(&group.path, &[set(&group.path, &format!("MemoryMax={less}"), ("memory.max", &file))]),
+            fix,
         })
     };
     tree.groups.iter().filter_map(finding).collect()
@@ -180,15 +202,12 @@ pub fn caps_exceed_memory(facts: &Facts) -> Vec<Finding> {
             .collect();
         let sum = caps.iter().fold(0_u64, |sum, cap| sum.saturating_add(*cap));
         (caps.len() > 1 && sum > total).then(|| {
-            let most = systemd_size(total / 8 * 7);
             // A cap on all of the system's services would be the way in's, too.
             let cure = if matches!(parent.path.as_str(), "/" | "/system.slice") {
                 "Put them below one slice that has a cap (Slice=), or lower the caps.".to_owned()
             } else {
-                let file = (total / 8 * 7).to_string();
-                let limits = set(&parent.path, &format!("MemoryMax={most}"), ("memory.max", &file));
                 let swap = set(&parent.path, "MemorySwapMax=0", ("memory.swap.max", "0"));
-                commands(&parent.path, &[limits, swap])
+                cap_for(parent, total / 8 * 7, total).map_or_else(|why| why, |cap| commands(&parent.path, &[cap, swap]))
             };
             Finding {
                 id: CAPS_EXCEED_MEMORY,
@@ -233,6 +252,7 @@ mod tests {
             max: limit(max),
             swap_max: limit(swap_max),
             anon: None,
+            holds: None,
             populated: true,
             processes: 1,
             has_memory: true,
@@ -283,6 +303,42 @@ mod tests {
             endless[0].fix,
             "  systemctl set-property a.slice MemoryHigh=infinity\n  systemctl set-property a.slice MemoryMax=2048M"
         );
+    }
+
+    #[test]
+    fn no_cap_is_below_what_is_held() {
+        // The machine has 8 GiB.
+        let rows = [
+            (10, "  systemctl set-property db.service MemoryMax=6144M"),
+            // With an eighth of it on top, rounded up.
+            (56, "  systemctl set-property db.service MemoryMax=6656M"),
+            (
+                72,
+                "It holds 7.2 GiB: no MemoryMax below 8.0 GiB leaves it room. Have it hold less, or raise that \
+                  limit; then set one.",
+            ),
+        ];
+        for (tenths, expected) in rows {
+            let mut db = group("/system.slice/db.service", [None, Some(64), None]);
+            db.holds = Some(GIB / 10 * tenths);
+            assert_eq!(cap_void(&facts(&[db.clone()], None))[0].fix, expected);
+            // Throttled at 4 GiB, where it may not even be reclaimed.
+            (db.high, db.max) = (Some(Limit::Bytes(4 * GIB)), Some(Limit::Max));
+            let cured = expected.replace("6144M", "4096M");
+            let fix = format!("  systemctl set-property db.service MemoryHigh=infinity\n{cured}");
+            assert_eq!(livelock_band(&facts(&[db], Some(&[])))[0].fix, fix);
+        }
+        let mut small = group("/a.service", [None; 3]);
+        small.high = Some(Limit::Bytes(512 << 10));
+        assert!(livelock_band(&facts(&[small.clone()], Some(&[])))[0].fix.ends_with("MemoryMax=1M"));
+        // What encloses it bounds it, too.
+        let inner = group("/a.slice/a.service", [Some(2), None, None]);
+        let fix = &livelock_band(&facts(&[group("/a.slice", [None, Some(3), None]), inner], Some(&[])))[0].fix;
+        assert!(fix.ends_with("MemoryMax=2048M"), "{fix}");
+        let [mut parent, six] = [group("/u", [None; 3]), group("/u/a", [None, Some(6), None])];
+        parent.holds = Some(8 * GIB - 1);
+        let other = Group { path: "/u/b".into(), ..six.clone() };
+        assert!(caps_exceed_memory(&facts(&[parent, six, other], None))[0].fix.starts_with("It holds 8.0 GiB: no "));
     }
 
     #[test]

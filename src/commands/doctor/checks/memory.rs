@@ -187,16 +187,17 @@ pub fn huge_pages_idle(facts: &Facts) -> Vec<Finding> {
         return Vec::new();
     }
     let mut read = evidence([(MEM_TOTAL, total.into())]);
-    let mut fix = "Keep as many as the program takes that they are for (free_hugepages then says so); none:".to_owned();
+    let mut fix = "While the program runs that they are for, keep those that are in use or promised:".to_owned();
     for pool in pools.iter().filter(|pool| pool.idle() > 0) {
         let at = format!("/sys/kernel/mm/hugepages/{}", pool.name);
         read.insert(format!("{at}/nr_hugepages"), pool.count.into());
         read.insert(format!("{at}/free_hugepages"), pool.free.into());
         read.insert(format!("{at}/resv_hugepages"), pool.reserved.into());
-        fix.push_str(&format!("\n  echo 0 > {at}/nr_hugepages"));
+        let kept = pool.count.saturating_sub(pool.free.saturating_sub(pool.reserved));
+        fix.push_str(&format!("\n  echo {kept} > {at}/nr_hugepages"));
     }
     fix.push_str(
-        "\nThe pages in use stay. Take what reserves them at the start off the kernel's command line (hugepages=) or out of \
+        "\nSet the same number where they are reserved at the start: on the kernel's command line (hugepages=), or in \
          /etc/sysctl.d (vm.nr_hugepages).",
     );
     vec![Finding {
@@ -350,7 +351,11 @@ mod tests {
         for (free, reserved, expected) in rows {
             let pool = HugePages { name: "hugepages-1048576kB".into(), size: GIB, count: 8, free, reserved };
             let settings = Settings { huge_pages: vec![pool], ..Settings::default() };
-            assert_eq!(!huge_pages_idle(&facts(16 * GIB, settings)).is_empty(), expected, "{free} {reserved}");
+            let found = huge_pages_idle(&facts(16 * GIB, settings));
+            assert_eq!(!found.is_empty(), expected, "{free} {reserved}");
+            // What is in use or promised stays, for the program's next start too.
+            let kept = format!("  echo {} > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages\n", 8 - free);
+            assert!(found.iter().all(|finding| finding.fix.contains(&kept)), "{found:?}");
         }
     }
 

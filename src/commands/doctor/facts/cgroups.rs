@@ -1,7 +1,7 @@
 //! The cgroup tree: limits and use of each.
 
 use crate::observe::cgroups;
-use crate::observe::parse::{Limit, parse_limit, parse_populated};
+use crate::observe::parse::{Limit, parse_limit, parse_memory_stat, parse_populated};
 
 use super::reader::Reader;
 
@@ -47,6 +47,8 @@ pub struct Group {
     pub swap_max: Option<Limit>,
     /// `anon` of `memory.stat` and `memory.swap.current`: what only swap or an end can free.
     pub anon: Option<u64>,
+    /// What a cap can't take away without killing: `memory.current` without page cache, and `memory.swap.current`.
+    pub holds: Option<u64>,
     /// There is a process in it or below it (`cgroup.events`).
     pub populated: bool,
     /// How many processes are in it, those below it not counted.
@@ -68,6 +70,9 @@ impl Tree {
         } else {
             return None;
         };
+        if root.is_none() {
+            reader.unseen("the limits of cgroups", "they are v1's, and only v2's are looked at");
+        }
         let mut groups = Vec::new();
         if let Some(root) = root {
             let mut next = vec!["/".to_owned()];
@@ -138,16 +143,19 @@ impl Group {
         let protection = |limit: Limit| limit.bytes().unwrap_or(u64::MAX);
         let events = reader.text(&file("cgroup.events"));
         let processes = reader.text(&file("cgroup.procs")).map_or(0, |text| text.lines().count());
+        let stat = reader.text(&file("memory.stat"));
+        let stat = stat.and_then(|text| parse_memory_stat(text.as_bytes()).ok()).unwrap_or_default();
+        let swap = reader.number(&file("memory.swap.current")).unwrap_or(0);
+        let cache = stat.active_file.unwrap_or(0).saturating_add(stat.inactive_file.unwrap_or(0));
+        let current = reader.number(&file("memory.current"));
         Self {
             path: path.to_owned(),
             protected: min.map(protection).max(low.map(protection)),
             high,
             max,
             swap_max,
-            anon: reader.text(&file("memory.stat")).and_then(|text| {
-                let anon: u64 = text.lines().find_map(|line| line.strip_prefix("anon "))?.parse().ok()?;
-                Some(anon.saturating_add(reader.number(&file("memory.swap.current")).unwrap_or(0)))
-            }),
+            anon: stat.anon.map(|anon| anon.saturating_add(swap)),
+            holds: current.map(|current| current.saturating_sub(cache).saturating_add(swap)),
             populated: events.is_some_and(|text| parse_populated(text.as_bytes()).unwrap_or(false)),
             processes,
             has_memory: reader

@@ -41,12 +41,47 @@ pub(crate) fn quoted(word: &str) -> String {
 
 /// A size as systemd's properties take it, rounded down: `12G`, `3584M`.
 pub(crate) fn systemd_size(bytes: u64) -> String {
-    const MIB: u64 = 1 << 20;
-    const GIB: u64 = 1 << 30;
-    // Three digits are meant: a limit to the byte looks as if somebody had measured it.
+    match bytes / step(bytes) * step(bytes) {
+        bytes if bytes < 8 * GIB => format!("{}M", bytes / MIB),
+        bytes => format!("{}G", bytes / GIB),
+    }
+}
+
+/// The next size, in bytes, that [`systemd_size`] writes as it is: this one or a larger one.
+pub(crate) fn round_up(bytes: u64) -> u64 {
+    // None is no size to give anything.
+    bytes.max(1).checked_next_multiple_of(step(bytes)).unwrap_or(u64::MAX)
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// What a size is a multiple of. Three digits are meant: a limit to the byte looks as if somebody had measured it.
+fn step(bytes: u64) -> u64 {
     match bytes {
-        0..GIB => format!("{}M", bytes / MIB),
-        GIB.. if bytes < 8 * GIB => format!("{}M", bytes / (256 * MIB) * 256),
-        _ => format!("{}G", bytes / GIB),
+        0..GIB => MIB,
+        GIB.. if bytes < 8 * GIB => 256 * MIB,
+        _ => GIB,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rounded_up_is_written_as_it_is() {
+        let rows = [
+            (0, "0M", "1M"),
+            (512 << 10, "0M", "1M"),
+            (MIB, "1M", "1M"),
+            (GIB - 1, "1023M", "1024M"),
+            (GIB + 1, "1024M", "1280M"),
+            (8 * GIB - 1, "7936M", "8G"),
+            (10 * GIB - 1, "9G", "10G"),
+        ];
+        for (bytes, down, up) in rows {
+            assert_eq!((systemd_size(bytes).as_str(), systemd_size(round_up(bytes)).as_str()), (down, up), "{bytes}");
+        }
     }
 }

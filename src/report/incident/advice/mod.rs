@@ -8,7 +8,7 @@ mod command;
 mod limits;
 mod machine;
 
-pub(crate) use command::{quoted, set, systemd_size};
+pub(crate) use command::{quoted, round_up, set, systemd_size};
 pub use machine::with_path;
 
 use super::schema::{Advice, Entry, Incident};

@@ -67,7 +67,8 @@ fn properties<'a>(scope: &Scope<'a>, policy: bool) -> Vec<(&'static str, Variant
         // 0 is whoever asks: our pid may be another's in systemd's PID namespace.
         ("PIDs", Variant::from(vec![0_u32])),
         ("MemoryHigh", Variant::from(u64::MAX)),
-        ("Delegate", Variant::from(true)),
+        // Not all that there are, as Delegate=yes means: each that the slice has not would be switched on for all in it.
+        ("DelegateControllers", Variant::from(vec!["memory", "pids"])),
         ("CollectMode", Variant::from("inactive-or-failed")),
     ];
     // A process that a limit within the scope killed (a nested run's) is no reason to stop the scope, which is what systemd does

@@ -32,7 +32,8 @@ pub struct OomCounts {
     /// limit above, or because the machine had no memory left. `None` where the kernel does not kill all of it, or does not
     /// count that.
     pub whole: Option<u64>,
-    /// Processes of the place that were killed, whatever limit it was for, those of places inside this one too.
+    /// Processes of the place that were killed, whatever limit it was for, those of places inside this one too. When all of a
+    /// place is killed the kernel counts the first of them twice.
     pub kills: u64,
     /// The limit further up that was hit since [`Cap::open`], if one was: the nearest of them.
     pub above: Option<Tightest>,
