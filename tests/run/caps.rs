@@ -231,22 +231,78 @@ fn runs_of_the_same_pid_do_not_meet() {
     assert_eq!((&up, status.code()), (b"up\n", Some(1)));
 }
 
+/// A shell has waited for children larger than itself, which are not its size.
+#[test]
+fn the_largest_task_is_never_a_child_that_was_waited_for() {
+    let script = "python3 -c 'bytearray(30 << 20)'; \"$0\" name=balloon first=200; true";
+    for place in [Place::Here, Place::NoCgroups] {
+        let (ran, report) = place.report(&["--memory", "64M", "sh", "-c", script, &hog()]);
+        ran.ended_with(137);
+        assert_ne!(report["largest_task"]["comm"], "sh", "{ran:?}");
+    }
+}
+
+/// A cgroup of the v1 memory hierarchy below the own one, to run something in; removed in the end.
+struct Around(std::path::PathBuf);
+
+impl Around {
+    fn new() -> Self {
+        let own = std::fs::read_to_string("/proc/self/cgroup").expect("the own cgroups");
+        let own = own.lines().find_map(|line| Some(line.split_once(":memory:/")?.1)).expect("the one of memory");
+        let dir = std::path::Path::new("/sys/fs/cgroup/memory").join(own).join(a_word());
+        std::fs::create_dir(&dir).expect("a cgroup");
+        Self(dir)
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.0.join(file), text).expect(file);
+    }
+
+    fn command(&self, before: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let script = format!("{before} echo $$ >\"$0/cgroup.procs\" && exec \"$@\"");
+        let mut command = Place::Here.command("sh");
+        command.args(["-c", &script]).arg(&self.0).arg(program).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Around {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
 /// A cgroup of v1 inherits that nobody is killed at its limit.
 #[test]
 fn the_cap_kills_where_the_cgroup_around_it_would_not() {
     if kind_here() != "cgroup1" {
         return;
     }
-    let own = std::fs::read_to_string("/proc/self/cgroup").expect("the own cgroups");
-    let own = own.lines().find_map(|line| Some(line.split_once(":memory:/")?.1)).expect("the one of memory");
-    let around = std::path::Path::new("/sys/fs/cgroup/memory").join(own).join(a_word());
-    std::fs::create_dir(&around).expect("a cgroup");
-    std::fs::write(around.join("memory.oom_control"), "1").expect("nobody is killed");
-    let script = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
-    let mut command = Place::Here.command("sh");
-    command.args(["-c", script]).arg(&around).arg(program());
-    let ran =
-        finish(command.args(["run", "--memory", "64M", &hog(), "name=balloon", "first=200"]).stdin(Stdio::null()));
-    std::fs::remove_dir(&around).expect("nobody is left");
+    let around = Around::new();
+    around.write("memory.oom_control", "1");
+    let mut command = around.command("", program());
+    let ran = finish(command.args(["run", "--memory", "64M", &hog(), "name=balloon", "first=200"]));
     ran.ended_with(137).said("killed at its 64 MiB cap");
+}
+
+/// What others have taken of a limit further up lets that be hit first.
+#[test]
+fn the_limit_that_was_hit_is_named_on_v1() {
+    if kind_here() != "cgroup1" {
+        return;
+    }
+    let around = Around::new();
+    around.write("memory.limit_in_bytes", "120M");
+    let mut other = around.command("", hog());
+    other.args(["name=other", "first=70"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut other = other.spawn().expect("start it");
+    let ready = other.stdout.as_mut().expect("its output").read_exact(&mut [0; 6]);
+    let mut command = around.command("echo 1000 >/proc/self/oom_score_adj;", program());
+    let ran = finish(command.args(["run", "--memory", "100M", &hog(), "name=balloon", "first=200"]));
+    other.kill().and_then(|()| other.wait()).expect("end it");
+    ready.expect("it is ready");
+    let name = around.0.file_name().and_then(|name| name.to_str()).expect("a name");
+    ran.ended_with(137)
+        .said("killed at the 120 MiB limit of /")
+        .said(&format!("/{name}, before its own cap of 100 MiB"));
 }

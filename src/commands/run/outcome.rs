@@ -111,7 +111,7 @@ impl Outcome {
         let own = self.place.limits.memory.map(write_size);
         let mut text = match (&self.oom.above, own) {
             (Some(Tightest { bytes, cgroup }), own) if self.oom.at_cap == 0 => {
-                let cap = own.map_or(String::new(), |own| format!(", below its own cap of {own}"));
+                let cap = own.map_or(String::new(), |own| format!(", before its own cap of {own}"));
                 format!("killed at the {} limit of {cgroup}{cap}", write_size(*bytes))
             }
             (_, Some(own)) => format!("killed at its {own} cap"),

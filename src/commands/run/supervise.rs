@@ -196,16 +196,21 @@ impl Run {
     }
 
     fn bury(&mut self, pid: i32) {
-        let comm = self.tree.comm(pid);
+        // The kernel tells its most or that of the largest child that it has waited for, which may be another's name.
+        let comm = self.tree.comm(pid).filter(|_| !self.tree.has_waited(pid));
         let Ok((end, bytes)) = reap(pid) else { return };
         if pid == self.main {
             self.end = Some(end);
         }
         // An exec does not begin anew: of the command's own process `bytes` is hogwatch's image at least.
         let of_hogwatch = pid == self.main && bytes <= self.image.saturating_add(IMAGE_GROWS);
-        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL) && !of_hogwatch)
-            && self.largest.is_none_or(|largest| bytes > largest.bytes)
-        {
+        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL) && !of_hogwatch) {
+            self.largest_may_be(comm, bytes);
+        }
+    }
+
+    fn largest_may_be(&mut self, comm: Comm, bytes: u64) {
+        if self.largest.is_none_or(|largest| bytes > largest.bytes) {
             self.largest = Some(Largest { comm, bytes });
         }
     }
@@ -216,10 +221,22 @@ impl Run {
             Some(watch) if now >= *watch_due => {
                 let over = watch.look(&mut self.tree, clock::now);
                 *watch_due = clock::now() + watch.period();
+                let largest = watch.largest().filter(|_| over);
+                if let Some((pid, bytes)) = largest
+                    && let Some(comm) = self.tree.comm(pid)
+                {
+                    self.largest_may_be(comm, bytes);
+                }
                 over
             }
             Some(_) => false,
-            None => self.cap.as_ref().is_some_and(|cap| cap.limit_hit().is_some() && was_hit(&cap.oom())),
+            None => self.cap.as_ref().filter(|cap| cap.limit_hit().is_some()).is_some_and(|cap| {
+                let over = was_hit(&cap.oom());
+                if !over && self.kill_is_due.is_none_or(|until| now >= until) {
+                    cap.rest();
+                }
+                over
+            }),
         }
     }
 

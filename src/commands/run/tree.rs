@@ -167,6 +167,11 @@ impl Tree {
         self.read(pid).map(|(member, _)| member).filter(|member| !self.is_earlier(member)).map(|member| member.comm)
     }
 
+    /// Whether a process, or a zombie, has waited for children of its own.
+    pub fn has_waited(&self, pid: i32) -> bool {
+        self.stat(pid).is_some_and(|stat| stat.children_minflt > 0)
+    }
+
     /// A live process, of the tree or not.
     pub fn member(&self, pid: i32) -> Option<Member> {
         let (member, _) = self.read(pid)?;

@@ -29,6 +29,7 @@ pub struct Watch {
     limit: Option<u64>,
     usage: u64,
     peak: u64,
+    largest: Option<(i32, u64)>,
     exact: Exact,
     next_exact: Duration,
 }
@@ -63,7 +64,7 @@ impl Exact {
 impl Watch {
     /// For a cap of so many bytes, if there is one.
     pub fn new(limit: Option<u64>) -> Self {
-        Self { limit, usage: 0, peak: 0, exact: Exact::default(), next_exact: Duration::ZERO }
+        Self { limit, usage: 0, peak: 0, largest: None, exact: Exact::default(), next_exact: Duration::ZERO }
     }
 
     /// Time between two looks.
@@ -79,6 +80,7 @@ impl Watch {
         let pids: Vec<i32> = tree.look().iter().map(|member| member.pid).collect();
         let held: Vec<Held> = pids.into_iter().filter_map(|pid| held(tree, pid)).collect();
         let most = held.iter().map(|one| one.most).fold(0, u64::saturating_add);
+        self.largest = held.iter().max_by_key(|one| one.most).map(|one| (one.pid, one.most));
         let limit = self.limit;
         let over = |bytes: u64| limit.is_some_and(|limit| bytes > limit);
         if !over(most) {
@@ -92,8 +94,9 @@ impl Watch {
         if before < self.next_exact && !over(self.exact.at_most_now(&held)) {
             return false;
         }
-        let share = |one: &Held| shares(tree, one.pid).unwrap_or(one.most);
-        let exact = held.iter().map(share).fold(0, u64::saturating_add).min(most);
+        // Who has ended meanwhile has nothing.
+        let share = |one: &Held| shares(tree, one.pid).or_else(|| Some(self::held(tree, one.pid)?.most));
+        let exact = held.iter().filter_map(share).fold(0, u64::saturating_add).min(most);
         let after = now();
         self.next_exact = after + after.saturating_sub(before) * REST;
         self.exact = Exact { bytes: exact, most: held.iter().map(|one| (one.pid, one.most)).collect() };
@@ -109,6 +112,11 @@ impl Watch {
     /// Bytes at the last look.
     pub fn usage(&self) -> u64 {
         self.usage
+    }
+
+    /// Who was the largest at the last look, and how many bytes it had, of what it shared with others all.
+    pub fn largest(&self) -> Option<(i32, u64)> {
+        self.largest
     }
 
     /// The most bytes at any look.
