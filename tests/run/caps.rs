@@ -258,10 +258,10 @@ impl Around {
         std::fs::write(self.0.join(file), text).expect(file);
     }
 
-    fn command(&self, before: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let script = format!("{before} echo $$ >\"$0/cgroup.procs\" && exec \"$@\"");
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let script = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
         let mut command = Place::Here.command("sh");
-        command.args(["-c", &script]).arg(&self.0).arg(program).stdin(Stdio::null());
+        command.args(["-c", script]).arg(&self.0).arg(program).stdin(Stdio::null());
         command
     }
 }
@@ -280,7 +280,7 @@ fn the_cap_kills_where_the_cgroup_around_it_would_not() {
     }
     let around = Around::new();
     around.write("memory.oom_control", "1");
-    let mut command = around.command("", program());
+    let mut command = around.command(program());
     let ran = finish(command.args(["run", "--memory", "64M", &hog(), "name=balloon", "first=200"]));
     ran.ended_with(137).said("killed at its 64 MiB cap");
 }
@@ -293,12 +293,14 @@ fn the_limit_that_was_hit_is_named_on_v1() {
     }
     let around = Around::new();
     around.write("memory.limit_in_bytes", "120M");
-    let mut other = around.command("", hog());
+    let mut other = around.command(hog());
     other.args(["name=other", "first=70"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut other = other.spawn().expect("start it");
     let ready = other.stdout.as_mut().expect("its output").read_exact(&mut [0; 6]);
-    let mut command = around.command("echo 1000 >/proc/self/oom_score_adj;", program());
-    let ran = finish(command.args(["run", "--memory", "100M", &hog(), "name=balloon", "first=200"]));
+    let mut command = around.command(program());
+    // The kernel shall take it before the other.
+    let script = "echo 1000 >/proc/self/oom_score_adj; exec \"$0\" name=balloon first=200";
+    let ran = finish(command.args(["run", "--memory", "100M", "sh", "-c", script, &hog()]));
     other.kill().and_then(|()| other.wait()).expect("end it");
     ready.expect("it is ready");
     let name = around.0.file_name().and_then(|name| name.to_str()).expect("a name");
