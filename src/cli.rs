@@ -17,12 +17,14 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  hogwatch explain               who would be killed now, and why
-  hogwatch status                memory, pressure, limits and the last acts (--watch: live)
-  hogwatch incidents             what happened, and what to change
-  hogwatch run --memory 4G make  a command that is killed at 4 GiB instead of swapping
-  hogwatch daemon --dry-run      watch, decide and report, but signal nobody
-  hogwatch config check          whether /etc/hogwatch/hogwatch.toml is good
+  hogwatch explain                who would be killed now, and why
+  hogwatch status                 memory, pressure, limits and the last acts (--watch: live)
+  hogwatch incidents              what happened, and what to change
+  hogwatch doctor                 what would freeze this machine, and the fix
+  hogwatch contain --per-user 8G  a cap for each user: what would be written (--apply: set it)
+  hogwatch run --memory 4G make   a command that is killed at 4 GiB instead of swapping
+  hogwatch daemon --dry-run       watch, decide and report, but signal nobody
+  hogwatch config check           whether /etc/hogwatch/hogwatch.toml is good
 
 Exit status: 0 done, 1 failed, 2 usage, 78 bad configuration; more under `hogwatch COMMAND --help`.";
 
@@ -86,4 +88,46 @@ fn end_with(error: &clap::Error) -> ! {
 
 fn borrowed(list: &[String]) -> Vec<&str> {
     list.iter().map(String::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::commands::doctor::facts::Facts;
+    use crate::commands::doctor::findings;
+
+    /// Takes a command line as a shell does: words only, which is all that is ever advised.
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn what_doctor_says_to_run_is_a_command_line() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/doctor/fixtures");
+        let mut commands = 0;
+        for case in fixtures.read_dir().unwrap() {
+            let tree = case.unwrap().path().join("bad");
+            let shown = std::fs::read_to_string(tree.join("systemctl.txt")).map_err(|e| e.to_string());
+            for finding in findings(&Facts::read(&tree, shown)) {
+                for line in finding.fix.lines().map(str::trim).filter(|line| line.starts_with("hogwatch ")) {
+                    parsed(line).unwrap_or_else(|e| panic!("{}: {line}: {e}", finding.id));
+                    commands += 1;
+                }
+            }
+        }
+        assert!(commands > 2, "{commands}");
+    }
+
+    #[test]
+    fn the_examples_are_command_lines() {
+        const COLUMNS: usize = 34;
+        let examples = EXAMPLES.lines().filter(|line| line.starts_with("  hogwatch "));
+        for example in examples {
+            let (command, what) = example.split_at(COLUMNS);
+            assert!(command.ends_with(' ') && !what.starts_with(' '), "{example}");
+            parsed(command).unwrap_or_else(|e| panic!("{command}: {e}"));
+        }
+    }
 }

@@ -74,3 +74,31 @@ fn limits_that_are_not_looked_at_are_told() {
         assert_eq!(unseen.iter().any(|unseen| unseen.what == "the limits of cgroups"), told, "{tree}: {unseen:?}");
     }
 }
+
+/// The lines of a fix that are pasted together: those between two lines that are said to a person.
+fn blocks(fix: &str) -> Vec<Vec<&str>> {
+    let lines: Vec<&str> = fix.lines().collect();
+    let pasted = |line: &str| line.starts_with("  ");
+    let runs = lines.chunk_by(|a, b| pasted(a) == pasted(b)).filter(|run| pasted(run[0]));
+    runs.map(|run| run.iter().map(|line| line.trim()).collect()).collect()
+}
+
+#[test]
+fn what_is_pasted_together_is_commands_or_a_files_content() {
+    let is_section = |line: &str| line.starts_with('[') && line.ends_with(']');
+    let is_setting = |line: &str| {
+        let key = line.split_once('=').map(|(key, _)| key.trim_end());
+        key.is_some_and(|key| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+    };
+    let mut files = 0;
+    for check in ALL {
+        for finding in findings(&fixtures().join(check.id).join("bad")) {
+            for block in blocks(&finding.fix) {
+                let content = block.iter().filter(|line| is_section(line) || is_setting(line)).count();
+                files += usize::from(content > 0);
+                assert!(content == 0 || content == block.len(), "{}: {block:#?}", finding.id);
+            }
+        }
+    }
+    assert!(files > 0, "no fix has a file's content");
+}

@@ -25,7 +25,7 @@ use crate::config::units::{size, write_size};
 use super::{print, users};
 use changes::{Change, Step};
 use files::Tree;
-use machine::{DAEMON_JSON, Machine};
+use machine::{DAEMON_JSON, MACHINES, Machine};
 use plan::Sizes;
 
 const EXAMPLES: &str = "\
@@ -35,9 +35,11 @@ Examples:
   hogwatch contain --per-user 16G --containers 8G --apply  docker's and podman's containers as well
   hogwatch contain --revert                                take all of it back
 
-Root's own sessions get no cap. No session and no service is restarted.
+Without --apply nothing is changed. Root's own sessions get no cap. No session and no service is restarted. An
+option that is left out is taken back: to keep containers' caps, give --containers each time.
 
-Exit status: 0 done, 1 failed (then nothing has changed, or it says what), 2 wrong usage.";
+Exit status: 0 done (without --apply: said, also that --apply would refuse now), 1 failed (then nothing has changed,
+or it says what), 2 wrong usage.";
 
 /// Caps for every user and for containers: printed, applied, or taken back
 #[derive(Args, Debug)]
@@ -47,15 +49,15 @@ Exit status: 0 done, 1 failed (then nothing has changed, or it says what), 2 wro
 )]
 pub struct ContainArgs {
     /// What each user may use of memory, all sessions together (256 MiB at least)
-    #[arg(long, value_name = "SIZE", value_parser = cap, required_unless_present = "revert")]
+    #[arg(long, value_name = "SIZE", value_parser = cap, required_unless_present = "revert", conflicts_with = "revert")]
     per_user: Option<u64>,
-    /// What docker's containers together may use, and as much root's podman
-    #[arg(long, value_name = "SIZE", value_parser = cap)]
+    /// What docker's containers together may use, and as much root's podman (256 MiB at least)
+    #[arg(long, value_name = "SIZE", value_parser = cap, conflicts_with = "revert")]
     containers: Option<u64>,
     /// Write it, and set it at once
     #[arg(long, conflicts_with = "revert")]
     apply: bool,
-    /// Take back what --apply did
+    /// Take back all that --apply did
     #[arg(long)]
     revert: bool,
 }
@@ -90,11 +92,13 @@ pub fn run(args: &ContainArgs) -> ExitCode {
         stderr: vec![format!("hogwatch: {why}")],
         ..Outcome::default()
     });
+    let text: String = outcome.stdout.iter().map(|line| format!("{line}\n")).collect();
+    let status = print(&text, outcome.failed.into());
+    // Behind a listing of many lines: what is wrong is read last.
     for line in &outcome.stderr {
         eprintln!("{line}");
     }
-    let text: String = outcome.stdout.iter().map(|line| format!("{line}\n")).collect();
-    print(&text, outcome.failed.into())
+    status
 }
 
 fn outcome(args: &ContainArgs, machine: &Machine, is_root: bool) -> Result<Outcome, String> {
@@ -107,11 +111,9 @@ fn outcome(args: &ContainArgs, machine: &Machine, is_root: bool) -> Result<Outco
     // What another call does meanwhile would be in nobody's record.
     let _lock = (args.apply || args.revert).then(|| machine.tree.lock()).transpose()?;
     match args.per_user {
-        Some(per_user) if !args.revert => {
-            contain(machine, Sizes { per_user, containers: args.containers }, args.apply, is_root)
-        }
-        // Sizes say nothing then.
-        _ => revert(machine),
+        Some(per_user) => contain(machine, Sizes { per_user, containers: args.containers }, args.apply, is_root),
+        // There is nothing else without it.
+        None => revert(machine),
     }
 }
 
@@ -122,11 +124,16 @@ fn contain(machine: &Machine, sizes: Sizes, apply: bool, is_root: bool) -> Resul
     // Only root reads the record; to others, what bears our mark is ours.
     let before = if is_root { changes::recorded(&machine.tree)? } else { Some(changes::presumed(&machine.tree)) };
     let step = changes::to_apply(&machine.tree, &facts, sizes, before)?;
-    let mut stderr: Vec<String> =
-        plan::remarks(&facts, sizes).into_iter().map(|remark| format!("note: {remark}")).collect();
+    let remarks = plan::remarks(&facts, sizes).into_iter().chain(uncapped(&step, sizes));
+    let mut stderr: Vec<String> = remarks.map(|remark| format!("note: {remark}")).collect();
     if !apply {
+        let mut stdout = listing(&step);
+        if !step.changes.is_empty() {
+            let how = if full.is_empty() { "; --apply does this" } else { "" };
+            stdout.push(format!("nothing has been changed{how}"));
+        }
         stderr.extend(full.into_iter().map(|why| format!("note: --apply would refuse now: {why}")));
-        return Ok(Outcome { stdout: listing(&step), stderr, failed: false });
+        return Ok(Outcome { stdout, stderr, failed: false });
     }
     if !full.is_empty() {
         return Err(full.join("\nhogwatch: "));
@@ -182,6 +189,15 @@ fn listing(step: &Step) -> Vec<String> {
     lines.push("run systemctl daemon-reload".into());
     lines.extend(docker_restart(step));
     lines
+}
+
+/// The caps of containers that go because their option was left out.
+fn uncapped(step: &Step, sizes: Sizes) -> Option<String> {
+    let goes = |unit: &&str| step.changes.iter().any(|change| change.path == plan::place(unit) && change.to.is_none());
+    let units: Vec<&str> = [docker::SLICE, MACHINES].into_iter().filter(goes).collect();
+    (sizes.containers.is_none() && !units.is_empty()).then(|| {
+        format!("{} had a cap by --containers, which this takes away: give it again to keep that", units.join(" and "))
+    })
 }
 
 fn done(change: &Change) -> String {

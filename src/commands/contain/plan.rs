@@ -143,7 +143,7 @@ pub fn too_full(facts: &Facts, sizes: Sizes) -> Vec<String> {
             Size(cap),
             Size(cap / MARGIN),
             slice.unit,
-            write_size(needed),
+            systemd_size(needed),
         )
     })
     .collect()
@@ -185,8 +185,8 @@ fn about_containers(facts: &Facts, sizes: Sizes) -> Vec<String> {
             _ => "root's podman",
         };
         said.push(format!(
-            "containers of {who} are in nobody's user slice and get no cap: whoever may start one dodges his; --containers SIZE \
-             bounds them"
+            "containers of {who} are in nobody's user slice and get no cap: whoever may start a container escapes the user's \
+             cap; --containers SIZE bounds them"
         ));
     }
     if sizes.containers.is_some() && !docker && !podman {

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::daemon::systemctl::Systemctl;
+use super::status::Abilities;
 use facts::Facts;
 
 /// Options of `hogwatch doctor`.
@@ -25,7 +26,8 @@ use facts::Facts;
   sudo hogwatch doctor                                     sees what a plain user does not
   hogwatch doctor --json | jq -r '.findings[].id'
 
-Exit status: 0 nothing of severity danger or warning was found, 1 something was.")]
+Exit status: 0 nothing of severity danger or warning was found, 1 something was, or it could not be printed (which is
+said on stderr).")]
 pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
@@ -84,7 +86,8 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
     let shown = if args.json {
         format!("{:#}\n", json!({"schema": 1, "findings": findings, "unseen": facts.unseen}))
     } else {
-        text::text(&findings, &facts.unseen, std::io::stdout().is_terminal())
+        let colour = std::io::stdout().is_terminal() && Abilities::of(|name| std::env::var(name).ok()).colour;
+        text::text(&findings, &facts.unseen, colour)
     };
     super::print(&shown, status)
 }

@@ -7,9 +7,8 @@ use super::facts::Unseen;
 use super::{Finding, Severity};
 use crate::report::{Escaped, Size};
 
-/// All of it. `terminal`: somebody looks, and the severities may have colours.
-pub(super) fn text(findings: &[Finding], unseen: &[Unseen], terminal: bool) -> String {
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+/// All of it. `colour`: the severities have colours.
+pub(super) fn text(findings: &[Finding], unseen: &[Unseen], colour: bool) -> String {
     let mut page = Page::default();
     for severity in [Severity::Danger, Severity::Warning, Severity::Note] {
         let mut of_this = findings.iter().filter(|finding| finding.severity == severity).peekable();
@@ -68,6 +67,8 @@ const SURELY_BYTES: u64 = 16 << 20;
 fn read(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "not set".to_owned(),
+        Value::Array(values) if values.is_empty() => "none".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(|value| read(name, value)).collect::<Vec<_>>().join(", "),
         Value::Number(number) => match number.as_u64().filter(|n| *n >= SURELY_BYTES && !name.ends_with("kbytes")) {
@@ -148,6 +149,8 @@ Not seen:
             ("/proc/sys/vm/min_free_kbytes", Value::from(67_108_864), "67108864"),
             ("oom_score_adj", Value::from(-1000), "-1000"),
             ("cgroups", Value::from(vec!["/a", "/b"]), "/a, /b"),
+            ("other guards", Value::Array(Vec::new()), "none"),
+            ("RestartForceExitStatus", Value::from(""), "not set"),
             ("unit", Value::Null, "-"),
             ("zswap enabled", Value::from(true), "true"),
         ];

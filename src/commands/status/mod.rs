@@ -21,6 +21,7 @@ use super::daemon::runtime_dir;
 use look::{Looker, sees_cgroups};
 use seen::Document;
 use text::text;
+pub use watch::Abilities;
 
 /// Options of `hogwatch status`.
 #[derive(Args, Debug)]

@@ -127,6 +127,8 @@ rm -rf /run/systemd/system.control
 # --- taken back ------------------------------------------------------------------------------------------------------------
 systemctl stop hog-container.service
 exec {bob}>&-
+# It would stay for another 10 s (UserStopDelaySec= of logind.conf).
+systemctl stop user@1001.service
 wait_for 60 not pgrep -u bob || fail "bob is still there"
 userdel --remove bob
 hogwatch contain --revert

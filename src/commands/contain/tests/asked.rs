@@ -17,6 +17,9 @@ fn command_lines() {
         ("--per-user 9999999T", "more memory than any machine has"),
         ("--per-user 4G --containers 1K", "keeps people out"),
         ("--per-user 4G --apply --revert", "cannot be used with"),
+        // All is taken back, not some of it.
+        ("--per-user 4G --revert", "cannot be used with"),
+        ("--containers 4G --revert", "cannot be used with"),
     ] {
         let told = args(options).map(|args| format!("{args:?}")).unwrap_err();
         assert!(told.to_string().contains(why), "{options}: {told}");
@@ -25,7 +28,6 @@ fn command_lines() {
     let good = args("--per-user 1.5G --containers 256MiB --apply").unwrap();
     assert_eq!((good.per_user, good.containers, good.apply), (Some(3 << 29), Some(256 << 20), true));
     assert!(args("--revert").unwrap().revert);
-    assert!(args("--per-user 4G --revert").unwrap().revert, "sizes are no harm");
 }
 
 #[test]
@@ -55,7 +57,8 @@ write /etc/systemd/system/system.slice.d/40-hogwatch.conf
     [Slice]
     CPUWeight=200
     IOWeight=200
-run systemctl daemon-reload"
+run systemctl daemon-reload
+nothing has been changed; --apply does this"
         );
         assert_eq!(
             told.stderr,
@@ -67,6 +70,20 @@ run systemctl daemon-reload"
     }
     assert_eq!(here.everything(), before);
     assert!(!here.read("calls").contains("daemon-reload"));
+}
+
+#[test]
+fn what_apply_would_refuse_is_said_last() {
+    let here = Fixture::new("");
+    here.slice("user.slice/user-1000.slice", 2000);
+    let told = here.run("--per-user 1G").unwrap();
+    assert_eq!(told.stdout.last().unwrap(), "nothing has been changed");
+    let last = told.stderr.last().unwrap();
+    assert!(last.starts_with("note: --apply would refuse now: user-1000.slice (alice) holds 2.0 GiB"), "{last}");
+    assert!(last.contains("give --per-user 2304M or more"), "to be pasted: {last}");
+    here.apply("--per-user 2304M");
+    let told = here.run("--per-user 2304M").unwrap();
+    assert_eq!(told.stdout, ["nothing to change: all of it is there"]);
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn docker_gets_a_slice_and_its_file_back_byte_for_byte() {
     here.apply("--per-user 2G --containers 3G");
     assert_eq!(here.max("docker.slice"), (3_u64 << 30).to_string());
     assert_eq!(here.read("etc/docker/daemon.json"), json);
-    here.apply("--per-user 2G");
+    let told = here.apply("--per-user 2G");
+    assert!(told.stderr.iter().any(|line| line.contains("docker.slice had a cap by --containers")), "{told:?}");
     assert_eq!(here.read("etc/docker/daemon.json"), JSON);
     assert_eq!(here.max("docker.slice"), "max");
     assert!(!here.at("etc/systemd/system/docker.slice.d").exists());

@@ -17,14 +17,21 @@ pub fn guard_off(facts: &Facts) -> Vec<Finding> {
         return Vec::new();
     }
     let others: Vec<&str> = others(facts).map(|(name, _)| name).collect();
+    let (read, fix) = match facts.units {
+        Some(_) => (("hogwatch.service", "not active"), "  systemctl enable --now hogwatch"),
+        None => (
+            ("/run/hogwatch/lock", "no hogwatch has it"),
+            "Without systemd have your init start this as root, and again when it ends:\n  hogwatch daemon",
+        ),
+    };
     vec![Finding {
         id: GUARD_OFF,
         // The others act on the machine's memory; nobody else on a livelock.
         severity: if others.is_empty() { Severity::Danger } else { Severity::Warning },
         title: "hogwatch does not run".to_owned(),
-        evidence: evidence([("hogwatch.service", "not active".into()), ("other guards", others.into())]),
+        evidence: evidence([(read.0, read.1.into()), ("other guards", others.into())]),
         why: "When memory runs out, or a cgroup is stuck at its limit, nobody acts in time.",
-        fix: "  systemctl enable --now hogwatch".to_owned(),
+        fix: fix.to_owned(),
     }]
 }
 
@@ -174,4 +181,19 @@ pub fn oomd_blind(facts: &Facts) -> Vec<Finding> {
         })
     };
     managed.filter_map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::facts::units::Units;
+    use super::*;
+
+    #[test]
+    fn without_systemd_nothing_is_asked_of_it() {
+        for (units, told) in [(Some(Units::parse("")), true), (None, false)] {
+            let found = guard_off(&Facts { guard: Guard::Off, units, ..Facts::default() });
+            assert_eq!(found[0].fix.contains("systemctl"), told, "{found:?}");
+            assert_eq!(found[0].evidence.contains_key("hogwatch.service"), told, "{found:?}");
+        }
+    }
 }

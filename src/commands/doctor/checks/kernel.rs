@@ -3,7 +3,7 @@
 use super::super::facts::Facts;
 use super::super::facts::cgroups::Hierarchy;
 use super::super::{Finding, Severity};
-use super::evidence;
+use super::{command_line, evidence};
 
 /// Without pressure nobody sees a stall.
 pub const PSI_OFF: &str = "psi-off";
@@ -19,13 +19,10 @@ pub fn psi_off(facts: &Facts) -> Vec<Finding> {
         title: "The kernel does not measure memory pressure (PSI)".to_owned(),
         evidence: evidence([("/proc/pressure/memory", "can't be read".into())]),
         why: "Stalls are told by pressure. Without it nobody sees a livelock, and thrashing is found late.",
-        fix: format!("{COMMAND_LINE} psi=1 (and no psi=0), then run `update-grub` and reboot."),
+        fix: command_line("psi=1 (and no psi=0)"),
     };
     vec![finding]
 }
-
-/// Where Debian keeps the kernel's command line.
-const COMMAND_LINE: &str = "In /etc/default/grub add to GRUB_CMDLINE_LINUX:";
 
 /// Without cgroup v2 there is neither `memory.high` nor pressure of a cgroup.
 pub const CGROUP_V1: &str = "cgroup-v1";
@@ -45,10 +42,7 @@ pub fn cgroup_v1(facts: &Facts) -> Vec<Finding> {
         evidence: evidence([("/sys/fs/cgroup", found.into())]),
         why: "Cgroup v1 does not tell how long a cgroup's tasks stall, and systemd and container engines are dropping it: \
               neither livelocks nor thrashing below a limit are seen.",
-        fix: format!(
-            "{COMMAND_LINE} systemd.unified_cgroup_hierarchy=1, then run `update-grub` and reboot. In a container it is \
-             the host's setting."
-        ),
+        fix: format!("{} In a container it is the host's setting.", command_line("systemd.unified_cgroup_hierarchy=1")),
     };
     vec![finding]
 }
@@ -69,8 +63,8 @@ pub fn memory_controller_off(facts: &Facts) -> Vec<Finding> {
         evidence: evidence([("/sys/fs/cgroup/cgroup.controllers", "without memory".into())]),
         why: "MemoryMax= and container limits are silently none.",
         fix: format!(
-            "{COMMAND_LINE} cgroup_enable=memory (and no cgroup_disable=memory), then run `update-grub` and reboot. In a \
-             container it is the host's to delegate."
+            "{} In a container it is the host's to delegate.",
+            command_line("cgroup_enable=memory (and no cgroup_disable=memory)")
         ),
     };
     vec![finding]

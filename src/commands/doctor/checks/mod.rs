@@ -92,6 +92,14 @@ fn commands(cgroup: &str, commands: &[String]) -> String {
     fix + &lines.join("\n")
 }
 
+/// How to add to the kernel's command line. `update-grub` is Debian's; who boots otherwise knows how.
+fn command_line(what: &str) -> String {
+    format!(
+        "Add {what} to the kernel's command line: to GRUB_CMDLINE_LINUX in /etc/default/grub, then `update-grub` or \
+         `grub2-mkconfig -o /boot/grub2/grub.cfg`, or as your boot loader has it; and reboot."
+    )
+}
+
 /// The commands that set a kernel parameter, now and at each start. The file's name sorts behind those of distributions.
 fn sysctl(name: &str, value: u64) -> String {
     format!("  echo '{name} = {value}' >> /etc/sysctl.d/zz-hogwatch.conf\n  sysctl -p /etc/sysctl.d/zz-hogwatch.conf")

@@ -38,8 +38,13 @@ pub fn way_in_exposed(facts: &Facts) -> Vec<Finding> {
         }
         let mut fix = Vec::new();
         if killable {
-            fix.push(format!("/etc/systemd/system/{name}.d/oom.conf, then `systemctl restart {name}`:"));
+            fix.push(format!(
+                "/etc/systemd/system/{name}.d/oom.conf, then `systemctl daemon-reload` and `systemctl restart {name}`:"
+            ));
             fix.push("  [Service]\n  OOMScoreAdjust=-900".to_owned());
+            if !bare.is_empty() {
+                fix.push("And to keep some of its memory:".to_owned());
+            }
         }
         for level in &bare {
             // What encloses it must grant as much, and what others in it ask for.

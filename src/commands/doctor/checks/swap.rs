@@ -6,7 +6,7 @@ use super::super::facts::Facts;
 use super::super::facts::machine::Swap;
 use super::super::facts::media::{Medium, SlowSwap};
 use super::super::{Finding, Severity};
-use super::{evidence, sysctl};
+use super::{command_line, evidence, sysctl};
 use crate::report::Size;
 
 /// Swap on a slow or a network device.
@@ -123,7 +123,8 @@ pub fn zram_after_disk(facts: &Facts) -> Vec<Finding> {
         why: "The area of the highest priority is filled first. The slow one takes what is swapped out, and zram, which is \
               hundreds of times faster, lies idle.",
         fix: format!(
-            "Give zram the higher priority: now, and with zram-generator in /etc/systemd/zram-generator.conf:{again}\n  \
+            "Give zram the higher priority. Now, while it is nearly empty:{again}\n\
+             And at each start, with zram-generator, in /etc/systemd/zram-generator.conf:\n  \
              [zram0]\n  \
              swap-priority = {above}"
         ),
@@ -145,10 +146,11 @@ pub fn zswap_and_zram(facts: &Facts) -> Vec<Finding> {
         why: "zswap keeps what is on its way to swap, compressed, in memory. When its pool is full it unpacks pages and \
               swaps them to zram, which packs them again, in memory too: work and memory at the time when both are short. zram's \
               figures show only what passed zswap.",
-        fix: "Turn zswap off: now, and by adding zswap.enabled=0 to the kernel's command line (GRUB_CMDLINE_LINUX in \
-              /etc/default/grub, then update-grub).\n  \
-              echo 0 > /sys/module/zswap/parameters/enabled"
-            .to_owned(),
+        fix: format!(
+            "Turn zswap off now:\n  \
+             echo 0 > /sys/module/zswap/parameters/enabled\n{}",
+            command_line("zswap.enabled=0")
+        ),
     }]
 }
 

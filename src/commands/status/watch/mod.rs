@@ -22,7 +22,8 @@ use crate::host::clock;
 use super::super::EXIT_USAGE;
 use feed::News;
 use state::{State, Wish};
-use terminal::{Abilities, Screen};
+pub use terminal::Abilities;
+use terminal::Screen;
 
 /// How long a picture stands without news: its clock shows that the view lives.
 const TICK: Duration = Duration::from_secs(1);
