@@ -157,6 +157,13 @@ fn show(file: Option<&Path>, built_ins: &BuiltIns<'_>, places: &Places, totals: 
         Err(error) => return failed(BAD_CONFIGURATION, error),
     };
     let mut text = config::show(&loaded, built_ins);
+    if let Some(folder) = &loaded.kept_out_by {
+        let folder = folder.to_string_lossy();
+        text.push_str(&format!(
+            "\n# the user's own file is left out: {} is another user's and closed\n",
+            folder.escape_debug()
+        ));
+    }
     let adjusted = totals.map_or(Vec::new(), |totals| totals.adjustments(&loaded));
     if !adjusted.is_empty() {
         text.push_str("\n# adjusted by the daemon on this machine:\n");

@@ -67,6 +67,16 @@ pub(super) fn is_forbidden(path: &Path) -> bool {
     seen.is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
 }
 
+/// Whose folder keeps this user from a file: the first on its path that belongs to somebody else and may not be searched.
+pub(super) fn kept_out_by(path: &Path) -> Option<&Path> {
+    use std::os::unix::fs::MetadataExt;
+    let refused = |path: &Path| fs::metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
+    let (_, folder) =
+        path.ancestors().zip(path.ancestors().skip(1)).find(|(below, above)| refused(below) && !refused(above))?;
+    let owner = fs::metadata(folder).ok()?.uid();
+    (owner != nix::unistd::geteuid().as_raw()).then_some(folder)
+}
+
 /// The bytes of a regular file of a sensible size. Nothing here can block on a FIFO or a device, or read without end.
 fn read_bytes(path: &Path) -> Result<Vec<u8>, Bad> {
     // Looked at before it is opened: opening some devices (a watchdog, a tape) does something.

@@ -267,7 +267,7 @@ pub(super) fn text<'v>(reading: &mut Reading, value: &'v Value, expected: &str) 
         Some(number) if expected.contains('%') && expected.contains("size") => units::write_amount(number),
         Some(number) if expected.contains('%') => format!("write \"{number}%\""),
         Some(number) if expected.contains("duration") => format!("write \"{number}s\""),
-        Some(number) if expected.contains("size") => format!("write \"{number} GiB\""),
+        Some(_) if expected.contains("size") => "write a size, such as \"4 GiB\"".to_owned(),
         _ => "write it in quotes".to_owned(),
     };
     reading.wrong_type(value, expected, help);

@@ -18,6 +18,8 @@ pub struct Loaded {
     pub(super) sources: Vec<Source>,
     /// So many of the sources, the first ones, are the machine's, of which only `[run]` counts: see [`load_run`].
     pub(super) machines: usize,
+    /// The user's own file was left out, because this folder is somebody else's and may not be searched: see [`load_run`].
+    pub kept_out_by: Option<PathBuf>,
     pub(super) origins: Origins,
 }
 
@@ -95,7 +97,8 @@ pub fn load(explicit: Option<&Path>, places: &Places) -> Result<Loaded, Error> {
 }
 
 /// Loads what `hogwatch run` goes by: the machine's `[run]`, and over it the user's own configuration, whose exceptions
-/// come first. Files of the machine that the user may not read are left out. For root it is the same as [`load`].
+/// come first. Files of the machine that the user may not read are left out, and so is the user's own where it would be in
+/// a folder of somebody else's that may not be searched ([`Loaded::kept_out_by`]). For root it is the same as [`load`].
 ///
 /// # Errors
 /// Everything wrong in any of the files, in all sections of them.
@@ -113,7 +116,9 @@ pub fn load_run(places: &Places) -> Result<Loaded, Error> {
     loader.origins.set.retain(|s| s.section == "run");
     let exceptions = take(&mut loader.config.run.overrides);
     let of_exceptions = loader.origins.set.extract_if(.., |s| s.key == "override").collect::<Vec<_>>();
-    if let Some(own) = &places.file {
+    // HOME is another's after `su` without `-`, or in a container that sets no user's: no file of this user's is there.
+    loader.kept_out_by = places.file.as_deref().and_then(files::kept_out_by).map(Path::to_owned);
+    if let Some(own) = places.file.as_ref().filter(|_| loader.kept_out_by.is_none()) {
         loader.add_found(files::read_if_there(own));
         loader.add_drop_ins(own, |_| false);
     }
@@ -188,6 +193,7 @@ struct Loader {
     config: Config,
     sources: Vec<Source>,
     machines: usize,
+    kept_out_by: Option<PathBuf>,
     origins: Origins,
     problems: Error,
 }
@@ -231,6 +237,7 @@ impl Loader {
                 config: self.config,
                 sources: self.sources,
                 machines: self.machines,
+                kept_out_by: self.kept_out_by,
                 origins: self.origins,
             }),
             false => Err(self.problems),

@@ -145,8 +145,13 @@ pub fn variable(name: &str) -> Result<String, Bad> {
     }
 }
 
-pub(super) const MEMORY: Format<Option<u64>> = SIZE_OR_NONE
-    .with(|cap| possible(*cap != Some(0), "nothing runs in no memory", "write a size above 0, or \"\" for no cap"));
+/// The least cap, in bytes: below it not even an exec gets the pages it needs.
+pub const LEAST_MEMORY: u64 = 1 << 20;
+
+pub(super) const MEMORY: Format<Option<u64>> = SIZE_OR_NONE.with(|cap| {
+    let help = "write a size of 1 MiB at least, or \"\" for no cap";
+    possible(cap.is_none_or(|cap| cap >= LEAST_MEMORY), "nothing runs in so little memory", help)
+});
 
 /// A size; `"0"` needs no unit.
 pub(super) const SWAP: Format<u64> = Format::new(

@@ -29,6 +29,11 @@ const SIZE_UNITS: &[(&str, u64)] = &[
     ("M", 1 << 20),
     ("G", 1 << 30),
     ("T", 1 << 40),
+    // As docker has them.
+    ("k", 1 << 10),
+    ("m", 1 << 20),
+    ("g", 1 << 30),
+    ("t", 1 << 40),
 ];
 
 /// Durations in milliseconds.
@@ -120,7 +125,7 @@ pub fn percent(text: &str) -> Result<f64, Bad> {
 /// # Errors
 /// As [`amount`], and a percent is refused too.
 pub fn size(text: &str) -> Result<u64, Bad> {
-    let (number, unit) = number_and_unit(text, "4", |n| format!("write a size, such as \"{n} GiB\""))?;
+    let (number, unit) = number_and_unit(text, "4", |_| "write a size, such as \"4G\" or \"512 MiB\"".to_owned())?;
     size_of(text, &number, unit, "one of B, KiB, MiB, GiB, TiB")
 }
 
@@ -131,6 +136,10 @@ pub fn size(text: &str) -> Result<u64, Bad> {
 pub fn duration(text: &str) -> Result<Duration, Bad> {
     let (number, unit) = number_and_unit(text, "5", |n| format!("write \"{n}s\" for seconds, or use ms, m, h or d"))?;
     let Some(scale) = find_unit(DURATION_UNITS, unit) else {
+        if unit.contains(|c: char| c.is_ascii_digit()) {
+            let message = format!("{} is more than one number and one unit", quoted(text));
+            return Err(Bad::new(message, "write one number and one unit, such as \"90m\""));
+        }
         let near = nearest_unit(DURATION_UNITS, unit);
         return Err(unknown_unit(text, unit, near, number.text, "", "one of ms, s, m, h, d"));
     };

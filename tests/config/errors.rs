@@ -156,7 +156,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[memory]\nterm = \"7\"", "hogwatch.toml:2:8: memory.term: \"7\" has no unit", "write \"7%\""),
     ("[memory]\nterm = \"700\"", "hogwatch.toml:2:8: memory.term: \"700\" has no unit", "write \"700 MiB\""),
     ("[pressure]\nfull = \"70\"", "hogwatch.toml:2:8: pressure.full: \"70\" has no unit", "such as \"70%\""),
-    ("[run]\nmemory = \"8\"", "hogwatch.toml:2:10: run.memory: \"8\" has no unit", "such as \"8 GiB\""),
+    ("[run]\nmemory = \"8\"", "hogwatch.toml:2:10: run.memory: \"8\" has no unit", "such as \"4G\""),
     (
         "[memory]\nterm = 700",
         "hogwatch.toml:2:8: memory.term: expected a percent such as \"5%\" or a size such as \"800 MiB\", found the number 700",
@@ -165,7 +165,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "[run]\nmemory = 8",
         "hogwatch.toml:2:10: run.memory: expected a size such as \"4 GiB\", or \"\" for none, found the number 8",
-        "write \"8 GiB\"",
+        "such as \"4 GiB\"",
     ),
     (
         "[memory]\nterm = \"5\"",
@@ -194,7 +194,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[pressure]\nfull = \"0%\"", "hogwatch.toml:2:8: pressure.full: 0% is always reached", "above 0%"),
     ("[pressure]\nfull = \"4 GiB\"", "hogwatch.toml:2:8: pressure.full: \"4 GiB\" is not a percent", "such as \"5%\""),
     ("[victim]\nmin_size = \"100%\"", "hogwatch.toml:2:12: victim.min_size: no process is this large", "smaller"),
-    ("[run]\nmemory = \"0 B\"", "hogwatch.toml:2:10: run.memory: nothing runs in no memory", "above 0"),
+    ("[run]\nmemory = \"0 B\"", "hogwatch.toml:2:10: run.memory: nothing runs in so little memory", "1 MiB at least"),
     ("[run]\nmemory = \"5%\"", "hogwatch.toml:2:10: run.memory: \"5%\" has the unknown unit \"%\"", "GiB"),
     ("[run]\ntimeout = \"0s\"", "hogwatch.toml:2:11: run.timeout: nothing runs in no time", "above 0s"),
     ("[livelock]\nafter = \"5s\"", "hogwatch.toml:2:9: livelock.after: 5s is too short", "6s or more"),

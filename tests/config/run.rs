@@ -233,7 +233,7 @@ fn as_nobody<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
 #[test]
 fn what_is_wrong_is_said() {
     let rows = [
-        ("[run]\nswap = \"1\"", "hogwatch.toml:2:8: run.swap: \"1\" has no unit\n", "such as \"1 GiB\""),
+        ("[run]\nswap = \"1\"", "hogwatch.toml:2:8: run.swap: \"1\" has no unit\n", "such as \"4G\""),
         ("[run]\nswap = \"\"", "hogwatch.toml:2:8: run.swap: the value is empty\n", "write a size"),
         (
             "[run]\nswap = 0",
@@ -277,8 +277,8 @@ fn what_is_wrong_is_said() {
         ),
         (
             "[[run.override]]\ncommands = [\"x\"]\nmemory = \"0 B\"",
-            "hogwatch.toml:3:10: run.override.memory: nothing runs in no memory\n",
-            "above 0",
+            "hogwatch.toml:3:10: run.override.memory: nothing runs in so little memory\n",
+            "1 MiB at least",
         ),
         (
             "[run]\noverride = [1]",

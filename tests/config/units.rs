@@ -89,13 +89,13 @@ fn the_unit_that_was_meant_is_suggested() {
     assert_eq!(help("4 GB"), "write \"4 GiB\"");
     assert_eq!(help("1.5mb"), "write \"1.5 MiB\"");
     assert_eq!(help("4 gib"), "write \"4 GiB\"");
-    assert_eq!(help("4 m"), "write \"4 M\"");
     assert_eq!(help("4  GiB"), "write \"4 GiB\"");
     assert_eq!(help("4 blocks"), "the unit is % or one of B, KiB, MiB, GiB, TiB");
     let help = |text| duration(text).unwrap_err().help.unwrap();
     assert_eq!(help("10 s"), "write \"10s\"");
     assert_eq!(help("10sec"), "write \"10s\"");
     assert_eq!(help("5 minutes"), "write \"5m\"");
+    assert_eq!(help("1h30m"), "write one number and one unit, such as \"90m\"");
     assert_eq!(help("1w"), "the unit is one of ms, s, m, h, d");
 }
 

@@ -58,23 +58,6 @@ fn checks_fixtures_and_documentation_are_of_the_same_ids() {
     assert_eq!(trees, ids);
 }
 
-#[test]
-fn a_cap_to_paste_leaves_room_for_what_is_held() {
-    // 1.7 GiB, of which 0.3 are page cache, and 0.1 in swap: three quarters of the slice's 2 GiB would kill.
-    let found = findings(&fixtures().join("cap-void/bad"));
-    let fixes: Vec<&str> =
-        found.iter().filter(|finding| finding.id == "cap-void").map(|finding| finding.fix.as_str()).collect();
-    assert!(fixes.contains(&"  systemctl set-property a.service MemoryMax=1792M"), "{fixes:?}");
-}
-
-#[test]
-fn limits_that_are_not_looked_at_are_told() {
-    for (tree, told) in [("cgroup-v1/bad", true), ("cgroup-v1/good", false)] {
-        let unseen = facts(&fixtures().join(tree)).unseen;
-        assert_eq!(unseen.iter().any(|unseen| unseen.what == "the limits of cgroups"), told, "{tree}: {unseen:?}");
-    }
-}
-
 /// The lines of a fix that are pasted together: those between two lines that are said to a person.
 fn blocks(fix: &str) -> Vec<Vec<&str>> {
     let lines: Vec<&str> = fix.lines().collect();
@@ -101,4 +84,21 @@ fn what_is_pasted_together_is_commands_or_a_files_content() {
         }
     }
     assert!(files > 0, "no fix has a file's content");
+}
+
+#[test]
+fn a_cap_to_paste_leaves_room_for_what_is_held() {
+    // 1.7 GiB, of which 0.3 are page cache, and 0.1 in swap: three quarters of the slice's 2 GiB would kill.
+    let found = findings(&fixtures().join("cap-void/bad"));
+    let fixes: Vec<&str> =
+        found.iter().filter(|finding| finding.id == "cap-void").map(|finding| finding.fix.as_str()).collect();
+    assert!(fixes.contains(&"  systemctl set-property a.service MemoryMax=1792M"), "{fixes:?}");
+}
+
+#[test]
+fn limits_that_are_not_looked_at_are_told() {
+    for (tree, told) in [("cgroup-v1/bad", true), ("cgroup-v1/good", false)] {
+        let unseen = facts(&fixtures().join(tree)).unseen;
+        assert_eq!(unseen.iter().any(|unseen| unseen.what == "the limits of cgroups"), told, "{tree}: {unseen:?}");
+    }
 }

@@ -17,6 +17,7 @@ fn stat_of_real_processes() {
         pgrp: Some(254),
         session: Some(254),
         flags: 4_194_304,
+        children_minflt: 0,
         majflt: 29_867,
         num_threads: 1,
         start_time: 1_326,

@@ -1,6 +1,8 @@
 //! At the cap.
 
-use std::process::Command;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -30,6 +32,7 @@ fn all_dies_at_the_cap(place: Place, kind: &str) {
     assert_eq!(report["cap"]["swap_bytes"], 0);
     assert_eq!(report["largest_task"]["comm"], "balloon");
     let peak = report["peak_bytes"].as_u64().expect("a peak");
+    assert!(report["largest_task"]["bytes"].as_u64().expect("its size") <= peak, "{report}");
     assert!((60 << 20..290 << 20).contains(&peak), "{peak}");
 }
 
@@ -47,7 +50,12 @@ fn all_dies_at_the_watched_cap() {
 #[test]
 fn the_watched_cap_is_said_loudly_and_can_be_refused() {
     let ran = Place::NoCgroups.run(&["--memory", "64M", "true"]);
-    ran.ended_with(0).said("hogwatch: WATCHED CAP ONLY: no cgroup enforces the 64 MiB here");
+    ran.ended_with(0).said("hogwatch: WATCHED CAP ONLY: no cgroup enforces the 64 MiB here (");
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    let own = program();
+    let inner = ["--memory", "64M", own.to_str().unwrap(), "run", "--memory", "32M", "true"];
+    let either = "\nhogwatch: WATCHED CAP ONLY: no cgroup enforces the 32 MiB here either\n";
+    Place::NoCgroups.run(&inner).ended_with(0).said(either);
     let (ran, report) = Place::NoCgroups.report(&["--memory", "64M", "--require-cap", "echo", "ran"]);
     ran.ended_with(125);
     assert_eq!(ran.out(), "");
@@ -76,6 +84,16 @@ for pid in children:
     ran.ended_with(0);
     let peak = report["peak_bytes"].as_u64().expect("a peak");
     assert!(peak > 40 << 20 && peak <= 100 << 20, "{peak}");
+}
+
+/// A command that stops itself can't grow on behind hogwatch's back.
+#[test]
+fn the_watched_cap_holds_when_the_command_stops() {
+    let word = a_word();
+    let script = "sh -c 'sleep 0.5; exec \"$0\" name=balloon first=300' \"$0\" & kill -TSTP $$; wait";
+    let mut command = Place::NoCgroups.hogwatch_run(&["--memory", "64M", "sh", "-c", script, &hog(), &word]);
+    finish(command.process_group(0)).ended_with(137).said("killed at its 64 MiB cap");
+    assert!(processes_with(&word).is_empty());
 }
 
 /// An inner cap lies within the outer one: the tighter one kills, and the outer run is not killed for the inner one's hog.
@@ -116,6 +134,20 @@ fn the_background_goes_on() {
         let then = if kind_here() == "watched" { "no longer capped" } else { then };
         ran.ended_with(0).said(&format!("1 process (sleep) goes on in the background, {then}"));
     }
+}
+
+/// What is in tmpfs is no process's, and stays.
+#[test]
+fn memory_in_files_is_not_laid_to_a_task() {
+    if kind_here() == "watched" {
+        return;
+    }
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let file = dir.path().join("file");
+    let script = "head -c 200M /dev/zero >\"$0\"; echo survived";
+    let (ran, report) = Place::Here.report(&["--memory", "64M", "sh", "-c", script, file.to_str().unwrap()]);
+    ran.ended_with(137).said(" MiB still in tmpfs files").did_not_say("largest task");
+    assert_eq!(report["killed_by"], "cap");
 }
 
 #[test]
@@ -166,11 +198,111 @@ fn nothing_is_left_of_the_cgroup() {
 fn tasks_are_limited_where_a_cgroup_can_do_it() {
     let script = "import os\nfor _ in range(50):\n    if os.fork() == 0:\n        os._exit(0)";
     let (ran, report) = Place::Here.report(&["--memory", "200M", "--tasks", "10", "python3", "-c", script]);
-    if report["cap"]["kind"] == "watched" || ran.err.contains("tasks") {
+    if report["cap"]["kind"] == "watched" || ran.err.contains("tasks is not limited") {
         ran.ended_with(0).said("tasks");
         return;
     }
-    ran.ended_with(1).said("Resource temporarily unavailable");
+    ran.ended_with(1).said("Resource temporarily unavailable").said("hogwatch: its limit of 10 tasks was hit\n");
+    assert!(report["task_limit_hits"].as_u64().is_some_and(|hits| hits > 0), "{report}");
     let mut plain = Command::new("python3");
     finish(plain.args(["-c", script])).ended_with(0);
+}
+
+/// In PID namespaces of their own two runs have the same pid, and what one of them leaves behind is named after it too.
+#[test]
+fn runs_of_the_same_pid_do_not_meet() {
+    if kind_here() == "watched" || !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let run = |command: &[&str]| {
+        let mut unshare = Place::Here.command("unshare");
+        unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(program());
+        unshare.args(["run", "--memory", "64M", "--require-cap"]).args(command);
+        unshare
+    };
+    let mut first = run(&["sh", "-c", "echo up; read word"]);
+    let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start it");
+    let mut up = [0; 3];
+    first.stdout.as_mut().expect("its output").read_exact(&mut up).expect("a line");
+    let second = finish(run(&["sh", "-c", "exit 3"]).stdin(Stdio::null()));
+    drop(first.stdin.take());
+    let status = first.wait().expect("wait for it");
+    second.ended_with(3);
+    assert_eq!((&up, status.code()), (b"up\n", Some(1)));
+}
+
+/// A shell has waited for children larger than itself, which are not its size.
+#[test]
+fn the_largest_task_is_never_a_child_that_was_waited_for() {
+    let script = "python3 -c 'bytearray(30 << 20)'; \"$0\" name=balloon first=200; true";
+    for place in [Place::Here, Place::NoCgroups] {
+        let (ran, report) = place.report(&["--memory", "64M", "sh", "-c", script, &hog()]);
+        ran.ended_with(137);
+        assert_ne!(report["largest_task"]["comm"], "sh", "{ran:?}");
+    }
+}
+
+/// A cgroup of the v1 memory hierarchy below the own one, to run something in; removed in the end.
+struct Around(std::path::PathBuf);
+
+impl Around {
+    fn new() -> Self {
+        let own = std::fs::read_to_string("/proc/self/cgroup").expect("the own cgroups");
+        let own = own.lines().find_map(|line| Some(line.split_once(":memory:/")?.1)).expect("the one of memory");
+        let dir = std::path::Path::new("/sys/fs/cgroup/memory").join(own).join(a_word());
+        std::fs::create_dir(&dir).expect("a cgroup");
+        Self(dir)
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.0.join(file), text).expect(file);
+    }
+
+    fn command(&self, before: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let script = format!("{before} echo $$ >\"$0/cgroup.procs\" && exec \"$@\"");
+        let mut command = Place::Here.command("sh");
+        command.args(["-c", &script]).arg(&self.0).arg(program).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Around {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// A cgroup of v1 inherits that nobody is killed at its limit.
+#[test]
+fn the_cap_kills_where_the_cgroup_around_it_would_not() {
+    if kind_here() != "cgroup1" {
+        return;
+    }
+    let around = Around::new();
+    around.write("memory.oom_control", "1");
+    let mut command = around.command("", program());
+    let ran = finish(command.args(["run", "--memory", "64M", &hog(), "name=balloon", "first=200"]));
+    ran.ended_with(137).said("killed at its 64 MiB cap");
+}
+
+/// What others have taken of a limit further up lets that be hit first.
+#[test]
+fn the_limit_that_was_hit_is_named_on_v1() {
+    if kind_here() != "cgroup1" {
+        return;
+    }
+    let around = Around::new();
+    around.write("memory.limit_in_bytes", "120M");
+    let mut other = around.command("", hog());
+    other.args(["name=other", "first=70"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut other = other.spawn().expect("start it");
+    let ready = other.stdout.as_mut().expect("its output").read_exact(&mut [0; 6]);
+    let mut command = around.command("echo 1000 >/proc/self/oom_score_adj;", program());
+    let ran = finish(command.args(["run", "--memory", "100M", &hog(), "name=balloon", "first=200"]));
+    other.kill().and_then(|()| other.wait()).expect("end it");
+    ready.expect("it is ready");
+    let name = around.0.file_name().and_then(|name| name.to_str()).expect("a name");
+    ran.ended_with(137)
+        .said("killed at the 120 MiB limit of /")
+        .said(&format!("/{name}, before its own cap of 100 MiB"));
 }

@@ -32,9 +32,10 @@ fn what_can_not_be_run_is_told_as_env_does() {
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
     let plain = plain.to_str().unwrap();
     for (command, status, what) in [
-        ("no-such-command", 127, "No such file or directory"),
+        ("no-such-command", 127, "command not found"),
+        ("echo hi there", 127, "no such command (for a shell line: sh -c"),
         ("/no/such/command", 127, "No such file or directory"),
-        ("", 127, "No such file or directory"),
+        ("", 127, "command not found"),
         (plain, 126, "Permission denied"),
         ("/", 126, "Permission denied"),
     ] {
@@ -59,8 +60,8 @@ fn bad_options_are_125_and_nothing_is_run() {
     let dir = tempfile::tempdir().unwrap();
     let touched = dir.path().join("touched");
     for (options, what) in [
-        (&["--memory", "0"][..], "nothing runs in no memory"),
-        (&["--memory", "0 GiB"], "nothing runs in no memory"),
+        (&["--memory", "0"][..], "nothing runs in so little memory"),
+        (&["--memory", "1K"], "nothing runs in so little memory"),
         (&["--memory", "4GG"], "unknown unit \"GG\""),
         (&["--memory", "4"], "has no unit"),
         (&["--memory", "-1G"], "has a sign"),
@@ -85,6 +86,39 @@ fn bad_options_are_125_and_nothing_is_run() {
     }
 }
 
+/// Nobody reads it, and nobody is waited for.
+#[test]
+fn a_report_to_a_fifo_without_a_reader_is_125() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    Place::Here.run(&["--report", fifo.to_str().unwrap(), "true"]).ended_with(125).said("No such device or address");
+}
+
+/// So an alias with options in it can be overridden.
+#[test]
+fn the_last_of_an_option_counts() {
+    let (ran, report) = Place::Here.report(&[
+        "--memory",
+        "64M",
+        "--require-cap",
+        "--memory",
+        "",
+        "--tasks",
+        "9",
+        "--tasks",
+        "99",
+        "--memory",
+        "96M",
+        "true",
+    ]);
+    if ran.status == Some(125) {
+        ran.said("no cap that the kernel enforces");
+        return;
+    }
+    assert_eq!((&report["cap"]["bytes"], &report["cap"]["tasks"]), (&(96 << 20).into(), &99.into()));
+}
+
 #[test]
 fn no_command_is_125_and_help_is_0() {
     Place::Here.run(&["--memory", "64M"]).ended_with(125).said("COMMAND");
@@ -104,7 +138,7 @@ fn a_bad_configuration_is_125_and_names_the_place() {
     let mut command = as_plain_user();
     command.env("XDG_CONFIG_HOME", home.path());
     command.arg(program()).args(["run", "true"]);
-    finish(&mut command).ended_with(125).said("hogwatch.toml:2:10: ");
+    finish(&mut command).ended_with(125).said("hogwatch.toml:2:10: ").said("\nnothing was run\n");
 
     fs::write(dir.join("hogwatch.toml"), "[run]\ntemp_env = [\"DATABASE\"]\ntimeout = \"1s\"\nkill_after = \"0s\"\n")
         .unwrap();
@@ -112,6 +146,27 @@ fn a_bad_configuration_is_125_and_names_the_place() {
     command.env("XDG_CONFIG_HOME", home.path()).arg(program()).args(["run", "sh", "-c", "echo $DATABASE; sleep 60"]);
     let ran = finish(&mut command);
     assert!(ran.ended_with(124).out().contains("/hogwatch-run-"), "{ran:?}");
+}
+
+/// As after `su` without `-`, or where a container changes the user and not HOME.
+#[test]
+fn somebody_elses_home_is_no_reason_to_fail() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join(".config")).unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut command = as_plain_user();
+    command
+        .env_remove("XDG_CONFIG_HOME")
+        .env("HOME", home.path())
+        .arg(program())
+        .args(["run", "--memory", "64M", "true"]);
+    let folder = home.path().display();
+    finish(&mut command)
+        .ended_with(0)
+        .said(&format!("hogwatch: your own configuration is left out: {folder} is another user's and closed to you\n"));
 }
 
 /// A command of somebody who has a configuration of his own.
@@ -125,8 +180,16 @@ fn as_plain_user() -> std::process::Command {
 }
 
 #[test]
-fn without_a_cap_it_runs_and_says_so() {
+fn without_a_cap_it_runs_and_says_so_unless_that_was_asked_for() {
     let (ran, report) = Place::Here.report(&["--memory", "", "true"]);
-    ran.ended_with(0).said("hogwatch: no --memory, and none in [run] of the configuration: no cap on memory");
+    assert_eq!(ran.ended_with(0).err, "", "it was asked for");
     assert_eq!(report["cap"]["bytes"], serde_json::Value::Null);
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = as_plain_user();
+    command.env("XDG_CONFIG_HOME", home.path()).arg(program()).args(["run", "--name", "one", "true"]);
+    let file = home.path().join("hogwatch/hogwatch.toml");
+    let said =
+        format!("hogwatch: one: no cap on memory: add --memory 4G, or set memory in [run] of {}\n", file.display());
+    finish(&mut command).ended_with(0).said(&said);
 }

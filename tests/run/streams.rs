@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::running::{Place, finish, program};
+use crate::running::{Place, a_word, finish, processes_with, program, wait_until};
 
 #[test]
 fn bytes_go_through_untouched() {
@@ -36,6 +36,23 @@ fn a_full_stderr_changes_nothing() {
     let script = "\"$0\" run --memory '' --log 1s sh -c 'sleep 1.2; exit 4' 2>/dev/full";
     let mut command = Place::Here.command("sh");
     finish(command.args(["-c", script]).arg(program())).ended_with(4);
+}
+
+/// The time is up all the same when nobody reads stderr, which the command has filled.
+#[test]
+fn a_stderr_that_nobody_reads_holds_up_nothing() {
+    let word = a_word();
+    let script = "trap '' TERM; yes >&2; sleep 60";
+    let options = ["--memory", "64M", "--timeout", "500ms", "--kill-after", "500ms", "--log", "1s"];
+    let mut command = Place::Here.hogwatch_run(&[&options[..], &["sh", "-c", script, &word]].concat());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut status = None;
+    wait_until("its end", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(124));
+    assert!(processes_with(&word).is_empty());
 }
 
 /// No descriptor of hogwatch's reaches the command.

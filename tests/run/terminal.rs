@@ -180,3 +180,16 @@ fn a_job_in_the_background() {
     terminal.type_line("kill %1");
     told("Exit 143");
 }
+
+/// The time goes on while it is stopped.
+#[test]
+fn the_time_is_up_for_a_stopped_job() {
+    let terminal = Terminal::start();
+    terminal.type_line("r --timeout 4s sh -c 'echo be''gun; exec sleep 60'");
+    terminal.wait_for("begun");
+    terminal.press("C-z");
+    terminal.wait_for("Stopped");
+    terminal.wait_for("timed out after 4s");
+    terminal.type_line("wait %1; echo status=$?");
+    terminal.wait_for("status=124");
+}

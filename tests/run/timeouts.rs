@@ -1,6 +1,8 @@
 //! When the time is up.
 
-use crate::running::{Place, a_word, processes_with};
+use std::os::unix::process::CommandExt;
+
+use crate::running::{Place, a_word, finish, processes_with, program};
 
 /// Nothing of it survives: neither a daemon of its own (forked twice, in a session of its own), nor one that ignores SIGTERM, nor
 /// one that stops itself.
@@ -34,6 +36,16 @@ fn sigterm_comes_first() {
     }
 }
 
+/// Nor does it escape when it stops itself as the terminal would, with no shell there to continue it.
+#[test]
+fn who_stops_itself_is_ended() {
+    for place in [Place::Here, Place::NoCgroups] {
+        let options = ["--memory", "64M", "--timeout", "1s", "--kill-after", "300ms"];
+        let mut command = place.hogwatch_run(&[&options[..], &["sh", "-c", "kill -TSTP $$; sleep 60"]].concat());
+        finish(command.process_group(0)).ended_with(124).said("timed out after 1s");
+    }
+}
+
 /// It goes for what the command has started too, after the command itself has ended.
 #[test]
 fn the_last_process_counts() {
@@ -42,6 +54,26 @@ fn the_last_process_counts() {
     let options = ["--memory", "64M", "--timeout", "1s", "--kill-after", "300ms", "sh", "-c", script, &word];
     Place::Here.run(&options).ended_with(124).said("did not end within 300ms");
     assert!(processes_with(&word).is_empty());
+}
+
+/// What a script had started before it became hogwatch is not the command's.
+#[test]
+fn who_was_there_before_is_left_alone() {
+    for place in [Place::Here, Place::NoCgroups] {
+        let word = a_word();
+        // The second loses its parent meanwhile, and hogwatch adopts it.
+        let others = "sh -c 'sleep 20; :' $1 >/dev/null 2>&1 & sh -c 'sh -c \"sleep 20; :\" $0 & sleep 0.5' $1 >/dev/null 2>&1 &";
+        let script = format!("{others} exec \"$0\" run --memory 64M --timeout 1s sleep 60");
+        let mut command = place.command("sh");
+        let ran = finish(command.args(["-c", &script]).arg(program()).arg(&word));
+        let lives = processes_with(&word);
+        for pid in &lives {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL)
+                .expect("kill it");
+        }
+        ran.ended_with(124).said("timed out after 1s; SIGTERM ended it");
+        assert_eq!(lives.len(), 2, "{place:?}: {ran:?}");
+    }
 }
 
 #[test]

@@ -7,23 +7,27 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::config::run::variable;
-use crate::config::{self, Error, Places, RunDefaults, units};
+use crate::config::run::{LEAST_MEMORY, variable};
+use crate::config::{self, Error, Loaded, Places, RunDefaults, units};
 
 use super::cap::Limits;
 
 /// Options of `hogwatch run`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    args_override_self = true,
+    after_help = "Examples:
   hogwatch run --memory 4G -- make -j8 test        at 4 GiB all of it is killed, and nothing is swapped out
   hogwatch run --memory 2G --timeout 10m pytest    ten minutes later all of it is ended, whatever it has started
   hogwatch run --temp-env COVERAGE_FILE pytest     with a database of its own, removed afterwards
   hogwatch run --memory 4G --report run.json make  what it used, as JSON
 
-What is not given here is taken from [run] of the configuration file.
+What is not given here is taken from [run] of ~/.config/hogwatch/hogwatch.toml and of /etc/hogwatch/hogwatch.toml:
+`hogwatch config show` prints what holds.
 
 Exit status: the command's own; 128+n when signal n ended it; 137 killed at the cap; 124 out of time; 125 hogwatch
-itself failed; 126 the command can't be run; 127 there is no such command.")]
+itself failed; 126 the command can't be run; 127 there is no such command."
+)]
 pub struct RunArgs {
     /// The cap: at so much memory all of it is killed (\"\": no cap)
     #[arg(long, value_name = "SIZE", value_parser = memory, allow_hyphen_values = true)]
@@ -52,9 +56,9 @@ pub struct RunArgs {
     /// Fail with 125 where the kernel can't be had to enforce the cap, instead of watching over it from outside
     #[arg(long)]
     pub(super) require_cap: bool,
-    /// What the cgroup is called; the command's name unless given
+    /// What the cgroup is called, and each line that is said begins with; else the cgroup has the command's name
     #[arg(long, value_name = "NAME", value_parser = name)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// The command and its arguments
     #[arg(trailing_var_arg = true, required = true, num_args = 1.., value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
@@ -79,6 +83,12 @@ pub struct Wanted {
     pub log: Option<Duration>,
     /// What the cgroup is called.
     pub name: String,
+    /// Without a cap: whether somebody wants it so, and did not just forget.
+    pub uncapped_on_purpose: bool,
+    /// The file to set a cap in, for the next time.
+    pub file: PathBuf,
+    /// The user's own configuration was left out because of this folder: see [`config::load_run`].
+    pub kept_out_by: Option<PathBuf>,
 }
 
 /// Merges the command line with the configuration.
@@ -86,7 +96,10 @@ pub struct Wanted {
 /// # Errors
 /// When the configuration is bad.
 pub fn wanted(args: &RunArgs) -> Result<Wanted, Error> {
-    let RunDefaults { memory, swap, timeout, kill_after, tasks, temp_env, log } = configured(&args.command)?;
+    let places = Places::of_this_process();
+    let Loaded { config, kept_out_by, .. } = config::load_run(&places)?;
+    let RunDefaults { memory, swap, timeout, kill_after, tasks, temp_env, log } = config.run.for_command(&args.command);
+    let taken_away = config.run.defaults.memory.is_some() && memory.is_none();
     let memory = args.memory.map_or(memory, |given| given.0);
     let mut variables = temp_env;
     variables.extend(args.temp_env.iter().cloned());
@@ -104,12 +117,10 @@ pub fn wanted(args: &RunArgs) -> Result<Wanted, Error> {
         temp_env: variables,
         log: args.log.or(log),
         name: args.name.clone().unwrap_or_else(|| name_of(&args.command)),
+        uncapped_on_purpose: args.memory.is_some() || taken_away,
+        file: places.file.filter(|_| kept_out_by.is_none()).or(places.machine).unwrap_or_default(),
+        kept_out_by,
     })
-}
-
-/// What holds for this command where the command line is silent.
-fn configured(command: &[OsString]) -> Result<RunDefaults, Error> {
-    Ok(config::load_run(&Places::of_this_process())?.config.run.for_command(command))
 }
 
 /// Longest name of a cgroup that is taken: with what is put around it, it stays well below the 255 bytes of a file name.
@@ -143,7 +154,10 @@ fn memory(text: &str) -> Result<Perhaps<u64>, String> {
     match text {
         "" => Ok(Perhaps(None)),
         _ => match swap(text)? {
-            0 => Err("nothing runs in no memory (write a size above 0, such as 4G, or \"\" for no cap)".to_owned()),
+            bytes if bytes < LEAST_MEMORY => {
+                Err("nothing runs in so little memory (write 1 MiB at least, such as 4G, or \"\" for no cap)"
+                    .to_owned())
+            }
             bytes => Ok(Perhaps(Some(bytes))),
         },
     }
@@ -201,13 +215,14 @@ mod tests {
 
     #[test]
     fn sizes_and_times_that_make_no_sense_are_refused() {
-        for bad in ["0", "0 GiB", "4GG", "-1G", "4", "many"] {
+        for bad in ["0", "0 GiB", "1K", "1023K", "4GG", "-1G", "4", "many"] {
             assert!(memory(bad).is_err(), "{bad}");
         }
         for bad in ["0", "0s", "-5s", "5", "5 s"] {
             assert!(timeout(bad).is_err(), "{bad}");
         }
         assert_eq!(memory("4G").unwrap().0, Some(4 << 30));
+        assert_eq!(memory("64m").unwrap().0, Some(64 << 20));
         assert_eq!(memory("").unwrap().0, None);
         assert_eq!((swap("0"), swap("512M")), (Ok(0), Ok(512 << 20)));
         assert!(period("999ms").is_err() && tasks("0").is_err() && tasks("-3").is_err());

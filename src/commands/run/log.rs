@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use crate::config::units::write_size;
 use crate::report::Size;
 
 use super::cap::Cap;
-use super::say;
+use super::say_within;
 use super::supervise::Run;
 use super::watched::Watch;
 
@@ -33,8 +34,8 @@ impl Log {
     /// Says a line.
     pub fn say(&mut self, run: &mut Run, now: Duration) {
         let usage = run.usage();
-        let limit = run.limit.map_or("no cap".to_owned(), |limit| format!("of {}", Size(limit)));
-        let usage = usage.map_or("memory unknown".to_owned(), |usage| format!("{} {limit}", Size(usage)));
+        let limit = run.limit.map_or(", no cap".to_owned(), |limit| format!(" of {}", write_size(limit)));
+        let usage = usage.map_or("memory unknown".to_owned(), |usage| format!("{}{limit}", Size(usage)));
         let peak = run.peak().map_or(String::new(), |peak| format!(", peak {}", Size(peak)));
         let stall = run.cap.as_ref().and_then(Cap::stall_usec);
         let stalled = stall.map_or(String::new(), |stall| {
@@ -45,7 +46,10 @@ impl Log {
         });
         let (processes, zombies) = (run.everybody().len(), run.tree.zombies());
         let after = now.saturating_sub(run.began).as_secs();
-        say(format_args!("{after} s: {usage}{peak}{stalled}; {processes} processes, {zombies} zombies"));
+        let count = |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
+        let (processes, zombies) = (count(processes, "process", "processes"), count(zombies, "zombie", "zombies"));
+        // The time and the cap don't wait for a reader.
+        say_within(Duration::ZERO, format_args!("{after} s: {usage}{peak}{stalled}; {processes}, {zombies}"));
         // Lines that could not be said in time (the command was stopped) are not made up for.
         self.due = now + self.every;
     }

@@ -14,7 +14,7 @@ use crate::host::clock;
 use crate::report::Size;
 
 use super::cap::{Kind, OomCounts, Place, Tightest};
-use super::start::status_of;
+use super::not_run::NotRun;
 use super::supervise::{KilledBy, Largest, Run, names};
 use super::{EXIT_FAILED, say};
 
@@ -33,11 +33,15 @@ pub struct Outcome {
     place: Place,
     /// None: of a command that can't be ended.
     end: Option<End>,
-    not_run: Option<io::Error>,
+    not_run: Option<NotRun>,
     killed_by: Option<KilledBy>,
     peak: Option<u64>,
     stall_usec: Option<u64>,
     oom: OomCounts,
+    /// Bytes in tmpfs files that stayed.
+    shmem: Option<u64>,
+    /// How often the limit on tasks was hit.
+    task_hits: Option<u64>,
     largest: Option<Largest>,
     wall: Duration,
     /// Ctrl-C was pressed, and the command ended by it.
@@ -46,10 +50,12 @@ pub struct Outcome {
 
 impl Outcome {
     /// Reads what there is to be read, says who goes on in the background, and removes the cgroup.
-    pub fn of(mut run: Run, place: Place) -> Self {
+    pub fn of(mut run: Run, place: Place, command: &OsString) -> Self {
         let wall = clock::now().saturating_sub(run.began);
         let (peak, stall_usec) = (run.peak(), run.cap.as_ref().and_then(super::cap::Cap::stall_usec));
         let oom = run.cap.as_ref().map(super::cap::Cap::oom).unwrap_or_default();
+        let shmem = run.cap.as_ref().and_then(super::cap::Cap::shmem);
+        let task_hits = run.cap.as_ref().filter(|_| place.limits.tasks.is_some()).and_then(super::cap::Cap::task_hits);
         let left = if run.killed_by.is_none() { run.who_stays() } else { Vec::new() };
         if !left.is_empty() {
             let then = match (place.kind, place.limits.memory) {
@@ -65,7 +71,11 @@ impl Outcome {
         }
         let interrupted = run.interrupted && run.end == Some(End::Signal(libc::SIGINT)) && run.killed_by.is_none();
         let Run { end, not_run, killed_by, largest, .. } = run;
-        Self { place, end, not_run, killed_by, peak, stall_usec, oom, largest, wall, interrupted }
+        let not_run = not_run.map(|error| NotRun::new(command, &error));
+        // What a process has resident counts pages of its program and libraries too, which others may have been charged for.
+        let largest =
+            largest.map(|Largest { comm, bytes }| Largest { comm, bytes: peak.map_or(bytes, |p| p.min(bytes)) });
+        Self { place, end, not_run, killed_by, peak, stall_usec, oom, shmem, task_hits, largest, wall, interrupted }
     }
 
     /// The exit status of `hogwatch run`.
@@ -73,7 +83,7 @@ impl Outcome {
         match (&self.killed_by, &self.not_run, self.end) {
             (Some(KilledBy::Cap), ..) => EXIT_CAP,
             (Some(KilledBy::Timeout), ..) => EXIT_TIMEOUT,
-            (None, Some(error), _) => status_of(error),
+            (None, Some(not_run), _) => not_run.status,
             (None, None, Some(End::Exit(status))) => status,
             (None, None, Some(End::Signal(number))) => u8::try_from(number).map_or(u8::MAX, |n| EXIT_SIGNAL + n),
             (None, None, None) => EXIT_FAILED,
@@ -82,8 +92,11 @@ impl Outcome {
 
     /// Says what must be said.
     pub fn tell(&self, command: &OsString, is_logged: bool) {
-        if let Some(error) = &self.not_run {
-            say(format_args!("{}: {error}", command.display()));
+        if let Some(NotRun { why, .. }) = &self.not_run {
+            say(format_args!("{}: {why}", command.display()));
+        }
+        if let Some(tasks) = self.place.limits.tasks.filter(|_| self.task_hits.is_some_and(|hits| hits > 0)) {
+            say(format_args!("its limit of {tasks} tasks was hit"));
         }
         if self.killed_by == Some(KilledBy::Cap) {
             say(format_args!("{}", self.kill_at_the_cap()));
@@ -98,15 +111,20 @@ impl Outcome {
         let own = self.place.limits.memory.map(write_size);
         let mut text = match (&self.oom.above, own) {
             (Some(Tightest { bytes, cgroup }), own) if self.oom.at_cap == 0 => {
-                let cap = own.map_or(String::new(), |own| format!(", below its own cap of {own}"));
+                let cap = own.map_or(String::new(), |own| format!(", before its own cap of {own}"));
                 format!("killed at the {} limit of {cgroup}{cap}", write_size(*bytes))
             }
             (_, Some(own)) => format!("killed at its {own} cap"),
             (_, None) => "killed by the kernel's OOM killer".to_owned(),
         };
         let peak = self.peak.map(|peak| format!("peak {}", Size(peak)));
-        let largest = self.largest.map(|task| format!("largest task {} {}", task.comm, Size(task.bytes)));
-        let evidence: Vec<String> = [peak, largest].into_iter().flatten().collect();
+        // Of less than half it would not be the reason.
+        let weighs = |bytes: u64| self.peak.is_none_or(|peak| bytes >= peak / 2);
+        let largest = self.largest.filter(|task| weighs(task.bytes));
+        let largest = largest.map(|task| format!("largest task {} {}", task.comm, Size(task.bytes)));
+        let shmem = self.shmem.filter(|bytes| weighs(*bytes));
+        let shmem = shmem.map(|bytes| format!("{} still in tmpfs files", Size(bytes)));
+        let evidence: Vec<String> = [peak, largest, shmem].into_iter().flatten().collect();
         if !evidence.is_empty() {
             let _ = write!(text, ": {}", evidence.join(", "));
         }
@@ -120,12 +138,9 @@ impl Outcome {
         let stalled = self
             .stall_usec
             .map_or(String::new(), |stall| format!(", {} stalled on memory", seconds(Duration::from_micros(stall))));
-        format!(
-            "ended after {} with {}: {peak}{stalled}, {} OOM kills",
-            seconds(self.wall),
-            self.status(),
-            self.oom.kills
-        )
+        let (wall, kills) = (seconds(self.wall), self.oom.kills);
+        let kills = if kills == 1 { "1 OOM kill".to_owned() } else { format!("{kills} OOM kills") };
+        format!("ended after {wall} with {}: {peak}{stalled}, {kills}", self.status())
     }
 
     /// Writes the report.
@@ -163,9 +178,10 @@ impl Outcome {
             "peak_bytes": self.peak,
             "stall_usec": self.stall_usec,
             "oom_kills": self.oom.kills,
+            "task_limit_hits": self.task_hits,
             "wall_ms": u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX),
             "largest_task": largest,
-            "error": self.not_run.as_ref().map(ToString::to_string),
+            "error": self.not_run.as_ref().map(|not_run| &not_run.why),
             "remarks": remarks,
         });
         write(file, &report)
@@ -179,7 +195,7 @@ impl Outcome {
 pub fn report_failure(file: &File, command: &[OsString], why: &str) -> io::Result<()> {
     let report = json!({
         "schema": 1, "command": words(command), "cap": null, "exit": EXIT_FAILED, "signal": null, "killed_by": null,
-        "peak_bytes": null, "stall_usec": null, "oom_kills": 0, "wall_ms": 0, "largest_task": null, "error": why,
+        "peak_bytes": null, "stall_usec": null, "oom_kills": 0, "task_limit_hits": null, "wall_ms": 0, "largest_task": null, "error": why,
         "remarks": [],
     });
     write(file, &report)

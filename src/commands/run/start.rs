@@ -7,9 +7,9 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
-use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::config::units::write_size;
 use crate::host::child::{HeldSignals, Side, fork};
 
 use super::args::{RunArgs, Wanted};
@@ -72,7 +72,11 @@ pub fn start(
             match next_news(&mut news) {
                 Ok(Some(Told::Placed(place))) => Ok(Placed { pid, place, lifeline: lifeline.into(), word, news }),
                 Ok(Some(Told::Refused(why))) => Err(why),
-                Ok(Some(Told::NotRun(_)) | None) => Err("the command's process ended before its start".to_owned()),
+                Ok(Some(Told::NotRun(_)) | None) => {
+                    let cap =
+                        wanted.limits.memory.map(|cap| format!("; is a cap of {} too small for it?", write_size(cap)));
+                    Err(format!("the command's process was killed before its start{}", cap.unwrap_or_default()))
+                }
                 Err(e) => Err(format!("the command's process can't be heard: {e}")),
             }
         }
@@ -88,19 +92,19 @@ pub fn not_run(news: &mut PipeReader) -> Option<io::Error> {
     }
 }
 
-/// Reads to the end of a line, and no further; none at the end of the file.
+/// Reads a line; none at the end of the file. What is read ends with it: the child says no more until it gets the word.
 fn next_news(news: &mut PipeReader) -> io::Result<Option<Told>> {
     let mut line = Vec::new();
-    let mut byte = [0];
-    loop {
-        match news.read(&mut byte) {
+    let mut some = [0; 1024];
+    while !line.ends_with(b"\n") {
+        match news.read(&mut some) {
             Ok(0) => return Ok(None),
-            Ok(_) if byte[0] == b'\n' => return Ok(Some(serde_json::from_slice(&line)?)),
-            Ok(_) => line.push(byte[0]),
+            Ok(read) => line.extend_from_slice(&some[..read]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
     }
+    Ok(Some(serde_json::from_slice(&line)?))
 }
 
 fn tell(mut telling: &PipeWriter, told: &Told) -> io::Result<()> {
@@ -157,13 +161,4 @@ impl Program {
 /// The kernel hands over none with a NUL in it; tests may.
 fn in_c(text: OsString) -> Result<CString, String> {
     CString::new(text.into_vec()).map_err(|_| "an argument with a NUL in it can't be handed on".to_owned())
-}
-
-/// The exit status for an exec that failed, as env(1) and shells have it.
-pub fn status_of(error: &io::Error) -> u8 {
-    /// There is no such command.
-    const NOT_THERE: u8 = 127;
-    /// There is, but it can't be run.
-    const NOT_RUN: u8 = 126;
-    if error.raw_os_error() == Some(Errno::ENOENT as i32) { NOT_THERE } else { NOT_RUN }
 }

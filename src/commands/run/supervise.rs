@@ -60,10 +60,14 @@ pub struct Run {
     pub began: Duration,
     /// How the command's own process ended, once it has.
     pub end: Option<End>,
+    /// The signal that has stopped it, until this process has stopped along, or need not.
+    pub stopped_by: Option<i32>,
     /// The exec failed.
     pub not_run: Option<io::Error>,
     /// Who ended it before its time.
     pub killed_by: Option<KilledBy>,
+    /// The most that its process had resident before it became the command, in bytes, as far as is known.
+    pub image: u64,
     /// Of those that SIGKILL ended.
     pub largest: Option<Largest>,
     /// Ctrl-C was pressed.
@@ -85,6 +89,9 @@ const KILL_FOLLOWS: Duration = Duration::from_secs(1);
 /// (a network file system that does not answer) and is not waited for.
 const KILLED_AND_NOT_GONE: Duration = Duration::from_secs(10);
 
+/// By the exec hogwatch's image has grown by a few pages of its program at most.
+const IMAGE_GROWS: u64 = 1 << 20;
+
 impl Run {
     /// Until the command has ended, or was ended.
     pub fn supervise(&mut self, wanted: &Wanted) {
@@ -98,10 +105,11 @@ impl Run {
             let due = [deadline, log.as_ref().map(Log::due), next_look, next_kill].into_iter().flatten().min();
             self.wait(due);
             self.pass_signals_on();
-            self.see_to_children(true);
+            self.see_to_children();
             if self.end.is_some() {
                 break;
             }
+            self.stop_along(deadline);
             let now = clock::now();
             if self.is_beyond_its_cap(&mut watch_due, now) {
                 self.killed_by = Some(KilledBy::Cap);
@@ -141,10 +149,11 @@ impl Run {
     }
 
     /// Signals that came are the command's too.
-    fn pass_signals_on(&mut self) {
+    pub fn pass_signals_on(&mut self) {
         while let Some(arrived) = self.signals.next() {
             self.interrupted |= arrived.by_kernel && arrived.number == libc::SIGINT;
-            if self.is_for_the_command(arrived) {
+            // Once it was waited for, its number may be another's.
+            if self.end.is_none() && self.is_for_the_command(arrived) {
                 // It may have ended this moment.
                 let _ = forward(self.main, arrived.number);
             }
@@ -175,31 +184,33 @@ impl Run {
         }
     }
 
-    /// Waits for who has ended, and stops along with the command, so that a shell sees it stopped: `stop` says whether.
-    fn see_to_children(&mut self, stop: bool) {
+    /// Waits for who has ended, and notes when the command is stopped.
+    fn see_to_children(&mut self) {
         while let Ok(Some((pid, change))) = changed() {
             match change {
                 Change::Ended => self.bury(pid),
-                Change::Stopped(signal @ (libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU))
-                    if stop && pid == self.main =>
-                {
-                    // What fails leaves it running, which only a shell's list of jobs shows.
-                    let _ = self.signals.stop(signal);
-                }
+                Change::Stopped(signal) if pid == self.main => self.stopped_by = Some(signal),
                 Change::Stopped(_) => {}
             }
         }
     }
 
     fn bury(&mut self, pid: i32) {
-        let comm = self.tree.comm(pid);
+        // The kernel tells its most or that of the largest child that it has waited for, which may be another's name.
+        let comm = self.tree.comm(pid).filter(|_| !self.tree.has_waited(pid));
         let Ok((end, bytes)) = reap(pid) else { return };
         if pid == self.main {
             self.end = Some(end);
         }
-        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL))
-            && self.largest.is_none_or(|largest| bytes > largest.bytes)
-        {
+        // An exec does not begin anew: of the command's own process `bytes` is hogwatch's image at least.
+        let of_hogwatch = pid == self.main && bytes <= self.image.saturating_add(IMAGE_GROWS);
+        if let Some(comm) = comm.filter(|_| end == End::Signal(libc::SIGKILL) && !of_hogwatch) {
+            self.largest_may_be(comm, bytes);
+        }
+    }
+
+    fn largest_may_be(&mut self, comm: Comm, bytes: u64) {
+        if self.largest.is_none_or(|largest| bytes > largest.bytes) {
             self.largest = Some(Largest { comm, bytes });
         }
     }
@@ -210,10 +221,22 @@ impl Run {
             Some(watch) if now >= *watch_due => {
                 let over = watch.look(&mut self.tree, clock::now);
                 *watch_due = clock::now() + watch.period();
+                let largest = watch.largest().filter(|_| over);
+                if let Some((pid, bytes)) = largest
+                    && let Some(comm) = self.tree.comm(pid)
+                {
+                    self.largest_may_be(comm, bytes);
+                }
                 over
             }
             Some(_) => false,
-            None => self.cap.as_ref().is_some_and(|cap| cap.limit_hit().is_some() && was_hit(&cap.oom())),
+            None => self.cap.as_ref().filter(|cap| cap.limit_hit().is_some()).is_some_and(|cap| {
+                let over = was_hit(&cap.oom());
+                if !over && self.kill_is_due.is_none_or(|until| now >= until) {
+                    cap.rest();
+                }
+                over
+            }),
         }
     }
 
@@ -236,20 +259,20 @@ impl Run {
         }
         let patience = clock::now() + wanted.kill_after;
         loop {
-            self.see_to_children(false);
+            self.see_to_children();
             let left = self.everybody();
             if left.is_empty() {
                 return say(format_args!("timed out after {}; SIGTERM ended it", write_duration(after)));
             }
             let now = clock::now();
             if now >= patience {
-                say(format_args!(
+                self.kill_all();
+                return say(format_args!(
                     "timed out after {}; {} did not end within {} of SIGTERM: killed",
                     write_duration(after),
                     names(&left),
                     write_duration(wanted.kill_after)
                 ));
-                return self.kill_all();
             }
             self.wait(Some(patience.min(now + LOOK_AGAIN)));
             self.pass_signals_on();
@@ -265,12 +288,12 @@ impl Run {
                 let _ = cap.kill_all();
             }
             self.tree.kill_all();
-            self.see_to_children(false);
+            self.see_to_children();
             let left = self.everybody();
             let now = clock::now();
             if left.is_empty() {
                 // Who has ended since the last time: the largest takes longest.
-                return self.see_to_children(false);
+                return self.see_to_children();
             }
             if now >= patience {
                 return say(format_args!("{} can't be killed, or hangs in the kernel", names(&left)));
@@ -296,7 +319,7 @@ impl Run {
                 return left;
             }
             self.wait(Some(now + LOOK_AGAIN));
-            self.see_to_children(false);
+            self.see_to_children();
             while self.signals.next().is_some() {}
         }
     }

@@ -21,8 +21,13 @@ impl Temporary {
             return Ok(None);
         }
         let within = env::temp_dir();
-        let dir = nix::unistd::mkdtemp(&within.join("hogwatch-run-XXXXXX"))
-            .map_err(|e| io::Error::other(format!("no directory for --temp-env in {}: {e}", within.display())))?;
+        let dir = nix::unistd::mkdtemp(&within.join("hogwatch-run-XXXXXX")).map_err(|e| {
+            io::Error::other(format!(
+                "no directory for --temp-env in {} ($TMPDIR, else /tmp): {}",
+                within.display(),
+                e.desc()
+            ))
+        })?;
         Ok(Some(Self { dir, names: names.to_vec() }))
     }
 

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
+use crate::host::child::changed;
 use crate::host::dir::{Dir, SmallPath};
 use crate::host::process::{PidFd, signal_by_pid};
-use crate::observe::parse::{Comm, Stat, State, parse_stat};
+use crate::observe::parse::{Comm, Stat, State, parse_stat, parse_status};
 
 /// A process of the tree.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +41,24 @@ pub struct Tree {
     own: i32,
     /// Who keeps the cgroup, and is none of the command's.
     keeper: Option<i32>,
+    /// Who was below this process before the command, by number and start, and what those have started since: the other jobs of
+    /// a script that became hogwatch (`exec`), above all.
+    earlier: HashMap<i32, u64>,
     known: HashMap<i32, Kin>,
     members: Vec<Member>,
 }
 
 /// Large enough for `/proc/PID/stat`, whose name has 15 bytes and whose other columns are numbers.
 const STAT_BYTES: usize = 1024;
+
+/// Enough of a command line for a path and a word.
+const CMDLINE_BYTES: usize = 4096;
+
+/// More are not looked at: pids that are reused meanwhile could make a ring.
+const MOST_PARENTS: usize = 100;
+
+/// Bytes of `/proc/PID/status`: some 1.5 KiB, and more with many supplementary groups.
+pub const STATUS_BYTES: usize = 8192;
 
 impl Tree {
     /// Opens `/proc`.
@@ -55,12 +68,21 @@ impl Tree {
     pub fn open() -> io::Result<Self> {
         let own = nix::unistd::getpid().as_raw();
         let proc = Dir::open(Path::new("/proc"))?;
-        Ok(Self { proc, own, keeper: None, known: HashMap::new(), members: Vec::new() })
+        Ok(Self { proc, own, keeper: None, earlier: HashMap::new(), known: HashMap::new(), members: Vec::new() })
     }
 
     /// Leaves this process out.
     pub fn leave_out(&mut self, keeper: Option<i32>) {
         self.keeper = keeper;
+    }
+
+    /// Leaves out who is below this process now.
+    pub fn leave_out_earlier(&mut self) {
+        // Without a child there is nobody to be found.
+        if changed().is_ok() {
+            self.earlier = self.look_afresh().iter().map(|member| (member.pid, member.start_time)).collect();
+            self.known.clear();
+        }
     }
 
     /// procfs.
@@ -75,11 +97,10 @@ impl Tree {
         // What can't be listed is not there any more than what can't be read.
         let _ = self.proc.numbers(&mut [0; 4096], |pid| listed.push(pid));
         self.known.retain(|pid, _| listed.binary_search(pid).is_ok());
-        let mut open: Vec<(i32, i32)> = Vec::new();
+        self.earlier.retain(|pid, _| listed.binary_search(pid).is_ok());
+        let mut open: Vec<(Member, i32)> = Vec::new();
         for pid in listed.iter().copied().filter(|pid| !self.known.contains_key(pid)) {
-            if let Some((_, parent)) = self.read(pid) {
-                open.push((pid, parent));
-            }
+            open.extend(self.read(pid));
         }
         self.place(open);
         let mut ours: Vec<i32> =
@@ -101,23 +122,32 @@ impl Tree {
 
     /// Finds out whose these are, given with their parents, until no more can be told. Of one whose parent is gone by now
     /// it is told at the next look, by its new one.
-    fn place(&mut self, mut open: Vec<(i32, i32)>) {
+    fn place(&mut self, mut open: Vec<(Member, i32)>) {
         loop {
             let before = open.len();
-            open.retain(|(pid, parent)| {
+            open.retain(|(member, parent)| {
                 let kin = match parent {
-                    _ if *pid == self.own || Some(*pid) == self.keeper => Some(Kin::Stranger),
+                    _ if member.pid == self.own || Some(member.pid) == self.keeper => Some(Kin::Stranger),
+                    _ if self.is_earlier(member) => Some(Kin::Stranger),
                     _ if *parent == self.own => Some(Kin::Ours),
                     0 => Some(Kin::Stranger),
                     _ => self.known.get(parent).copied(),
                 };
-                self.known.extend(kin.map(|kin| (*pid, kin)));
+                if matches!(kin, Some(Kin::Stranger)) && self.earlier.contains_key(parent) {
+                    // It stays one when its parent has ended, and it is this process's child.
+                    self.earlier.insert(member.pid, member.start_time);
+                }
+                self.known.extend(kin.map(|kin| (member.pid, kin)));
                 kin.is_none()
             });
             if open.len() == before {
                 return;
             }
         }
+    }
+
+    fn is_earlier(&self, member: &Member) -> bool {
+        self.earlier.get(&member.pid) == Some(&member.start_time)
     }
 
     /// A process and its parent; none when it is gone.
@@ -132,15 +162,40 @@ impl Tree {
         parse_stat(self.proc.read(SmallPath::under(pid, "stat").as_c_str(), &mut buf).ok()?).ok()
     }
 
-    /// What a process is called; a zombie has its name still.
+    /// What a process of the command's is called; a zombie has its name still.
     pub fn comm(&self, pid: i32) -> Option<Comm> {
-        Some(self.read(pid)?.0.comm)
+        self.read(pid).map(|(member, _)| member).filter(|member| !self.is_earlier(member)).map(|member| member.comm)
+    }
+
+    /// Whether a process, or a zombie, has waited for children of its own.
+    pub fn has_waited(&self, pid: i32) -> bool {
+        self.stat(pid).is_some_and(|stat| stat.children_minflt > 0)
     }
 
     /// A live process, of the tree or not.
     pub fn member(&self, pid: i32) -> Option<Member> {
         let (member, _) = self.read(pid)?;
         (pid != self.own && Some(pid) != self.keeper && !member.zombie).then_some(member)
+    }
+
+    /// Bytes that this process has resident now.
+    pub fn resident(&self, pid: i32) -> Option<u64> {
+        let mut buf = [0; STATUS_BYTES];
+        parse_status(self.proc.read(SmallPath::under(pid, "status").as_c_str(), &mut buf).ok()?).ok()?.vm_rss
+    }
+
+    /// Whether this process is within another run: below a process of the same name whose command is `run`.
+    pub fn is_within_a_run(&self) -> bool {
+        let Some(own) = self.stat(self.own) else { return false };
+        let parents = std::iter::successors(self.stat(own.ppid).map(|stat| (own.ppid, stat)), |(_, stat)| {
+            Some((stat.ppid, self.stat(stat.ppid)?))
+        });
+        let is_run = |pid: i32| {
+            let mut buf = [0; CMDLINE_BYTES];
+            let cmdline = self.proc.read(SmallPath::under(pid, "cmdline").as_c_str(), &mut buf).unwrap_or_default();
+            cmdline.split(|byte| *byte == 0).nth(1) == Some(b"run")
+        };
+        parents.take(MOST_PARENTS).any(|(pid, stat)| stat.comm == own.comm && is_run(pid))
     }
 
     /// Whether a signal has stopped this process.

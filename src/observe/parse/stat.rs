@@ -67,6 +67,8 @@ pub struct Stat {
     pub session: Option<i32>,
     /// The kernel's `PF_*` flags of the leader.
     pub flags: u32,
+    /// Page faults, without a disk, of the children that it has waited for; 0 when it has waited for none.
+    pub children_minflt: u64,
     /// Page faults of its own that needed a disk, since its start.
     pub majflt: u64,
     /// Threads, the leader counted even as a zombie; 0 while the process is being reaped.
@@ -122,10 +124,11 @@ pub fn parse_stat(bytes: &[u8]) -> Result<Stat, Malformed> {
             skip(&mut column, ["tty_nr", "tpgid"])?;
             unsigned(column("flags")?).ok_or(FILE.unreadable("flags"))?
         },
-        majflt: {
-            skip(&mut column, ["minflt", "cminflt"])?;
-            unsigned(column("majflt")?).ok_or(FILE.unreadable("majflt"))?
+        children_minflt: {
+            skip(&mut column, ["minflt"])?;
+            unsigned(column("cminflt")?).ok_or(FILE.unreadable("cminflt"))?
         },
+        majflt: { unsigned(column("majflt")?).ok_or(FILE.unreadable("majflt"))? },
         num_threads: {
             skip(&mut column, ["cmajflt", "utime", "stime", "cutime", "cstime", "priority", "nice"])?;
             unsigned(column("num_threads")?).ok_or(FILE.unreadable("num_threads"))?

@@ -20,6 +20,9 @@ pub(super) const MARK: &str = "hogwatch-run";
 /// The command's own leaf in a place on v2, where processes live in leaves only.
 pub(super) const MAIN: &str = "main";
 
+/// So many names are tried. More runs at once whose parents have the same pid are not to be expected.
+pub(super) const MOST_NAMES: u32 = 100;
+
 /// A cgroup in a mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
@@ -205,26 +208,78 @@ pub(super) fn remove(dir: &Path) -> io::Result<()> {
     std::fs::remove_dir(dir)
 }
 
-/// Removes what runs left here whose parent was killed: a place is named after its parent's pid ([`label`]). What is not
-/// empty stays: somebody still lives there, capped.
-pub(super) fn remove_leftovers(dir: &Path, proc: &Path) {
+/// Makes a place below `parent` and has it filled: the limits set, and the caller in it. Its name may be taken, by a run of the
+/// same pid in another PID namespace; and such a run, on its start, may take it for a leftover before anybody is in it.
+/// Either way the next name is tried.
+///
+/// # Errors
+/// Those of `fill`, with nothing left behind; when it can't be made, or all names are taken.
+pub(super) fn make_place<T>(
+    parent: &Spot,
+    label: &Label<'_>,
+    proc: &Path,
+    mut fill: impl FnMut(&Spot) -> Result<T, Refusal>,
+) -> Result<(Spot, T), Refusal> {
+    remove_leftovers(&parent.dir(), proc, label.parent);
+    for count in 1..=MOST_NAMES {
+        let place = parent.child(&label.name(count));
+        let dir = place.dir();
+        match std::fs::create_dir(&dir) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(e) => return Err(Refusal(format!("can't make {}: {e}", dir.display()))),
+        }
+        match fill(&place) {
+            Ok(filled) => return Ok((place, filled)),
+            Err(_) if !dir.exists() => {}
+            Err(why) => {
+                let _ = remove(&dir);
+                return Err(why);
+            }
+        }
+    }
+    Err(Refusal(format!("{} and the names after it are taken", parent.child(&label.name(1)).dir().display())))
+}
+
+/// Removes what runs left here whose parent was killed: a place is named after its parent's pid ([`Label`]). No other run has
+/// the pid of our own parent, but in another PID namespace. What is not empty stays: somebody still lives there, capped.
+fn remove_leftovers(dir: &Path, proc: &Path, parent: i32) {
     let Ok(names) = Dir::open(dir).and_then(|dir| dir.directories()) else { return };
     for name in names.iter().filter_map(|name| name.to_str().ok()) {
-        let pid = name.strip_prefix(MARK).and_then(|rest| rest.rsplit('-').next()?.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !proc.join(pid.to_string()).exists()) {
+        let pid = name.strip_prefix(MARK).and_then(|rest| rest.rsplit('-').next()?.parse::<i32>().ok());
+        if pid.is_some_and(|pid| pid == parent || !proc.join(pid.to_string()).exists()) {
             let _ = remove(&dir.join(name));
         }
     }
 }
 
 /// What a place is called: `hogwatch-run-NAME-PID`, by the command's name and the pid of the parent, which is the one that
-/// people see. Only characters that systemd takes in a unit's name (`systemd.unit(5)`).
-pub(super) fn label(name: &str, parent: i32) -> String {
-    /// Long enough to tell commands apart: unit names may have 255 bytes.
-    const MOST: usize = 40;
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') { c } else { '_' };
-    let name: String = name.chars().take(MOST).map(plain).collect();
-    if name.is_empty() { format!("{MARK}-{parent}") } else { format!("{MARK}-{name}-{parent}") }
+/// people see.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Label<'a> {
+    /// The command's name.
+    pub(super) command: &'a str,
+    /// The parent's pid.
+    pub(super) parent: i32,
+}
+
+impl<'a> Label<'a> {
+    /// For the calling process.
+    pub(super) fn of(command: &'a str) -> Self {
+        Self { command, parent: nix::unistd::getppid().as_raw() }
+    }
+
+    /// The first name, or where that is taken the second and so on: `hogwatch-run-NAME.2-PID`. Only characters that systemd
+    /// takes in a unit's name (`systemd.unit(5)`).
+    pub(super) fn name(&self, count: u32) -> String {
+        /// Long enough to tell commands apart: unit names may have 255 bytes.
+        const MOST: usize = 40;
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') { c } else { '_' };
+        let command: String = self.command.chars().take(MOST).map(plain).collect();
+        let dash = if command.is_empty() { "" } else { "-" };
+        let next = if count > 1 { format!(".{count}") } else { String::new() };
+        format!("{MARK}{dash}{command}{next}-{}", self.parent)
+    }
 }
 
 /// The tightest memory limit of a cgroup and those above it; of equal ones the nearest.
@@ -260,29 +315,70 @@ mod tests {
 
     #[test]
     fn names_are_what_systemd_takes() {
-        assert_eq!(label("make", 42), "hogwatch-run-make-42");
-        assert_eq!(label("", 42), "hogwatch-run-42");
-        assert_eq!(label("../a b-c\n\u{e9}", 42), "hogwatch-run-.._a_b_c__-42");
-        assert_eq!(label(&"x".repeat(300), 42).len(), "hogwatch-run--42".len() + 40);
+        let name = |command, count| Label { command, parent: 42 }.name(count);
+        assert_eq!(name("make", 1), "hogwatch-run-make-42");
+        assert_eq!(name("make", 2), "hogwatch-run-make.2-42");
+        assert_eq!(name("", 1), "hogwatch-run-42");
+        assert_eq!(name("", 2), "hogwatch-run.2-42");
+        assert_eq!(name("../a b-c\n\u{e9}", 1), "hogwatch-run-.._a_b_c__-42");
+        assert_eq!(name(&"x".repeat(300), 1).len(), "hogwatch-run--42".len() + 40);
     }
 
     #[test]
     fn leftovers_of_dead_parents_go_and_those_of_living_ones_stay() {
         let tree = tempfile::tempdir().unwrap();
         let proc = tempfile::tempdir().unwrap();
-        std::fs::create_dir(proc.path().join("7")).unwrap();
-        for dir in
-            ["hogwatch-run-a-7/main", "hogwatch-run-a-8/main", "hogwatch-run-9", "hogwatch-rest", "hogwatch-run", "x-8"]
-        {
+        let dirs = [
+            "hogwatch-run-a-7/main",
+            "hogwatch-run-a-8/main",
+            "hogwatch-run-9",
+            "hogwatch-run-b.2-11",
+            "hogwatch-rest",
+            "hogwatch-run",
+            "x-8",
+        ];
+        for dir in dirs {
             std::fs::create_dir_all(tree.path().join(dir)).unwrap();
+        }
+        // The second is our own parent.
+        for pid in ["7", "11"] {
+            std::fs::create_dir(proc.path().join(pid)).unwrap();
         }
         // Somebody still lives there.
         std::fs::create_dir_all(tree.path().join("hogwatch-run-b-10/main")).unwrap();
         std::fs::write(tree.path().join("hogwatch-run-b-10/main/cgroup.procs"), "1\n").unwrap();
-        remove_leftovers(tree.path(), proc.path());
+        remove_leftovers(tree.path(), proc.path(), 11);
         let mut left: Vec<_> = std::fs::read_dir(tree.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["hogwatch-rest", "hogwatch-run", "hogwatch-run-a-7", "hogwatch-run-b-10", "x-8"]);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_or_a_place_that_somebody_removes_is_no_hindrance() {
+        let tree = tempfile::tempdir().unwrap();
+        let parent = Spot { root: tree.path().to_owned(), path: "".into() };
+        let label = Label { command: "sh", parent: 2 };
+        // Of a run with the same pid in another PID namespace.
+        std::fs::create_dir_all(tree.path().join("hogwatch-run-sh-2/main")).unwrap();
+        std::fs::write(tree.path().join("hogwatch-run-sh-2/main/cgroup.procs"), "1\n").unwrap();
+        let mut tried = Vec::new();
+        let (place, ()) = make_place(&parent, &label, Path::new("/proc"), |place| {
+            tried.push(place.name());
+            match tried.len() {
+                1 => std::fs::remove_dir(place.dir())
+                    .map_err(|e| Refusal(e.to_string()))
+                    .and(Err(Refusal("gone".into()))),
+                _ => Ok(()),
+            }
+        })
+        .unwrap();
+        assert_eq!(tried, ["/hogwatch-run-sh.2-2", "/hogwatch-run-sh.3-2"]);
+        assert_eq!(place.name(), tried[1]);
+        // What is refused otherwise is refused, and leaves nothing.
+        let refused = make_place(&parent, &label, Path::new("/proc"), |_| Err::<(), _>(Refusal("no".into())));
+        assert_eq!(refused, Err(Refusal("no".into())));
+        let left = std::fs::read_dir(tree.path()).unwrap().map(|e| e.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["hogwatch-run-sh-2"]);
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! [1]: https://dbus.freedesktop.org/doc/dbus-specification.html
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde::Deserialize;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use zbus::wire::serialized::{Context, Data};
@@ -63,22 +65,22 @@ pub(super) struct Message {
 impl Bus {
     /// Connects, as the user that this process is. All must be over by then.
     pub(super) fn connect(socket: &Path, deadline: Instant) -> io::Result<Self> {
-        let mut bus = Self { stream: UnixStream::connect(socket)?, deadline, serial: 0 };
+        let mut bus = Self { stream: connect(socket, deadline)?, deadline, serial: 0 };
         // The name of the user is its number in ASCII, in hexadecimal.
         let uid = nix::unistd::geteuid().to_string();
         let uid: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
         // All at once, as systemd's own clients do: its server would keep a call that it reads along with BEGIN, and not look
         // at it before the next one comes.
         bus.write(format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").as_bytes())?;
+        /// `OK` and 32 digits. Nothing follows before there is a call.
+        const MOST: usize = 256;
         let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n") {
-            /// `OK` and 32 digits.
-            const MOST: usize = 256;
-            let mut byte = [0];
-            bus.read(&mut byte)?;
-            answer.push(byte[0]);
-            if answer.len() > MOST {
-                break;
+        while !answer.ends_with(b"\r\n") && answer.len() < MOST {
+            let mut part = [0; MOST];
+            bus.stream.set_read_timeout(Some(bus.left()?))?;
+            match bus.stream.read(&mut part).map_err(late)? {
+                0 => break,
+                n => answer.extend_from_slice(&part[..n]),
             }
         }
         if !answer.starts_with(b"OK ") {
@@ -102,7 +104,11 @@ impl Bus {
                 ERROR => {
                     let name: Option<String> = message.field(FIELD_ERROR_NAME);
                     let text: Result<String, _> = message.body();
-                    return Err(io::Error::other(text.ok().or(name).unwrap_or_default()));
+                    let kind = match name.as_deref() {
+                        Some("org.freedesktop.systemd1.UnitExists") => io::ErrorKind::AlreadyExists,
+                        _ => io::ErrorKind::Other,
+                    };
+                    return Err(io::Error::new(kind, text.ok().or(name).unwrap_or_default()));
                 }
                 _ => {}
             }
@@ -146,6 +152,18 @@ impl Bus {
     fn left(&self) -> io::Result<Duration> {
         self.deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or(too_late())
     }
+}
+
+/// Connects by then: what listens may be stuck with a full backlog, which `connect(2)` waits for, as long as `SO_SNDTIMEO`
+/// says (`unix(7)`), and std can't set that beforehand.
+fn connect(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
+    let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or(too_late())?;
+    let micros = left.as_micros().max(1).try_into().map_err(io::Error::other)?;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&fd, sockopt::SendTimeout, &TimeVal::microseconds(micros))?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?).map_err(|e| late(e.into()))?;
+    Ok(fd.into())
 }
 
 impl Message {
@@ -317,10 +335,16 @@ mod tests {
 
     #[test]
     fn an_error_is_told_in_its_own_words() {
-        let fields = vec![(FIELD_REPLY_SERIAL, Variant::from(1_u32)), (FIELD_ERROR_NAME, Variant::from("org.a.Error"))];
-        let (_dir, server, mut bus) = serve(message(ERROR, fields, "s", &"no such thing"));
-        assert_eq!(bus.call(METHOD, &()).unwrap_err().to_string(), "no such thing");
-        server.join().unwrap();
+        for (name, kind) in [
+            ("org.a.Error", io::ErrorKind::Other),
+            ("org.freedesktop.systemd1.UnitExists", io::ErrorKind::AlreadyExists),
+        ] {
+            let fields = vec![(FIELD_REPLY_SERIAL, Variant::from(1_u32)), (FIELD_ERROR_NAME, Variant::from(name))];
+            let (_dir, server, mut bus) = serve(message(ERROR, fields, "s", &"no such thing"));
+            let error = bus.call(METHOD, &()).unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, "no such thing"));
+            server.join().unwrap();
+        }
     }
 
     #[test]
@@ -336,5 +360,17 @@ mod tests {
         let late = Bus::connect(&dir.path().join("socket"), Instant::now() + Duration::from_millis(50)).unwrap_err();
         assert_eq!(late.to_string(), "it does not answer");
         drop(listener);
+    }
+
+    #[test]
+    fn a_full_backlog_is_not_waited_for_longer_than_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+        let first = UnixStream::connect(&socket).unwrap();
+        let error = Bus::connect(&socket, Instant::now() + Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.to_string(), "it does not answer");
+        drop(first);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::host::Roots;
 
-use super::super::tree::{self, Spot, limit_v1, make, set, tightest};
+use super::super::tree::{self, Label, Spot, limit_v1, set, tightest};
 use super::super::{Kind, Limits, Place, Refusal, Wishes};
 
 /// Makes a place below the own cgroup and enters it.
@@ -18,15 +18,17 @@ pub(super) fn confine(
     limits: &Limits,
     wishes: &Wishes<'_>,
 ) -> Result<Place, Refusal> {
-    let label = tree::label(wishes.name, nix::unistd::getppid().as_raw());
-    let place = new_place(own, roots, &label)?;
-    let dir = place.dir();
-    let mut done = *limits;
-    let mut remarks = Vec::new();
-    let limited = limit_memory(&dir, &mut done, &mut remarks).and_then(|()| enter(&dir));
-    limited.inspect_err(|_| {
-        let _ = tree::remove(&dir);
+    let label = Label::of(wishes.name);
+    tree::writable(&own.dir())?;
+    let (place, (mut done, mut remarks)) = tree::make_place(own, &label, &roots.proc, |place| {
+        let (mut done, mut remarks) = (*limits, Vec::new());
+        limit_memory(&place.dir(), &mut done, &mut remarks)?;
+        // Inherited may be that nobody is killed, and at the cap the command would hang for ever (`oom_kill_disable`).
+        set(&place.dir(), c"memory.oom_control", "0")?;
+        enter(&place.dir())?;
+        Ok((done, remarks))
     })?;
+    let dir = place.dir();
     let tasks = limits.tasks.map(|tasks| match own_pids {
         Some(own) => limit_tasks(own, roots, &label, tasks),
         None => Err(Refusal("there is no pids hierarchy".into())),
@@ -51,14 +53,6 @@ pub(super) fn confine(
     })
 }
 
-fn new_place(own: &Spot, roots: &Roots, label: &str) -> Result<Spot, Refusal> {
-    tree::writable(&own.dir())?;
-    tree::remove_leftovers(&own.dir(), &roots.proc);
-    let place = own.child(label);
-    make(&place.dir())?;
-    Ok(place)
-}
-
 /// The memory limit first: the one of memory and swap together can't be lower.
 fn limit_memory(dir: &Path, limits: &mut Limits, remarks: &mut Vec<String>) -> Result<(), Refusal> {
     let Some(memory) = limits.memory else { return Ok(()) };
@@ -77,11 +71,11 @@ fn limit_memory(dir: &Path, limits: &mut Limits, remarks: &mut Vec<String>) -> R
     Ok(())
 }
 
-fn limit_tasks(own: &Spot, roots: &Roots, label: &str, tasks: u64) -> Result<Spot, Refusal> {
-    let place = new_place(own, roots, label)?;
-    let dir = place.dir();
-    set(&dir, c"pids.max", &tasks.to_string()).and_then(|()| enter(&dir)).inspect_err(|_| {
-        let _ = tree::remove(&dir);
+fn limit_tasks(own: &Spot, roots: &Roots, label: &Label<'_>, tasks: u64) -> Result<Spot, Refusal> {
+    tree::writable(&own.dir())?;
+    let (place, ()) = tree::make_place(own, label, &roots.proc, |place| {
+        set(&place.dir(), c"pids.max", &tasks.to_string())?;
+        enter(&place.dir())
     })?;
     Ok(place)
 }

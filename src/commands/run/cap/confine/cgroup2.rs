@@ -7,7 +7,7 @@ use crate::host::dir::Dir;
 use crate::report::Size;
 
 use super::super::tree::{
-    self, MAIN, MARK, Spot, enter, give_controller, gives_controller, has_controller, limit, make, set, tightest,
+    self, Label, MAIN, MARK, Spot, enter, give_controller, gives_controller, has_controller, limit, make, set, tightest,
 };
 use super::super::{Kind, Limits, Place, Refusal, Wishes};
 
@@ -97,22 +97,20 @@ pub(super) fn confine(
 ) -> Result<Place, Refusal> {
     let parent = choose(own, boundary)?;
     let within = parent.spot.dir();
-    tree::remove_leftovers(&within, &roots.proc);
-    let place = parent.spot.child(&tree::label(wishes.name, nix::unistd::getppid().as_raw()));
-    let dir = place.dir();
-    make(&dir)?;
-    let mut remarks = Vec::new();
-    let made = arrange(&parent, &dir, limits, &mut remarks);
-    let limits = made.inspect_err(|_| {
-        // Out of the way again: where it came from, unless all had to leave from there.
-        let _ = enter(&own.dir()).or_else(|_| enter(&within.join(REST)));
-        let _ = tree::remove(&dir);
-    })?;
+    let (place, (limits, mut remarks)) =
+        tree::make_place(&parent.spot, &Label::of(wishes.name), &roots.proc, |place| {
+            let mut remarks = Vec::new();
+            let limits = arrange(&parent, &place.dir(), limits, &mut remarks).inspect_err(|_| {
+                // Out of the way again: where it came from, unless all had to leave from there.
+                let _ = enter(&own.dir()).or_else(|_| enter(&within.join(REST)));
+            })?;
+            Ok((limits, remarks))
+        })?;
     remarks.extend(throttled(&place, limits.memory));
     Ok(Place {
         kind: Kind::Cgroup2,
         tightest: tightest(&place, |dir| limit(dir, "memory.max")),
-        dir: Some(dir),
+        dir: Some(place.dir()),
         pids_dir: None,
         unit: None,
         keeper: None,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
-use super::super::{Limits, Refusal};
+use super::super::Limits;
 use super::bus::{Bus, Method};
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
@@ -36,11 +36,10 @@ pub(super) struct Scope<'a> {
 }
 
 /// Has the scope made, and waits until this process is in it.
-pub(super) fn start(scope: &Scope<'_>) -> Result<(), Refusal> {
-    ask(scope).map_err(|e| Refusal(format!("systemd made no scope: {e}")))
-}
-
-fn ask(scope: &Scope<'_>) -> io::Result<()> {
+///
+/// # Errors
+/// What systemd says, `AlreadyExists` when there is a unit of this name; when it can't be reached or does not answer.
+pub(super) fn start(scope: &Scope<'_>) -> io::Result<()> {
     let mut bus = connect()?;
     let policy = version(&mut bus)? >= OOM_POLICY_OF_SCOPES;
     let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
@@ -68,7 +67,8 @@ fn properties<'a>(scope: &Scope<'a>, policy: bool) -> Vec<(&'static str, Variant
         // 0 is whoever asks: our pid may be another's in systemd's PID namespace.
         ("PIDs", Variant::from(vec![0_u32])),
         ("MemoryHigh", Variant::from(u64::MAX)),
-        ("Delegate", Variant::from(true)),
+        // Not all that there are, as Delegate=yes means: each that the slice has not would be switched on for all in it.
+        ("DelegateControllers", Variant::from(vec!["memory", "pids"])),
         ("CollectMode", Variant::from("inactive-or-failed")),
     ];
     // A process that a limit within the scope killed (a nested run's) is no reason to stop the scope, which is what systemd does

@@ -7,6 +7,7 @@
 //!    └─ main                       the command
 //! ```
 
+use std::io;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
@@ -14,7 +15,9 @@ use nix::sys::signal::Signal;
 use crate::host::process::signal_by_pid;
 use crate::host::{Roots, keeper};
 
-use super::super::tree::{self, Here, MAIN, MARK, Spot, enter, give_controller, limit, make, tightest};
+use super::super::tree::{
+    self, Here, Label, MAIN, MARK, MOST_NAMES, Spot, enter, give_controller, limit, make, tightest,
+};
 use super::super::{Kind, Limits, Place, Refusal, Tightest, Wishes};
 use super::cgroup2::{limit_place, throttled};
 use super::manager::{self, Scope};
@@ -24,20 +27,23 @@ const KEEPER: &str = "keeper";
 
 /// Has a scope made around the calling process, and arranges it.
 pub(super) fn confine(own: &Spot, roots: &Roots, limits: &Limits, wishes: &Wishes<'_>) -> Result<Place, Refusal> {
-    let unit = format!("{}.scope", tree::label(wishes.name, nix::unistd::getppid().as_raw()));
     let mut remarks = Vec::new();
     let slice = slice(own);
     let limits = not_wider(limits, escaped(own, slice.as_deref()).as_ref(), &mut remarks);
     // A container may see the tree only, while systemd, outside, does as it is asked.
     let writable = tree::may_be_written(&own.root);
-    manager::start(&Scope {
-        unit: &unit,
-        description: &format!("{}, run by hogwatch under a cap", wishes.name),
-        slice: slice.as_deref(),
-        // The keeper is one more.
-        limits: Limits { tasks: limits.tasks.map(|tasks| tasks.saturating_add(1)), ..limits },
-        kill_whole: !writable,
-    })?;
+    let start = |unit: &str| {
+        manager::start(&Scope {
+            unit,
+            description: &format!("{}, run by hogwatch under a cap", wishes.name),
+            slice: slice.as_deref(),
+            // The keeper is one more.
+            limits: Limits { tasks: limits.tasks.map(|tasks| tasks.saturating_add(1)), ..limits },
+            kill_whole: !writable,
+        })
+    };
+    let unit =
+        start_first_free(&Label::of(wishes.name), start).map_err(|e| Refusal(format!("systemd made no scope: {e}")))?;
     let scope = Here::look(roots).v2.filter(|now| now.last() == unit);
     let scope = scope.ok_or_else(|| Refusal(format!("systemd made {unit}, but this process is not in it")))?;
     if limits.memory.is_some() && limit(&scope.dir(), "memory.max").is_none() {
@@ -66,6 +72,19 @@ pub(super) fn confine(own: &Spot, roots: &Roots, limits: &Limits, wishes: &Wishe
         limits,
         remarks,
     })
+}
+
+/// Starts the unit, by the first name that is not taken, as by a run of the same pid in another PID namespace.
+fn start_first_free(label: &Label<'_>, start: impl Fn(&str) -> io::Result<()>) -> io::Result<String> {
+    let mut count = 1;
+    loop {
+        let unit = format!("{}.scope", label.name(count));
+        match start(&unit) {
+            Ok(()) => return Ok(unit),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && count < MOST_NAMES => count += 1,
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 /// The place within the scope, and its keeper.
@@ -138,6 +157,18 @@ mod tests {
     use super::*;
 
     const TERMINAL: &str = "user.slice/user-0.slice/user@0.service/app.slice/term.scope";
+
+    #[test]
+    fn the_first_name_that_is_free_is_the_units() {
+        let label = Label { command: "sh", parent: 2 };
+        let taken = |unit: &str| match unit {
+            "hogwatch-run-sh-2.scope" => Err(io::ErrorKind::AlreadyExists.into()),
+            _ => Ok(()),
+        };
+        assert_eq!(start_first_free(&label, taken).unwrap(), "hogwatch-run-sh.2-2.scope");
+        let none = |_: &str| Err(io::ErrorKind::AlreadyExists.into());
+        assert_eq!(start_first_free(&label, none).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
 
     #[test]
     fn root_stays_in_the_slice_it_is_in_unless_a_users_manager_has_it() {

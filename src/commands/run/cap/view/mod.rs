@@ -1,6 +1,7 @@
 //! The parent's view of a place: what its cgroup uses, who is in it, and the end of it.
 
 mod above;
+mod after;
 mod kill;
 mod v1;
 
@@ -26,13 +27,14 @@ const SMALL_BYTES: usize = 512;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OomCounts {
     /// How often the cap itself was hit with nothing left to reclaim (`oom` of `memory.events.local`; v1 does not count it:
-    /// there it is the number of kills for it, unless a limit above is tighter).
+    /// there it is the number of kills for it, unless a limit above was hit and it was not).
     pub at_cap: u64,
     /// How often all of the place was killed at once (`oom_group_kill` of `memory.events.local`; Linux 5.17): at the cap, at a
     /// limit above, or because the machine had no memory left. `None` where the kernel does not kill all of it, or does not
     /// count that.
     pub whole: Option<u64>,
-    /// Processes of the place that were killed, whatever limit it was for, those of places inside this one too.
+    /// Processes of the place that were killed, whatever limit it was for, those of places inside this one too. When all of a
+    /// place is killed the kernel counts the first of them twice.
     pub kills: u64,
     /// The limit further up that was hit since [`Cap::open`], if one was: the nearest of them.
     pub above: Option<Tightest>,
@@ -91,7 +93,7 @@ impl Cap {
             pressure: optional(c"memory.pressure"),
             events: held.file(events)?,
             local: local.collect(),
-            above: if is_v1 { Above::of_v1(place) } else { Above::open(scope.unwrap_or(&dir)) },
+            above: if is_v1 { Above::open_v1(&dir) } else { Above::open(scope.unwrap_or(&dir)) },
             notice: is_v1.then(|| OomNotice::of(&held).ok()).flatten(),
             held,
             dir,
@@ -187,6 +189,13 @@ impl Cap {
     pub fn heard(&self) {
         if let Some(notice) = &self.notice {
             notice.heard();
+        }
+    }
+
+    /// Forgets a hit that no kill followed. Call it when [`Cap::limit_hit`] was not ready for a while.
+    pub fn rest(&self) {
+        if let Some(notice) = &self.notice {
+            notice.rest(&self.dir);
         }
     }
 
