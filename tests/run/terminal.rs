@@ -193,3 +193,20 @@ fn the_time_is_up_for_a_stopped_job() {
     terminal.type_line("wait %1; echo status=$?");
     terminal.wait_for("status=124");
 }
+
+/// `suspend` of an inner shell is SIGSTOP: the outer shell has its terminal back, and `fg` goes on.
+#[test]
+fn an_inner_shell_can_be_suspended() {
+    let terminal = Terminal::start();
+    terminal.type_line("r env PS1='in> ' bash --norc --noprofile -i");
+    terminal.wait_for("in>");
+    terminal.type_line("suspend");
+    terminal.wait_for("Stopped");
+    terminal.type_line("echo shell-''again");
+    terminal.wait_for("shell-again");
+    terminal.type_line("fg");
+    terminal.type_line("echo inner-''again; exit 7");
+    terminal.wait_for("inner-again");
+    terminal.type_line("echo outer=$?");
+    terminal.wait_for("outer=7");
+}
