@@ -61,10 +61,14 @@ fn the_last_process_counts() {
 fn who_was_there_before_is_left_alone() {
     for place in [Place::Here, Place::NoCgroups] {
         let word = a_word();
+        let folder = tempfile::tempdir().expect("a folder");
         // The second loses its parent meanwhile, and hogwatch adopts it.
-        let others = "sh -c 'sleep 20; :' $1 >/dev/null 2>&1 & sh -c 'sh -c \"sleep 20; :\" $0 & sleep 0.5' $1 >/dev/null 2>&1 &";
+        let others = "sh -c 'sleep 20; :' $1 >/dev/null 2>&1 & \
+            sh -c 'sh -c \": > $THERE; sleep 20; :\" $0 & sleep 0.5' $1 >/dev/null 2>&1 & \
+            until [ -e $THERE ]; do sleep 0.01; done;";
         let script = format!("{others} exec \"$0\" run --memory 64M --timeout 1s sleep 60");
         let mut command = place.command("sh");
+        command.env("THERE", folder.path().join("there"));
         let ran = finish(command.args(["-c", &script]).arg(program()).arg(&word));
         let lives = processes_with(&word);
         for pid in &lives {
