@@ -149,6 +149,7 @@ fn attempt(args: &RunArgs) -> Result<(Outcome, Wanted), String> {
         killed_by: None,
         image,
         largest: None,
+        at_the_hit: None,
         interrupted: false,
         kill_is_due: None,
     };

@@ -70,6 +70,8 @@ pub struct Run {
     pub image: u64,
     /// Of those that SIGKILL ended.
     pub largest: Option<Largest>,
+    /// Who was the largest when the cap was hit, where the kernel tells that before it kills.
+    pub at_the_hit: Option<Largest>,
     /// Ctrl-C was pressed.
     pub interrupted: bool,
     /// The cap was hit, and until then a kill by the kernel is to be expected, where the rest is this process's to kill.
@@ -125,6 +127,11 @@ impl Run {
             }
         }
         self.look_for_a_kill_at_the_cap();
+        if self.killed_by == Some(KilledBy::Cap)
+            && let Some(Largest { comm, bytes }) = self.at_the_hit
+        {
+            self.largest_may_be(comm, bytes);
+        }
     }
 
     /// Waits for a signal (SIGCHLD among them), for news of the exec or the cap, or until `due`.
@@ -142,6 +149,7 @@ impl Run {
         if let Some(cap) = self.cap.as_ref().filter(|_| hit.is_some() && fds.last().is_some_and(told)) {
             cap.heard();
             self.kill_is_due = Some(clock::now() + KILL_FOLLOWS);
+            self.at_the_hit = self.largest_now();
         }
         if heard && let Some(mut news) = self.news.take() {
             self.not_run = not_run(&mut news);
@@ -213,6 +221,13 @@ impl Run {
         if self.largest.is_none_or(|largest| bytes > largest.bytes) {
             self.largest = Some(Largest { comm, bytes });
         }
+    }
+
+    /// The largest that lives. Of the one that the kernel is about to kill, its parent may be the one to wait for it.
+    fn largest_now(&mut self) -> Option<Largest> {
+        let living = self.everybody();
+        let sizes = living.iter().filter_map(|member| Some((member.comm, self.tree.resident(member.pid)?)));
+        sizes.max_by_key(|(_, bytes)| *bytes).map(|(comm, bytes)| Largest { comm, bytes })
     }
 
     /// Where nobody but this process kills at the cap.
