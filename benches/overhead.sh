@@ -4,8 +4,8 @@
 #
 # usage: overhead.sh HOGWATCH ROUNDS
 #
-# `true` under a cap, in turn with plain `true` and, where systemd runs, with `true` in a scope of systemd-run with the same
-# limits. Bash, for a clock that starts no process. Prints words for people; no figure makes it fail.
+# `true` under a cap, in turn with plain `true` and, where systemd runs, with `true` in a scope of systemd-run, without limits
+# and with the same ones. Bash, for a clock that starts no process. Prints words for people; no figure makes it fail.
 set -euo pipefail
 shopt -s nullglob
 
@@ -27,11 +27,12 @@ manager=()
 [[ $(id -u) == 0 ]] || manager=(--user)
 plain() { "$true"; }
 run() { "$hogwatch" run "${cap[@]}" -- "$true"; }
-scope() { systemd-run "${manager[@]}" --quiet --scope -p MemoryMax=64M -p MemorySwapMax=0 -- "$true"; }
+scope() { systemd-run "${manager[@]}" --quiet --scope -- "$true"; }
+limited() { systemd-run "${manager[@]}" --quiet --scope -p MemoryMax=64M -p MemorySwapMax=0 -- "$true"; }
 
 ways=(plain run)
 if [[ -d /run/systemd/system ]] && scope 2>"$scratch/said"; then
-	ways=(plain scope run)
+	ways=(plain scope limited run)
 else
 	echo "no systemd that makes scopes here: compared with plain true only"
 fi
@@ -58,10 +59,14 @@ line() {
 }
 echo "$rounds rounds each, in turn; the cap's kind is $kind"
 line "true" plain
-[[ ${#ways[@]} == 2 ]] || line "systemd-run --scope true" scope
+if [[ ${#ways[@]} != 2 ]]; then
+	line "systemd-run --scope true" scope
+	line "the same with limits" limited
+fi
 line "hogwatch run true" run
 [[ ${#ways[@]} == 2 ]] ||
-	awk -v run="$(median run)" -v scope="$(median scope)" 'BEGIN { printf "hogwatch run takes %.2f times as long as systemd-run --scope\n", run / scope }'
+	awk -v run="$(median run)" -v scope="$(median scope)" -v limited="$(median limited)" 'BEGIN {
+		printf "hogwatch run takes %.2f times as long as systemd-run --scope, %.2f times with the same limits\n", run / scope, run / limited }'
 
 # ---- what waits meanwhile -----------------------------------------------------------------------------------------
 
