@@ -275,8 +275,7 @@ impl Watched {
         match self.version {
             Hierarchy::V2 => match parse_memory_stat(text) {
                 Ok(stat) => {
-                    let files = stat.inactive_file.unwrap_or(0).saturating_add(stat.active_file.unwrap_or(0));
-                    enclosing.reclaimable = files.saturating_add(stat.slab_reclaimable.unwrap_or(0));
+                    enclosing.reclaimable = stat.cache().saturating_add(stat.slab_reclaimable.unwrap_or(0));
                     enclosing.anon = stat.anon.unwrap_or(0);
                 }
                 Err(e) => faults.malformed(e),

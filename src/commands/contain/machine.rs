@@ -150,9 +150,7 @@ impl Machine {
         let file = |name: &str| fs::read(self.tree.at(&dir.join(name))).ok();
         let limit = |name: &str| parse_limit(&file(name)?).ok()?.bytes();
         let stat = file("memory.stat").and_then(|bytes| parse_memory_stat(&bytes).ok()).unwrap_or_default();
-        let cache = stat.active_file.unwrap_or(0).saturating_add(stat.inactive_file.unwrap_or(0));
         let current = parse_cgroup_bytes(&file("memory.current")?).ok()?;
-        // What is in swap comes back when it is touched, and can't be swapped out again under the cap.
         let swap = file("memory.swap.current").and_then(|bytes| parse_cgroup_bytes(&bytes).ok()).unwrap_or(0);
         let own = |place: &str| self.tree.has(&Path::new(place).join(format!("{unit}.d/50-MemoryMax.conf")));
         Some(Slice {
@@ -163,7 +161,7 @@ impl Machine {
             // A kernel without swap has no such file.
             swap_max: file("memory.swap.max").map_or(Some(0), |bytes| parse_limit(&bytes).ok()?.bytes()),
             high: limit("memory.high"),
-            holds: current.saturating_sub(cache).saturating_add(swap),
+            holds: stat.held(current, swap),
             set_property: ["/etc/systemd/system.control", "/run/systemd/system.control"].into_iter().any(own),
         })
     }

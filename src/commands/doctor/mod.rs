@@ -75,7 +75,7 @@ pub struct Finding {
 pub fn run(args: &DoctorArgs) -> ExitCode {
     // The system's units, also for a plain user: systemd tells everybody.
     let systemctl = Systemctl { program: "systemctl".into(), user: false };
-    let shown = if Path::new("/run/systemd/system").exists() {
+    let shown = if sd_notify::booted().unwrap_or(false) {
         systemctl.run(&facts::units::ARGUMENTS, Instant::now() + DEADLINE)
     } else {
         Err("this machine was not started by systemd".to_owned())

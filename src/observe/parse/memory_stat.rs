@@ -90,6 +90,22 @@ keyed_struct! {
     }
 }
 
+impl MemoryStat {
+    /// Page cache that reclaim can give back, in bytes: on the LRU lists of files, where tmpfs is not. What is not told counts as
+    /// none.
+    #[must_use]
+    pub fn cache(&self) -> u64 {
+        self.inactive_file.unwrap_or(0).saturating_add(self.active_file.unwrap_or(0))
+    }
+
+    /// What a cap can't take away without killing, in bytes: `memory.current` without page cache, and `memory.swap.current`, for
+    /// what is in swap comes back when it is touched.
+    #[must_use]
+    pub fn held(&self, current: u64, swap: u64) -> u64 {
+        current.saturating_sub(self.cache()).saturating_add(swap)
+    }
+}
+
 /// Reads `memory.events` or `memory.events.local`.
 ///
 /// # Errors

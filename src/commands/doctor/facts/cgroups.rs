@@ -146,7 +146,6 @@ impl Group {
         let stat = reader.text(&file("memory.stat"));
         let stat = stat.and_then(|text| parse_memory_stat(text.as_bytes()).ok()).unwrap_or_default();
         let swap = reader.number(&file("memory.swap.current")).unwrap_or(0);
-        let cache = stat.active_file.unwrap_or(0).saturating_add(stat.inactive_file.unwrap_or(0));
         let current = reader.number(&file("memory.current"));
         Self {
             path: path.to_owned(),
@@ -155,7 +154,7 @@ impl Group {
             max,
             swap_max,
             anon: stat.anon.map(|anon| anon.saturating_add(swap)),
-            holds: current.map(|current| current.saturating_sub(cache).saturating_add(swap)),
+            holds: current.map(|current| stat.held(current, swap)),
             populated: events.is_some_and(|text| parse_populated(text.as_bytes()).unwrap_or(false)),
             processes,
             has_memory: reader

@@ -84,7 +84,7 @@ impl Here {
             v2: unified.zip(paths.v2).and_then(|(root, path)| spot(root, path)),
             memory_v1: paths.memory_v1.and_then(|path| spot(mounts.join("memory"), path)),
             pids_v1: paths.pids_v1.and_then(|path| spot(mounts.join("pids"), path)),
-            booted: Path::new("/run/systemd/system").is_dir(),
+            booted: sd_notify::booted().unwrap_or(false),
         }
     }
 }
