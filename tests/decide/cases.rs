@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hogwatch::config::{LivelockAction, TargetKind};
 use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_GRACE, LiftOutcome, Plan, stuck};
-use hogwatch::decide::livelock::{Events, Judged, Kind, MachineSample, Sample, Scope, Stat, Terms};
+use hogwatch::decide::livelock::{Events, Judged, Kind, MachineSample, Sample, Scope, Stat, Terms, Verdict};
 use hogwatch::decide::pressure::PressureTerms;
 use hogwatch::decide::victim::{Choice, GroupWhy, Refusal};
-use hogwatch::decide::{Engine, KilledFor, Outcome, PATIENCE, PAUSE, Signal};
+use hogwatch::decide::{Because, Engine, KilledFor, Outcome, PATIENCE, PAUSE, Signal};
 use hogwatch::observe::cgroups::{CgroupPath, Preference};
 use hogwatch::observe::parse::Limit;
 use hogwatch::observe::{Depth, Observation, Task};
@@ -27,6 +27,22 @@ pub struct Group {
     hits: u64,
     /// What it holds above its limit while it is stuck.
     pub excess: u64,
+    /// Page cache that was reclaimed and read again, in pages; `None` when nothing is reclaimed.
+    pub circled: Option<u64>,
+}
+
+impl Group {
+    fn new(id: u64, because_of: &[i32]) -> Self {
+        Self {
+            id,
+            because_of: because_of.to_vec(),
+            above: true,
+            total_us: 0,
+            hits: 0,
+            excess: HIGH / 16,
+            circled: None,
+        }
+    }
 }
 
 /// What was done: when, to whom, what.
@@ -44,6 +60,8 @@ pub struct World {
     /// Places whose victim is dead.
     exited: u64,
     pub done: Vec<Done>,
+    /// For what each signal was sent.
+    causes: Vec<Kind>,
     pub members: Vec<Vec<i32>>,
     lifts: Vec<u64>,
     pub notes: Vec<(Duration, CaseNote)>,
@@ -77,6 +95,7 @@ impl World {
             dry: false,
             exited: 0,
             done: Vec::new(),
+            causes: Vec::new(),
             members: Vec::new(),
             lifts: Vec::new(),
             notes: Vec::new(),
@@ -92,13 +111,11 @@ impl World {
         world.engine.cases_mut().make_room();
         for (id, (path, because_of)) in (1..).zip(groups) {
             let path = CgroupPath::new(path.as_bytes()).unwrap();
-            let group =
-                Group { id, because_of: because_of.to_vec(), above: true, total_us: 0, hits: 0, excess: HIGH / 16 };
             let terms =
                 Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
             let interest = Interest { livelock: Some(Scope { terms, action }), pressure: None, terms };
             assert!(world.engine.cases_mut().watch(id, &path, &interest));
-            world.groups.push(group);
+            world.groups.push(Group::new(id, because_of));
         }
         world
     }
@@ -116,6 +133,7 @@ impl World {
             if stuck {
                 group.total_us += 220_000;
                 group.hits += 12;
+                group.circled = group.circled.map(|pages| pages + 1000);
             } else {
                 group.total_us += self.calm_us;
                 group.hits += 12 * u64::from(self.calm_us > 0);
@@ -132,7 +150,12 @@ impl World {
                 swap_current: 0,
                 events: Events { high: group.hits, ..Events::default() },
                 full_total_us: group.total_us,
-                stat: Some(Stat { anon: HIGH, ..Stat::default() }),
+                stat: Some(Stat {
+                    anon: HIGH,
+                    pgsteal: group.circled.unwrap_or(0),
+                    refault_file: group.circled.unwrap_or(0),
+                    ..Stat::default()
+                }),
                 over_high_tasks: None,
             };
             self.engine.cases_mut().sampled(group.id, &sample);
@@ -192,6 +215,8 @@ impl World {
                         self.engine.cases_mut().acted(place, &act, Outcome::Recovered, self.now);
                         continue;
                     }
+                    let Because::Stuck(stall, _) = act.because else { panic!("{act:?}") };
+                    self.causes.push(stall.kind);
                     let outcome = if self.dry { Outcome::Pretended } else { Outcome::Sent };
                     self.engine.cases_mut().acted(place, &act, outcome, self.now);
                     self.exited &= !(1 << place);
@@ -312,6 +337,28 @@ fn one_that_ignores_sigterm_is_killed_after_a_short_grace() {
     let waited = world.between(0, 1);
     assert!(waited >= LONGEST_GRACE && waited <= LONGEST_GRACE + TICK, "{waited:?}");
     assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { after: (Signal::Kill, _), .. })), 1);
+}
+
+/// Reclaim that runs in a circle may gain a little and lose it again: throttled at one sample, squeezed at the next.
+#[test]
+fn what_it_was_found_to_be_it_is_called_to_the_end() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.groups[0].circled = Some(0);
+    world.deaf = vec![10];
+    while world.done.is_empty() {
+        world.tick();
+    }
+    world.groups[0].excess = HIGH / 200;
+    world.run(2);
+    let Verdict::Stalled(stall) = world.engine.cases().detector(1).expect("under watch").verdict() else {
+        panic!("still stuck")
+    };
+    assert_eq!(stall.kind, Kind::Squeezed, "the scenario: no longer above its limit");
+    world.run(60);
+    assert_eq!(world.signalled(), [(10, Signal::Term), (10, Signal::Kill)]);
+    let kinds: Vec<_> = world.notes.iter().map(|(_, note)| note.stall.kind).collect();
+    assert_eq!(kinds, [Kind::Throttled; 3], "found, exited, moves");
+    assert_eq!(world.causes, [Kind::Throttled; 2], "SIGTERM, SIGKILL");
 }
 
 #[test]
@@ -554,7 +601,7 @@ fn pressed(target: TargetKind) -> World {
         let pressure = (id == 1).then_some((pressure, target));
         let interest = Interest { livelock: None, pressure, terms };
         assert!(world.engine.cases_mut().watch(id, &CgroupPath::new(path.as_bytes()).unwrap(), &interest));
-        world.groups.push(Group { id, because_of: vec![11], above: true, total_us: 0, hits: 0, excess: 0 });
+        world.groups.push(Group { excess: 0, ..Group::new(id, &[11]) });
     }
     world
 }
@@ -750,7 +797,7 @@ fn pressure_is_acted_on_where_a_stuck_cgroup_is_only_warned_of() {
         terms,
     };
     assert!(world.engine.cases_mut().watch(1, &CgroupPath::new(b"/band").unwrap(), &interest));
-    world.groups.push(Group { id: 1, because_of: vec![10], above: true, total_us: 0, hits: 0, excess: HIGH / 16 });
+    world.groups.push(Group::new(1, &[10]));
     world.run(300);
     assert_eq!(world.signalled(), [(10, Signal::Term)]);
 }
@@ -769,7 +816,7 @@ fn warnings_make_room_for_acts() {
     let terms = Terms { after: Duration::from_secs(10), thrash_after: Duration::from_secs(30), page_size: 4096 };
     let interest = Interest { livelock: Some(Scope { terms, action: LivelockAction::Kill }), pressure: None, terms };
     assert!(world.engine.cases_mut().watch(999, &CgroupPath::new(b"/band").unwrap(), &interest));
-    world.groups.push(Group { id: 999, because_of: vec![10], above: true, total_us: 0, hits: 0, excess: HIGH / 16 });
+    world.groups.push(Group::new(999, &[10]));
     world.run(300);
     assert_eq!(world.signalled(), [(10, Signal::Term)]);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::observe::cgroups::CgroupPath;
 
-use super::super::livelock::Stall;
+use super::super::livelock::{Kind, Stall};
 use super::super::victim::Victim;
 use super::super::{Act, Signal};
 use super::note::Plan;
@@ -57,6 +57,18 @@ impl Case {
 }
 
 impl Case {
+    /// Goes on with what a later sample shows. While somebody is made to go, a stuck cgroup is called what it was found
+    /// to be: one kind passes into another from one sample to the next (throttled into squeezed, above all), and what
+    /// came of a signal has to be told of the same thing as the signal. Under another limit it is another thing, and
+    /// pressure is acted on by rules of its own.
+    pub(super) fn shown(&mut self, stall: &Stall, current: u64) {
+        let acting = !matches!(self.phase, Phase::Resting(_));
+        let by_pressure = |stall: &Stall| stall.kind == Kind::Pressure;
+        let same = stall.limit == self.stall.limit && by_pressure(stall) == by_pressure(&self.stall);
+        let kind = if acting && same { self.stall.kind } else { stall.kind };
+        (self.stall, self.current) = (Stall { kind, ..*stall }, current);
+    }
+
     /// Another configuration wants something else of it.
     pub(super) fn replan(&mut self, plan: Plan) {
         if plan != self.plan {

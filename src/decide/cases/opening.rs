@@ -60,7 +60,7 @@ impl Cases {
             let current = watched.last.map_or(0, |sample| sample.current);
             let plan = plan(watched.action, &stall);
             if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id == Some(watched.id)) {
-                (case.stall, case.current) = (stall, current);
+                case.shown(&stall, current);
                 case.replan(plan);
                 continue;
             }
@@ -77,7 +77,7 @@ impl Cases {
         let Some(stall) = self.machine.stall() else { return };
         let plan = self.machine.plan();
         if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id.is_none()) {
-            (case.stall, case.current) = (stall, self.machine.used);
+            case.shown(&stall, self.machine.used);
             case.replan(plan);
             return;
         }

@@ -1,6 +1,6 @@
 # The control for stubborn: earlyoom with the same settings and the same hog. (3.9: earlyoom 1.8 counts in percent of
 # what users can have, so that its 5 % is lower.) Asserts only that the situation was there.
-# suites: bookworm trixie
+# suites: trixie
 earlyoom_control
 hog big --ignore-term --to 3.9
 hog_at big there

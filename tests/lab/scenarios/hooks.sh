@@ -1,5 +1,5 @@
 # Hooks in the shipped unit, with its sandbox: told what happens, ordinary processes in cgroups of their own that are ended whole.
-# suites: bookworm trixie
+# suites: bookworm
 mkdir -p "$LAB/copies"
 cat > "$LAB/copies/before" <<'HOOK'
 #!/bin/sh

@@ -1,5 +1,5 @@
 # Two hundred cgroups stuck at once: all resolved within 60 s, each with an incident of its own, and nobody else touched.
-# suites: bookworm trixie
+# suites: trixie
 # hogwatch starts when all are stuck already: it takes longer to make so many than to free them.
 readonly MANY=200
 cells many "$MANY" high=3M max=8M swap.max=0

@@ -1,5 +1,5 @@
 # The watchdog: quiet while journald and the disk are stuck for longer than WatchdogSec, and firing on a stuck guard.
-# suites: bookworm trixie
+# suites: bookworm
 unit_setting "$GUARD" <<UNIT
 [Service]
 WatchdogSec=5s
