@@ -28,6 +28,7 @@ use hogwatch::observe::scan::Scanner;
 use hogwatch::observe::tops::{Sums, largest};
 use hogwatch::observe::{Cgroups, Comm, Depth, Faults, Need, Observation, Task, TaskId, Tasks};
 use hogwatch::report::incident::evidence::{self, Evidence, KernelOom};
+use hogwatch::report::incident::schema::CgroupSample;
 use hogwatch::report::incident::schema::KernelReport;
 use hogwatch::report::recorder::{Anchor, LARGEST, Measured, Ranked, Top};
 use hogwatch::report::{Event, EventKind, Recorder};
@@ -260,6 +261,7 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
             thrash.push(&sample);
             let measured = Measured { available: step, ..Measured::default() };
             recorder.sample(now, &measured);
+            recorder.cgroup(now, b"/stuck.slice", &CgroupSample { current_bytes: step, ..CgroupSample::default() });
             std::hint::black_box(thrash.judge());
             let victim_exited = engine.victim().is_some_and(|victim| actor.exited(host, victim, engine.members()));
             let obs = Observation {
@@ -309,9 +311,12 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
         now += if looked { Duration::from_micros(50) } else { Duration::from_millis(1200) };
     }
     assert_eq!(faults, Faults::default());
-    let recorded = recorder.recorded_at(RECORDED, Anchor { since_boot: now, date: UNIX_EPOCH + now });
+    let anchor = Anchor { since_boot: now, date: UNIX_EPOCH + now };
+    let recorded = recorder.recorded_at(RECORDED, anchor);
     assert_eq!(recorder.missed(), 0);
     assert!(recorded.tops.iter().all(|tops| tops.tasks.len() == LARGEST && tops.cgroups.len() == LARGEST));
+    let of_cgroup = recorder.of_cgroup_at("/stuck.slice", RECORDED, anchor);
+    assert_eq!(of_cgroup.last().map(|sample| sample.current_bytes), Some(STEPS - 1));
     happened.recorded += recorded.samples.len() + recorded.tops.len() + recorded.candidates.len();
 }
 

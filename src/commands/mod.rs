@@ -1,5 +1,6 @@
 //! One file a subcommand; each reads as a story.
 
+mod cgroup_sample;
 pub mod config;
 pub mod contain;
 pub mod daemon;

@@ -1,5 +1,6 @@
 //! `hogwatch replay`: what hogwatch would have done, on a recorded trace or incident.
 
+mod cgroup;
 mod incident;
 mod machine;
 pub mod trace;
@@ -10,16 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
 
-use crate::config::{self, Config, Livelock, LivelockAction, Places};
-use crate::decide::livelock::{Detector, Episodes, Judged, Kind, Scope, Stall, Terms, scope};
+use crate::config::{self, Config, Livelock, Places};
 use crate::report::Escaped;
 use crate::report::incident::load::MAX_FILE_BYTES;
 
 use super::EXIT_CONFIG;
-use super::stall::evidence;
-use trace::{BadTrace, Entry, Header, Subject, Trace};
+use cgroup::Judge;
+use trace::{BadTrace, Entry, Subject, Trace};
 
 /// Options of `hogwatch replay`.
 #[derive(Args, Debug)]
@@ -32,8 +31,8 @@ use trace::{BadTrace, Entry, Header, Subject, Trace};
 
 Nothing is printed for a cgroup that was never stuck, or memory that was never short. Nothing that is decided
 changes the recording, so one act is printed an episode; of an incident the first SIGTERM and the first SIGKILL of
-each shortage. An incident has the machine's memory and its largest processes, so the memory guard is replayed; the
-livelock guard needs a trace.
+each shortage. An incident has the machine's memory, its largest processes, and the cgroup in trouble while it
+stalled; the machine as a whole is judged by a trace only (docs/livelock.md has the format).
 
 Exit status: 0 it was replayed, 65 it is no good trace or incident, 78 bad configuration.")]
 pub struct ReplayArgs {
@@ -49,9 +48,6 @@ pub struct ReplayArgs {
 
 /// Exit status for a bad trace or incident (`EX_DATAERR` of sysexits.h).
 const EXIT_BAD_TRACE: u8 = 65;
-
-/// Bytes in a page, where the trace does not say otherwise.
-const USUAL_PAGE: u64 = 4096;
 
 /// Why a replay ended early.
 #[derive(Debug)]
@@ -132,87 +128,13 @@ fn replay_cgroup(
     out: &mut impl Write,
 ) -> Result<u64, Ended> {
     let header = trace.header().clone();
-    let scope = scope_of(&header, config);
-    let mut engine = scope.map(|scope| (Detector::new(scope.terms), Episodes::default(), scope.action));
+    let mut judge = Judge::new(header.cgroup.as_deref(), header.page_size, config);
     let mut samples = 0_u64;
-    while let Some(entry) = trace.next_entry().map_err(Ended::Bad)? {
+    while let Some(Entry { t_ms, sample, largest }) = trace.next_entry().map_err(Ended::Bad)? {
         samples += 1;
-        let Some((detector, episodes, action)) = &mut engine else { continue };
-        let verdict = detector.push(&entry.sample);
-        let Some(stall) = episodes.follow(&verdict, entry.sample.t, detector.terms()) else { continue };
-        let decision = Decision { header: &header, entry: &entry, stall: &stall, action: *action };
-        let line = if json { decision.json() } else { decision.text() };
+        let Some(decision) = judge.as_mut().and_then(|judge| judge.look(t_ms, &sample, largest)) else { continue };
+        let line = if json { decision.json() } else { format!("{t_ms} ms: {}", decision.text()) };
         writeln!(out, "{line}").map_err(Ended::Unwritable)?;
     }
     Ok(samples)
-}
-
-/// A trace that does not say which cgroup it is of is judged by the section itself: no glob can tell.
-fn scope_of(header: &Header, config: &Livelock) -> Option<Scope> {
-    let page_size = header.page_size.unwrap_or(USUAL_PAGE);
-    match &header.cgroup {
-        Some(path) => scope(config, path.as_bytes(), page_size),
-        None => config.enabled.then_some(Scope {
-            terms: Terms { after: config.after, thrash_after: config.thrash_after, page_size },
-            action: config.action,
-        }),
-    }
-}
-
-struct Decision<'a> {
-    header: &'a Header,
-    entry: &'a Entry,
-    stall: &'a Stall,
-    action: LivelockAction,
-}
-
-impl Decision<'_> {
-    /// The first act of the episode.
-    fn action(&self) -> &'static str {
-        match (self.stall.kind, self.action) {
-            // Nothing that a kill could end.
-            (Kind::OomStuck, _) | (_, LivelockAction::Warn) => "warn",
-            (_, LivelockAction::Kill) => "term",
-            // Only memory.high can be lifted: at memory.max the kernel's own killer is next.
-            (_, LivelockAction::Lift) => match self.stall.limit {
-                Some(Judged::High(_)) => "lift",
-                Some(Judged::Max(_)) | None => "warn",
-            },
-        }
-    }
-
-    fn json(&self) -> String {
-        json!({
-            "schema": 1,
-            "t_ms": self.entry.t_ms,
-            "event": if self.stall.kind == Kind::OomStuck { "oom_stuck" } else { "livelock" },
-            "kind": self.stall.kind.name(),
-            "cgroup": self.header.cgroup,
-            "pid": self.entry.largest,
-            "action": self.action(),
-            "reason": evidence(self.stall).to_string(),
-        })
-        .to_string()
-    }
-
-    fn text(&self) -> String {
-        let what = match self.action() {
-            "term" => format!("would send SIGTERM to {}", whom(self.entry.largest)),
-            "lift" => "would lift memory.high".to_owned(),
-            _ => "would warn".to_owned(),
-        };
-        let cgroup = self.header.cgroup.as_deref().unwrap_or("the cgroup");
-        let cgroup = Escaped(cgroup.as_bytes());
-        format!(
-            "{} ms: {what}: {cgroup} is stuck ({}), {}",
-            self.entry.t_ms,
-            self.stall.kind.name(),
-            evidence(self.stall)
-        )
-    }
-}
-
-/// Whom a signal would have gone to.
-fn whom(largest: Option<u32>) -> String {
-    largest.map_or("the largest task".to_owned(), |pid| format!("pid {pid}"))
 }

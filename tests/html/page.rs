@@ -204,6 +204,22 @@ fn all_evidence_of_a_kill_is_there() {
 }
 
 #[test]
+fn a_stuck_cgroup_is_drawn_between_its_limits() {
+    let page = html::page(&incident("livelock"));
+    let document = read(&page);
+    let text = words(document.root());
+    for said in ["Memory of web.service", "memory.high at 12.0 GiB", "memory.max at 16.0 GiB", "Stall of web.service"] {
+        assert!(text.contains(said), "{said}");
+    }
+    assert!(text.contains("highest 93 % of the time"));
+    let mut bare = incident("livelock");
+    for few in [1, 0] {
+        bare.cgroup_samples.truncate(few);
+        assert!(!html::page(&bare).contains("Stall of"), "{few} samples show nothing");
+    }
+}
+
+#[test]
 fn who_has_ended_is_not_drawn_any_more() {
     let fresh = incident("machine");
     let ended = fresh.events.iter().find(|entry| entry.event == "exited").unwrap().t_ms;

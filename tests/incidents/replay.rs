@@ -62,17 +62,39 @@ fn in_words_with_what_the_recording_can_not_tell() {
         "03:15:02: would send SIGTERM to python3 (pid 4242): 4.85 % available (1.1 GiB of 23.5 GiB), at or below term 1.2 GiB"
     );
     assert!(said.stderr.contains("from 03:15:02 on the recording shows what was done then"), "{}", said.stderr);
-    let livelock = replay(&place, fixture("livelock-kill").to_str().unwrap(), "", &[]);
-    assert_eq!((livelock.status, livelock.stdout.as_str()), (0, ""));
-    assert!(
-        livelock
-            .stderr
-            .contains("the throttled of /user.slice/user-1000.slice can't be replayed, only the memory guard"),
-        "{}",
-        livelock.stderr
-    );
     let user = replay(&place, fixture("warn-only").to_str().unwrap(), "[memory]\npercent_of = \"user\"\n", &[]);
     assert!(user.stderr.contains("memory.percent_of = \"user\" can't be replayed"), "{}", user.stderr);
+}
+
+#[test]
+fn a_stuck_cgroup_is_judged_anew() {
+    let place = Place::new();
+    let file = fixture("livelock-kill");
+    let file = file.to_str().unwrap();
+    let as_it_was = replay(&place, file, "", &[]);
+    assert_eq!(
+        as_it_was.stdout,
+        "03:15:02: would send SIGTERM to pid 5151: /user.slice/user-1000.slice is stuck (throttled), 81 % of the last 10 s \
+         stalled, 6.4 % above memory.high 12.0 GiB, nothing reclaimed\n"
+    );
+    let decisions = |config: &str| acts(&replay(&place, file, config, &["--json"]));
+    let of = |at: i64, what: &str| (at, what.to_owned(), Some(5151));
+    assert_eq!(decisions("[livelock]\nafter = \"6s\"\n"), [of(-4, "term")]);
+    assert_eq!(decisions("[livelock]\nafter = \"14s\"\n"), [of(4, "term")], "a sample is part of the last second");
+    assert_eq!(decisions("[livelock]\naction = \"lift\"\n"), [of(0, "lift")]);
+    assert_eq!(decisions("[livelock]\nexclude = [\"/user.slice/*\"]\n"), []);
+    assert_eq!(decisions("[livelock]\nenabled = false\n"), []);
+
+    // Without samples of the cgroup only the memory guard can be replayed, and that is said.
+    let mut incident: Json = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    incident["cgroup_samples"] = Json::Array(Vec::new());
+    let bare = place.path("bare.json");
+    std::fs::write(&bare, incident.to_string()).unwrap();
+    let bare = replay(&place, bare.to_str().unwrap(), "", &[]);
+    assert_eq!((bare.status, bare.stdout.as_str()), (0, ""));
+    let said = "the throttled of /user.slice/user-1000.slice can't be replayed, only the memory guard: the incident has no \
+                samples of its counters";
+    assert!(bare.stderr.contains(said), "{}", bare.stderr);
 }
 
 #[test]

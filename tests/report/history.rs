@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hogwatch::report::incident::evidence::{Evidence, KernelOom};
-use hogwatch::report::incident::schema::{Cause, Incident, KernelLine, KernelReport, State, Victim};
+use hogwatch::report::incident::schema::{Cause, CgroupSample, Incident, KernelLine, KernelReport, State, Victim};
 use hogwatch::report::recorder::{Anchor, Measured, Top};
 use hogwatch::report::{
     Event, EventKind, EventSender, HistoryOptions, Output, Pace, Recorder, Reporter, ReporterOptions, Text,
@@ -245,6 +245,39 @@ fn a_mere_warning_is_an_incident_at_its_end() {
         (incident.kind.as_str(), incident.cause, incident.victim, incident.acts.len()),
         ("memory", Cause::Unknown, None, 0)
     );
+    assert!(daemon.stop());
+}
+
+#[test]
+fn an_incident_of_a_cgroup_has_its_samples_and_no_others_each_once() {
+    let state = Place::new();
+    let daemon = state.start(AT_ONCE);
+    let record = |path: &str, current_bytes: u64| {
+        let sample = CgroupSample { current_bytes, ..CgroupSample::default() };
+        daemon.recorder.cgroup(Anchor::now().since_boot, path.as_bytes(), &sample);
+        // Two of the same millisecond are one.
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let held = |incident: &Incident| -> Vec<u64> {
+        incident.cgroup_samples.iter().map(|sample| sample.current_bytes).collect()
+    };
+    record("/a.slice", 1);
+    record("/b.slice", 2);
+    record("/a.slice", 3);
+    daemon.say(EventKind::Livelock, 1, |event| {
+        event.kind = Some("throttled");
+        event.cgroup = Text::from_bytes(b"/a.slice");
+    });
+    let current = state.wait_current();
+    assert_eq!(held(&current), [1, 3]);
+    let open = state.wait("that it was found", |_| true);
+    assert_eq!(held(&open), [1, 3]);
+    record("/b.slice", 4);
+    record("/a.slice", 5);
+    daemon.recovered(1);
+    let complete = state.wait("what followed", |incident| incident.state == State::Complete);
+    assert_eq!(held(&complete), [1, 3, 5]);
+    assert!(complete.host.page_bytes >= Some(4096));
     assert!(daemon.stop());
 }
 

@@ -1,8 +1,8 @@
 //! `docs/incidents.md` explains every key of an incident file, and no other.
 
 use hogwatch::report::incident::schema::{
-    Advice, After, Candidate, Cause, Entry, Host, Incident, KernelLine, KernelProcess, KernelReport, SCHEMA, Sample,
-    State, Thresholds, TopCgroup, TopTask, Tops, Victim,
+    Advice, After, Candidate, Cause, CgroupSample, CgroupStat, Entry, Host, Incident, KernelLine, KernelProcess,
+    KernelReport, SCHEMA, Sample, State, Thresholds, TopCgroup, TopTask, Tops, Victim,
 };
 use serde_json::Value as Json;
 
@@ -27,6 +27,7 @@ fn full() -> Incident {
             boot_id: None,
             mem_total_bytes: None,
             swap_total_bytes: None,
+            page_bytes: None,
         },
         thresholds: Some(Thresholds { warn_bytes: 0, term_bytes: 0, kill_bytes: 0 }),
         cgroup: None,
@@ -34,6 +35,7 @@ fn full() -> Incident {
         reason: String::new(),
         victim: Some(Victim::default()),
         before: vec![Sample::default()],
+        cgroup_samples: vec![CgroupSample { stat: Some(CgroupStat::default()), ..CgroupSample::default() }],
         tops: vec![Tops { t_ms: 0, tasks: vec![TopTask::default()], cgroups: vec![TopCgroup::default()] }],
         candidates: vec![Candidate::default()],
         acts: Vec::new(),

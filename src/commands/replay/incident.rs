@@ -1,4 +1,5 @@
-//! Replays an incident file: the memory guard's own engine, shown the memory and the processes that were recorded.
+//! Replays an incident file: the memory guard's own engine, shown the memory and the processes that were recorded, and the
+//! livelock rules, shown the cgroup in trouble.
 //!
 //! Open loop: the recording does not change by what would have been done, so of one shortage the first SIGTERM and the
 //! first SIGKILL are printed. Between two samples nothing is known, so an act is as late as the next sample.
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::commands::cgroup_sample;
 use crate::commands::daemon::tell;
 use crate::commands::users;
 use crate::config::{Config, PercentOf};
@@ -19,10 +21,11 @@ use crate::decide::{Act, Because, Engine, Note, Outcome, Signal, Step};
 use crate::observe::parse::{Meminfo, State};
 use crate::observe::{Comm, Depth, Machine, Observation, Small, Task, TaskId, Tasks};
 use crate::report::incident::load::{MAX_FILE_BYTES, parse};
-use crate::report::incident::schema::{Incident, Sample};
+use crate::report::incident::schema::{CgroupSample, Incident, Sample};
 use crate::report::{Escaped, Event, EventKind, Local, Size};
 
 use super::Ended;
+use super::cgroup::Judge;
 use super::trace::BadTrace;
 
 /// Steps at one sample. Each look, refusal and act is one.
@@ -65,8 +68,8 @@ pub(super) fn replay(
             incident.cgroup.as_deref().unwrap_or("a cgroup")
         )));
     }
-    if incident.before.is_empty() {
-        return Err(bad("no samples in \"before\": there is nothing to replay".to_owned()));
+    if incident.before.is_empty() && incident.cgroup_samples.is_empty() {
+        return Err(bad("no samples in \"before\" or \"cgroup_samples\": there is nothing to replay".to_owned()));
     }
     let mut config = config.clone();
     for remark in remarks(&incident, &mut config, total) {
@@ -85,11 +88,19 @@ pub(super) fn replay(
         as_json,
         said: false,
         warn: None,
+        judge: Judge::new(incident.cgroup.as_deref(), incident.host.page_bytes, &config.livelock),
         out,
     };
     replay.engine.reserve(&replay.tasks);
+    let mut of_cgroup = incident.cgroup_samples.iter().peekable();
     for sample in &incident.before {
+        while let Some(earlier) = of_cgroup.next_if(|one| one.t_ms <= sample.t_ms) {
+            replay.judge(earlier).map_err(Ended::Unwritable)?;
+        }
         replay.look(sample).map_err(Ended::Unwritable)?;
+    }
+    for later in of_cgroup {
+        replay.judge(later).map_err(Ended::Unwritable)?;
     }
     if let (false, Some(warn)) = (replay.said, replay.warn) {
         let lowest = incident.before.iter().map(|sample| sample.available_bytes).min().unwrap_or(0);
@@ -112,14 +123,14 @@ fn remarks(incident: &Incident, config: &mut Config, total: u64) -> Vec<String> 
             "memory.percent_of = \"user\" can't be replayed (AnonPages is not recorded): percents of the total".into(),
         );
     }
-    if matches!(incident.kind.as_str(), "throttled" | "squeezed" | "thrash" | "swap_thrash" | "oom_stuck" | "pressure")
-    {
+    let stuck = ["throttled", "squeezed", "thrash", "swap_thrash", "oom_stuck"].contains(&incident.kind.as_str());
+    if incident.kind == "pressure" || stuck && incident.cgroup_samples.is_empty() {
         let place = incident.cgroup.as_deref().unwrap_or("the machine");
-        remarks.push(format!(
-            "the {} of {place} can't be replayed, only the memory guard: an incident has no samples of a cgroup's counters (a \
-             trace has, see livelock.md)",
-            incident.kind
-        ));
+        let why = match incident.kind.as_str() {
+            "pressure" => "the rules of [pressure] are not replayed",
+            _ => "the incident has no samples of its counters (a trace has, see livelock.md)",
+        };
+        remarks.push(format!("the {} of {place} can't be replayed, only the memory guard: {why}", incident.kind));
     }
     if incident.tops.is_empty() && incident.candidates.is_empty() && incident.victim.is_none() {
         remarks.push("no processes were recorded: it can't be told whom".into());
@@ -153,6 +164,8 @@ struct Replay<'a, W> {
     said: bool,
     /// `memory.warn` in bytes, once it was looked at.
     warn: Option<u64>,
+    /// Of the cgroup in trouble; `None` where the configuration leaves it alone.
+    judge: Option<Judge<'a>>,
     out: &'a mut W,
 }
 
@@ -200,6 +213,18 @@ impl<W: Write> Replay<'_, W> {
             }
         }
         Ok(())
+    }
+
+    /// Judges the cgroup in trouble by a sample of it.
+    fn judge(&mut self, sample: &CgroupSample) -> std::io::Result<()> {
+        let Some(judge) = &mut self.judge else { return Ok(()) };
+        let victim = self.incident.victim.as_ref().and_then(|victim| u32::try_from(victim.pid?).ok());
+        let Some(decision) = judge.look(sample.t_ms, &cgroup_sample::read(sample), victim) else { return Ok(()) };
+        self.said = true;
+        match self.as_json {
+            true => writeln!(self.out, "{}", decision.json()),
+            false => writeln!(self.out, "{}: {}", Local::at_ms(sample.t_ms).clock(), decision.text()),
+        }
     }
 
     /// SIGKILL for whoever was asked: at `kill`, or when the grace is over. Whether it would have ended before, nobody

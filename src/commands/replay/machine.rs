@@ -9,8 +9,9 @@ use crate::decide::livelock::{Kind, MachineDetector, MachineEpisode, MachineSamp
 use crate::decide::measure::percent;
 use crate::report::Size;
 
+use super::Ended;
+use super::cgroup::whom;
 use super::trace::{Entry, Trace};
-use super::{Ended, whom};
 
 /// Prints what would have been done; how many samples there were.
 pub(super) fn replay(

@@ -3,6 +3,8 @@
 use nix::sys::sysinfo::sysinfo;
 use nix::sys::utsname::uname;
 
+use crate::host::memory::page_size;
+
 use super::super::incident::schema::Host;
 
 /// The machine and the guard.
@@ -19,6 +21,7 @@ pub fn host() -> Host {
         boot_id: boot_id(),
         mem_total_bytes: info.map(|info| info.ram_total()),
         swap_total_bytes: info.map(|info| info.swap_total()),
+        page_bytes: Some(page_size()),
     }
 }
 

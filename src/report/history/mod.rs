@@ -229,6 +229,7 @@ impl HistoryThread {
         story::add_recorded(&mut incident, self.recorded(CURRENT_REACHES));
         story::add_lines(&mut incident, &self.lines);
         story::settle(&mut incident);
+        self.add_cgroup(&mut incident, CURRENT_REACHES);
         self.store.save_current(&incident)
     }
 
@@ -282,6 +283,7 @@ impl HistoryThread {
         }
         story::add_lines(&mut incident, &self.lines);
         story::settle(&mut incident);
+        self.add_cgroup(&mut incident, since);
         (incident.state, incident.end_ms, incident.after) = (State::Open, None, None);
         if let Some(followed) = followed {
             complete(&mut incident, open, followed);
@@ -337,6 +339,7 @@ impl HistoryThread {
             reason: String::new(),
             victim: None,
             before: Vec::new(),
+            cgroup_samples: Vec::new(),
             tops: Vec::new(),
             candidates: Vec::new(),
             acts: Vec::new(),
@@ -346,6 +349,14 @@ impl HistoryThread {
             after: None,
             advice: Vec::new(),
         }
+    }
+
+    /// Adds what was recorded of the cgroup in trouble; all of it where there is nothing yet.
+    fn add_cgroup(&self, incident: &mut Incident, last: Duration) {
+        let Some(cgroup) = &incident.cgroup else { return };
+        let last = if incident.cgroup_samples.is_empty() { ALL } else { last };
+        let samples = self.recorder.of_cgroup(cgroup, last);
+        story::add_cgroup_samples(incident, samples);
     }
 
     fn recorded(&self, last: Duration) -> Recorded {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::super::incident::schema::{Cause, Entry, Incident, KernelLine, Victim};
+use super::super::incident::schema::{Cause, CgroupSample, Entry, Incident, KernelLine, Victim};
 use super::super::recorder::{Recorded, Thinning};
 
 /// Entries in a file: acts come four at a time (sent, exited, and their like), and thirty acts tell what the next thirty
@@ -13,6 +13,9 @@ const MOST_ENTRIES: usize = 128;
 
 /// Samples in a file, of some 150 bytes each.
 const MOST_SAMPLES: usize = 720;
+
+/// Samples of the cgroup in trouble in a file, of some 350 bytes each: three minutes of one a second.
+const MOST_CGROUP_SAMPLES: usize = 180;
 
 /// Lists of the largest in a file, of some 2 KiB each.
 const MOST_TOPS: usize = 64;
@@ -39,13 +42,15 @@ const SAME_MS: u64 = 3;
 /// Leaves out what is in the incident already: the sample that was read at the seam of two readings; and all the older ones
 /// where nobody knows any more up to when it was read.
 pub fn leave_out_known(recorded: &mut Recorded, incident: &Incident, older: bool) {
-    let is_new = |known: Option<u64>| {
-        move |t_ms: u64| known.is_none_or(|known| t_ms.abs_diff(known) > SAME_MS && (t_ms > known || !older))
-    };
-    let sample = is_new(incident.before.last().map(|sample| sample.t_ms));
+    let sample = is_new(incident.before.last().map(|sample| sample.t_ms), older);
     recorded.samples.retain(|one| sample(one.t_ms));
-    let tops = is_new(incident.tops.last().map(|tops| tops.t_ms));
+    let tops = is_new(incident.tops.last().map(|tops| tops.t_ms), older);
     recorded.tops.retain(|one| tops(one.t_ms));
+}
+
+/// Says of a time whether it is none that is known, of which this is the latest.
+fn is_new(known: Option<u64>, older: bool) -> impl Fn(u64) -> bool {
+    move |t_ms| known.is_none_or(|known| t_ms.abs_diff(known) > SAME_MS && (t_ms > known || !older))
 }
 
 /// Adds what was recorded since the last time. The candidates of the first act stay.
@@ -58,6 +63,13 @@ pub fn add_recorded(incident: &mut Incident, recorded: Recorded) {
     if incident.candidates.is_empty() {
         incident.candidates = candidates;
     }
+}
+
+/// Adds what was recorded of the cgroup in trouble, less what is in it already.
+pub fn add_cgroup_samples(incident: &mut Incident, samples: Vec<CgroupSample>) {
+    let is_new = is_new(incident.cgroup_samples.last().map(|sample| sample.t_ms), true);
+    incident.cgroup_samples.extend(samples.into_iter().filter(|sample| is_new(sample.t_ms)));
+    halve(&mut incident.cgroup_samples, MOST_CGROUP_SAMPLES);
 }
 
 /// Of too many, drops every other one of the older half.
@@ -280,7 +292,14 @@ mod tests {
             let samples = (0..10).map(|n| Sample { t_ms: t_ms * 10 + n, ..Sample::default() }).collect();
             let tops = vec![Tops { t_ms, ..Tops::default() }];
             add_recorded(&mut incident, Recorded { samples, tops, candidates: Vec::new() });
+            let seen_twice = [t_ms * 10, t_ms * 10 + 1].map(|t_ms| CgroupSample { t_ms, ..CgroupSample::default() });
+            add_cgroup_samples(&mut incident, seen_twice[..1].to_vec());
+            add_cgroup_samples(&mut incident, seen_twice.to_vec());
         }
+        let of_cgroup = &incident.cgroup_samples;
+        assert!(of_cgroup.len() > MOST_CGROUP_SAMPLES / 2 && of_cgroup.len() <= MOST_CGROUP_SAMPLES);
+        assert_eq!((of_cgroup[0].t_ms, of_cgroup.last().map(|sample| sample.t_ms)), (0, Some(9990)));
+        assert!(of_cgroup.is_sorted_by(|a, b| a.t_ms + SAME_MS < b.t_ms), "none twice");
         assert_eq!(incident.events.len(), MOST_ENTRIES);
         let times: Vec<_> = incident.events.iter().map(|entry| entry.t_ms).collect();
         assert_eq!((times[0], times[63], times[64], times[127]), (0, 63, 936, 999));

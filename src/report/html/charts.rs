@@ -2,11 +2,14 @@
 
 use std::fmt::{self, Write};
 
+use crate::report::incident::answer;
 use crate::report::incident::schema::{Incident, Sample};
+use crate::report::incident::stalled::{self, Step};
 use crate::report::{Local, Size};
 
 use super::chart::{Canvas, Frame, Line, LineChart, Scale, Threshold, joined};
 use super::marks::{self, Class, Mark};
+use super::markup::Safe;
 use super::tops;
 
 /// Heights of the plots in CSS pixels: the memory is what it is about.
@@ -63,6 +66,7 @@ pub(super) fn write(out: &mut String, incident: &Incident) -> fmt::Result {
     write_memory(out, &scene)?;
     marks::write_list(out, &scene.marks, left_out)?;
     write_close_up(out, &scene)?;
+    write_cgroup(out, &scene)?;
     write_pressure(out, &scene)?;
     write_swap(out, &scene)?;
     tops::write(out, &scene)?;
@@ -134,6 +138,45 @@ fn thresholds(scene: &Scene<'_>) -> Vec<Threshold> {
     ];
     all.sort_by(|a, b| b.value.total_cmp(&a.value));
     all
+}
+
+/// The cgroup in trouble, at the scale of its trouble: its memory between its limits, and how it stalled.
+fn write_cgroup(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
+    let incident = scene.incident;
+    let steps: Vec<Step> = stalled::steps(incident).collect();
+    let (Some(cgroup), Some(last)) = (&incident.cgroup, incident.cgroup_samples.last()) else { return Ok(()) };
+    let Some(frame) = Frame::around(steps.iter().map(|step| step.t_ms)).filter(|_| steps.len() > 1) else {
+        return Ok(());
+    };
+    let points = |value: fn(&Step) -> f64| steps.iter().map(|step| (step.t_ms, value(step))).collect();
+    let name = Safe(answer::short(cgroup));
+    let mut thresholds = Vec::new();
+    for (class, name, bytes) in [("t-kill", "max", last.max_bytes), ("t-term", "high", last.high_bytes)] {
+        thresholds.extend(bytes.map(|bytes| Threshold { class, name, value: bytes as f64 }));
+    }
+    let peak = steps.iter().map(|step| step.current_bytes).max().unwrap_or(0);
+    let words =
+        format!("highest {}, {} to {}", Size(peak), Local::at_ms(frame.from).clock(), Local::at_ms(frame.to).clock());
+    figure(out, &format!("Memory of {name}"), &words)?;
+    let title = format!("Memory of {}", answer::short(cgroup));
+    let description = format!("{title} over time: {words}.");
+    let scale = Scale::bytes(thresholds.iter().map(|threshold| threshold.value).fold(peak as f64, f64::max));
+    let canvas = Canvas { frame, ..scene.canvas("cgroup", &title, &description, scale) };
+    let lines = vec![Line { class: "l-available", filled: true, points: points(|step| step.current_bytes as f64) }];
+    let mut legend = vec![("l-available", "memory.current".to_owned())];
+    for threshold in &thresholds {
+        legend.push((threshold.class, format!("memory.{} at {}", threshold.name, Size(round(threshold.value)))));
+    }
+    LineChart { canvas, lines, thresholds }.draw(out)?;
+    write_legend(out, &legend)?;
+    let stalled = vec![Line { class: "l-full", filled: true, points: points(|step| step.stalled * 100.0) }];
+    let words = format!("highest {:.0} % of the time", most(&stalled).unwrap_or(0.0));
+    figure(out, &format!("Stall of {name}"), &words)?;
+    let title = format!("Stall of {}", answer::short(cgroup));
+    let description = format!("Share of time in which none of its tasks could run: {words}.");
+    let canvas = Canvas { frame, ..scene.canvas("stall", &title, &description, Scale::percent(100.0)) };
+    LineChart { canvas, lines: stalled, thresholds: Vec::new() }.draw(out)?;
+    write_legend(out, &[("l-full", "none of its tasks could run".to_owned())])
 }
 
 fn write_pressure(out: &mut String, scene: &Scene<'_>) -> fmt::Result {

@@ -6,3 +6,4 @@ pub mod evidence;
 pub mod load;
 pub mod outcome;
 pub mod schema;
+pub mod stalled;

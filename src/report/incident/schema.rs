@@ -47,6 +47,9 @@ pub struct Incident {
     /// The machine's memory before and during it, oldest first.
     #[serde(default)]
     pub before: Vec<Sample>,
+    /// The cgroup in trouble while it stalled, oldest first.
+    #[serde(default)]
+    pub cgroup_samples: Vec<CgroupSample>,
     /// The largest tasks and cgroups, now and then, oldest first.
     #[serde(default)]
     pub tops: Vec<Tops>,
@@ -113,6 +116,8 @@ pub struct Host {
     pub mem_total_bytes: Option<u64>,
     /// SwapTotal.
     pub swap_total_bytes: Option<u64>,
+    /// Bytes in a page.
+    pub page_bytes: Option<u64>,
 }
 
 /// The memory guard's thresholds.
@@ -169,6 +174,52 @@ pub struct Sample {
     pub psi_full_percent: Option<f64>,
     /// How fast available memory falls, bytes a second; negative when it rises.
     pub fill_bytes_per_s: Option<i64>,
+}
+
+/// The files of a cgroup at a moment. Counts are totals since it was made: of two samples the difference tells.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct CgroupSample {
+    /// When.
+    pub t_ms: u64,
+    /// `memory.current`.
+    pub current_bytes: u64,
+    /// `memory.swap.current`.
+    pub swap_bytes: u64,
+    /// `memory.high`; `None` is "max".
+    pub high_bytes: Option<u64>,
+    /// `memory.max`; `None` is "max".
+    pub max_bytes: Option<u64>,
+    /// `memory.swap.max`; `None` is "max".
+    pub swap_max_bytes: Option<u64>,
+    /// `full total=` of `memory.pressure`, microseconds.
+    pub stalled_us: u64,
+    /// `high` of `memory.events.local`.
+    pub high_events: u64,
+    /// `max` of `memory.events.local`.
+    pub max_events: u64,
+    /// `oom` of `memory.events.local`.
+    pub oom_events: u64,
+    /// `oom_kill` of `memory.events`.
+    pub oom_kills: u64,
+    /// Of `memory.stat`, where it was read.
+    pub stat: Option<CgroupStat>,
+}
+
+/// What the livelock rules use of `memory.stat`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct CgroupStat {
+    /// `anon`.
+    pub anon_bytes: u64,
+    /// `inactive_file` and `active_file`.
+    pub file_bytes: u64,
+    /// `pgsteal`, in pages.
+    pub pgsteal: u64,
+    /// `workingset_refault_anon`, in pages.
+    pub refault_anon: u64,
+    /// `workingset_refault_file`, in pages.
+    pub refault_file: u64,
+    /// `workingset_restore_file`, in pages.
+    pub restore_file: u64,
 }
 
 /// The largest tasks and cgroups at a moment, largest first, eight of each at most.

@@ -1,4 +1,5 @@
-//! The flight recorder: the last minutes of the machine's memory and of its largest tasks and cgroups, in memory.
+//! The flight recorder: the last minutes of the machine's memory, of its largest tasks and cgroups, and of the cgroups that
+//! stall, in memory.
 //!
 //! The guard writes, whoever puts an incident together reads ([`Recorder::recorded`]). All of it is [`RECORDER_BYTES`] at
 //! most, set aside at the start. Times are kept on the clock that counts from boot and become dates when they are read,
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use super::event::COMM_BYTES;
+use super::incident::schema::CgroupSample;
 use super::text::Text;
 use paths::{Path, PathRef, Paths, whole_or_end};
 use ring::Ring;
@@ -34,6 +36,12 @@ const ON_THE_BEAT: usize = 1200;
 /// ... and lists of the largest: ten minutes of one every five seconds.
 const TOPS_ON_THE_BEAT: usize = 120;
 
+/// Samples of cgroups that stall, of all of them together: six minutes of one a second.
+const OF_CGROUPS: usize = 360;
+
+/// Between two samples of one cgroup that stalls. The rules judge over windows of 6 s and more, in quarters.
+pub const CGROUP_EVERY: Duration = Duration::from_secs(1);
+
 /// Room besides for what is recorded at acts.
 const AT_ACTS: usize = 8;
 
@@ -47,7 +55,11 @@ const FASTEST: Duration = Duration::from_millis(500);
 const FASTEST_TOPS: Duration = Duration::from_secs(5);
 
 const _: () = assert!(
-    Ring::<SampleEntry, SAMPLES>::BYTES + Ring::<TopsEntry, TOPS>::BYTES + Paths::BYTES + size_of::<Shared>()
+    Ring::<SampleEntry, SAMPLES>::BYTES
+        + Ring::<TopsEntry, TOPS>::BYTES
+        + Ring::<CgroupSampleEntry, OF_CGROUPS>::BYTES
+        + Paths::BYTES
+        + size_of::<Shared>()
         <= RECORDER_BYTES
 );
 
@@ -113,6 +125,7 @@ struct Shared {
 struct Memory {
     samples: Ring<SampleEntry, SAMPLES>,
     tops: Ring<TopsEntry, TOPS>,
+    of_cgroups: Ring<CgroupSampleEntry, OF_CGROUPS>,
     paths: Paths,
     act: Option<ActEntry>,
 }
@@ -146,6 +159,13 @@ struct CgroupEntry {
     path: PathRef,
 }
 
+/// A cgroup that stalls, and what its files said.
+#[derive(Clone, Copy, Debug)]
+struct CgroupSampleEntry {
+    cgroup: PathRef,
+    sample: CgroupSample,
+}
+
 /// The candidates of the latest act. Their paths stay, whatever is recorded afterwards.
 #[derive(Clone, Debug)]
 struct ActEntry {
@@ -168,7 +188,8 @@ impl Recorder {
     /// A recorder that reaches back as far as `keep`.
     #[must_use]
     pub fn new(keep: Duration) -> Self {
-        let memory = Memory { samples: Ring::new(), tops: Ring::new(), paths: Paths::new(), act: None };
+        let memory =
+            Memory { samples: Ring::new(), tops: Ring::new(), of_cgroups: Ring::new(), paths: Paths::new(), act: None };
         let recorder = Self(Arc::new(Shared {
             memory: Mutex::new(memory),
             keep_ms: AtomicU64::new(0),
@@ -200,6 +221,7 @@ impl Recorder {
         self.write(|memory| {
             memory.samples.touch();
             memory.tops.touch();
+            memory.of_cgroups.touch();
             memory.paths.touch();
         });
     }
@@ -225,6 +247,15 @@ impl Recorder {
                 *slot = paths.keep(path).map(|path| CgroupEntry { size, path });
             }
             tops.push(entry);
+        });
+    }
+
+    /// Records what the files of a cgroup that stalls said. Its time is `at`, whatever it says.
+    pub fn cgroup(&self, at: Duration, path: &[u8], sample: &CgroupSample) {
+        self.write(|Memory { of_cgroups, paths, .. }| {
+            if let Some(cgroup) = paths.keep(path) {
+                of_cgroups.push(CgroupSampleEntry { cgroup, sample: CgroupSample { t_ms: millis(at), ..*sample } });
+            }
         });
     }
 

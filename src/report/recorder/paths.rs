@@ -100,6 +100,12 @@ pub(super) fn whole_or_end(path: &[u8]) -> Path {
     kept
 }
 
+/// Whether this is what is kept of a path, as it is written out.
+pub(super) fn is_path(kept: &Path, path: &str) -> bool {
+    let kept = kept.to_string();
+    kept.strip_prefix(MARKER).map_or(kept == path, |end| path.ends_with(end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,12 @@
 //! The reader's side: what was recorded, with dates, and with names that are harmless.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::host::clock;
 
 use super::super::incident::schema;
-use super::paths::{Path, PathRef};
+use super::paths::{Path, PathRef, is_path};
 use super::{ActEntry, CandidateEntry, LARGEST, Memory, Recorder, SampleEntry, TaskEntry, TopsEntry, millis};
 
 /// What was recorded, oldest first; times in milliseconds since 1970.
@@ -106,16 +107,36 @@ impl Recorder {
         }
     }
 
+    /// What was recorded of one cgroup in the time that ends now; its path as incidents have it.
+    #[must_use]
+    pub fn of_cgroup(&self, path: &str, last: Duration) -> Vec<schema::CgroupSample> {
+        self.of_cgroup_at(path, last, Anchor::now())
+    }
+
+    /// The same, as seen at a given moment.
+    #[must_use]
+    pub fn of_cgroup_at(&self, path: &str, last: Duration, now: Anchor) -> Vec<schema::CgroupSample> {
+        let since_ms = millis(now.since_boot.saturating_sub(last.min(self.keep())));
+        let mut found = Vec::new();
+        let mut chunk = Vec::with_capacity(AT_ONCE);
+        let (mut next, end) = (0, self.read().of_cgroups.end());
+        while next < end {
+            chunk.clear();
+            next = copy_of_cgroup(&self.read(), next..end, path, &mut chunk);
+            let recent = chunk.iter().filter(|sample| sample.t_ms >= since_ms);
+            found.extend(recent.map(|sample| schema::CgroupSample { t_ms: now.unix_ms(sample.t_ms), ..*sample }));
+        }
+        found
+    }
+
     fn samples(&self, mut wanted: impl FnMut(u64) -> bool, now: Anchor) -> Vec<schema::Sample> {
         let mut samples = Vec::new();
         let mut chunk = Vec::with_capacity(AT_ONCE);
-        let (mut next, mut before) = (0, None);
-        loop {
+        // No further than it has come now: whoever writes on must not keep the reader for ever.
+        let (mut next, end, mut before) = (0, self.read().samples.end(), None);
+        while next < end {
             chunk.clear();
-            next = copy_samples(&self.read(), next, &mut chunk);
-            if chunk.is_empty() {
-                return samples;
-            }
+            next = copy_samples(&self.read(), next..end, &mut chunk);
             for entry in &chunk {
                 if wanted(entry.t_ms) {
                     samples.push(sample(entry, before.as_ref(), now));
@@ -123,20 +144,22 @@ impl Recorder {
                 before = Some(*entry);
             }
         }
+        samples
     }
 
     fn read_tops(&self, mut wanted: impl FnMut(u64) -> bool, now: Anchor) -> Vec<schema::Tops> {
         let mut all = Vec::new();
-        let mut next = 0;
-        loop {
+        let (mut next, end) = (0, self.read().tops.end());
+        while next < end {
             // The lock is given back at the end of this line.
             let copy = TopsCopy::of(&self.read(), next);
-            let Some(copy) = copy else { return all };
+            let Some(copy) = copy else { break };
             next = copy.number + 1;
             if wanted(copy.entry.t_ms) {
                 all.push(copy.written_out(now));
             }
         }
+        all
     }
 
     fn read_candidates(&self, since_ms: u64) -> Vec<schema::Candidate> {
@@ -147,12 +170,34 @@ impl Recorder {
     }
 }
 
-/// Copies samples from number `next` on into the room there is, and says which is the next.
-fn copy_samples(memory: &Memory, next: usize, into: &mut Vec<SampleEntry>) -> usize {
-    let begin = next.max(memory.samples.oldest());
-    let end = memory.samples.end().min(begin + into.capacity());
+/// Copies the samples that have these numbers into the room there is, and says which is the next.
+fn copy_samples(memory: &Memory, numbers: Range<usize>, into: &mut Vec<SampleEntry>) -> usize {
+    let begin = numbers.start.max(memory.samples.oldest());
+    let end = numbers.end.min(begin + into.capacity());
     into.extend((begin..end).filter_map(|number| memory.samples.get(number).copied()));
     end
+}
+
+/// Copies the samples of one cgroup that have these numbers into the room there is, and says which is the next.
+fn copy_of_cgroup(memory: &Memory, numbers: Range<usize>, path: &str, into: &mut Vec<schema::CgroupSample>) -> usize {
+    let ring = &memory.of_cgroups;
+    // Compared once, not at every sample.
+    let mut known: Option<(PathRef, bool)> = None;
+    for number in numbers.start.max(ring.oldest())..numbers.end {
+        let Some(entry) = ring.get(number) else { continue };
+        let is_it = match known {
+            Some((cgroup, is_it)) if cgroup == entry.cgroup => is_it,
+            _ => memory.paths.get(entry.cgroup).is_some_and(|kept| is_path(kept, path)),
+        };
+        known = Some((entry.cgroup, is_it));
+        if is_it {
+            if into.len() == into.capacity() {
+                return number;
+            }
+            into.push(entry.sample);
+        }
+    }
+    numbers.end
 }
 
 /// A list of the largest, and the paths it names.

@@ -1,5 +1,7 @@
 //! A ring of a fixed number of entries.
 
+use std::mem::MaybeUninit;
+
 /// The last `N` entries. All its memory is set aside at the start and none of it touched: a page that was never written
 /// costs nothing.
 #[derive(Debug)]
@@ -9,7 +11,7 @@ pub(super) struct Ring<T, const N: usize> {
     pushed: usize,
 }
 
-impl<T: Copy + Default, const N: usize> Ring<T, N> {
+impl<T: Copy, const N: usize> Ring<T, N> {
     /// What it takes, in bytes.
     pub const BYTES: usize = N * size_of::<T>();
 
@@ -44,7 +46,7 @@ impl<T: Copy + Default, const N: usize> Ring<T, N> {
     /// Writes to the pages that were never used, so that they are there when they are needed.
     pub fn touch(&mut self) {
         self.entries.spare_capacity_mut().iter_mut().for_each(|slot| {
-            slot.write(T::default());
+            *slot = MaybeUninit::zeroed();
         });
     }
 }

@@ -26,7 +26,10 @@ fn top<'a>(pid: i32, comm: &'a [u8], cgroup: Option<&'a [u8]>) -> Top<'a> {
 
 #[test]
 fn all_of_it_fits_and_reaches_back_as_far_as_asked() {
-    let bytes = Ring::<SampleEntry, SAMPLES>::BYTES + Ring::<TopsEntry, TOPS>::BYTES + Paths::BYTES;
+    let bytes = Ring::<SampleEntry, SAMPLES>::BYTES
+        + Ring::<TopsEntry, TOPS>::BYTES
+        + Ring::<CgroupSampleEntry, OF_CGROUPS>::BYTES
+        + Paths::BYTES;
     assert!(bytes + size_of::<Shared>() <= RECORDER_BYTES);
     for (keep, sample, tops) in [(1, 500, 5000), (600, 500, 5000), (1200, 1000, 10_000), (86_400, 72_000, 720_000)] {
         let recorder = Recorder::new(seconds(keep));
@@ -168,6 +171,40 @@ fn names_come_out_escaped_and_the_first_eight_count() {
 }
 
 #[test]
+fn a_cgroup_is_read_without_the_others() {
+    let recorder = Recorder::new(KEEP);
+    let long = format!("/{}/end.service", "nested/".repeat(60).trim_end_matches('/'));
+    let write = |at: u64, path: &str| {
+        let sample = CgroupSample { current_bytes: at, ..CgroupSample::default() };
+        recorder.cgroup(seconds(at), path.as_bytes(), &sample);
+    };
+    for at in 0..100 {
+        write(at, "/a.slice");
+        write(at, "/a.slice/b.service");
+        write(at, &long);
+    }
+    let now = anchor(seconds(100), seconds(1000));
+    let of = |path: &str, last| -> Vec<(u64, u64)> {
+        let samples = recorder.of_cgroup_at(path, last, now);
+        samples.iter().map(|sample| (sample.t_ms, sample.current_bytes)).collect()
+    };
+    let all: Vec<_> = (0..100).map(|at| ((900 + at) * 1000, at)).collect();
+    for path in ["/a.slice", "/a.slice/b.service", &long] {
+        assert_eq!(of(path, KEEP), all, "{path}");
+        assert_eq!(of(path, seconds(3)), all[97..], "{path}");
+    }
+    assert_eq!(of("/b.service", KEEP), []);
+    write(100, "/a\n.slice");
+    assert_eq!(of("/a\\n.slice", KEEP), [(1_000_000, 100)], "as incidents have it");
+    recorder.set_keep(seconds(2));
+    assert_eq!(of("/a.slice", KEEP), all[98..], "no further than it keeps");
+
+    recorder.set_keep(KEEP);
+    (0..u64::try_from(OF_CGROUPS).unwrap()).for_each(|_| write(100, "/new.slice"));
+    assert_eq!((of("/a.slice", KEEP).len(), of("/new.slice", KEEP).len()), (0, OF_CGROUPS), "the oldest are gone");
+}
+
+#[test]
 fn a_path_that_is_crowded_out_is_absent_and_never_anothers() {
     let recorder = Recorder::new(KEEP);
     let lists = u64::try_from(TOPS).unwrap();
@@ -195,9 +232,10 @@ fn the_guard_never_waits_for_the_reader() {
     recorder.sample(seconds(2), &measured(2));
     recorder.tops(seconds(2), std::iter::empty(), std::iter::empty());
     recorder.candidates(seconds(2), std::iter::empty());
+    recorder.cgroup(seconds(2), b"/", &CgroupSample::default());
     drop(reading);
     recorder.sample(seconds(3), &measured(3));
-    assert_eq!(recorder.missed(), 3);
+    assert_eq!(recorder.missed(), 4);
     let seen = recorder.recorded_at(KEEP, anchor(seconds(3), seconds(3)));
     assert_eq!(seen.samples.iter().map(|sample| sample.available_bytes).collect::<Vec<_>>(), [1, 3]);
 }
@@ -207,31 +245,44 @@ fn what_is_read_while_it_is_written_is_whole_and_in_order() {
     /// Enough for the ring to go round while it is read.
     const READINGS: usize = 100;
     let recorder = Recorder::new(KEEP);
-    let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for n in 1.. {
                 write_alike(&recorder, n);
-                written.store(n, Ordering::Relaxed);
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
             }
         });
-        let full = u64::try_from(2 * SAMPLES).unwrap();
+        // However the reading ends: a writer that goes on would hide why.
+        let _stopped = Stop(&stop);
         let mut readings = 0;
-        while readings < READINGS || written.load(Ordering::Relaxed).saturating_sub(recorder.missed()) < full {
-            check_alike(&recorder.recorded_at(KEEP, anchor(Duration::ZERO, Duration::ZERO)));
+        while readings < READINGS || recorder.read().samples.end() < 2 * SAMPLES {
+            let now = anchor(Duration::ZERO, Duration::ZERO);
+            let recorded = recorder.recorded_at(KEEP, now);
+            check_alike(&recorded);
+            let latest = recorded.samples.last().map_or(0, |sample| sample.t_ms);
+            for sample in recorder.of_cgroup_at(&format!("/{latest}"), KEEP, now) {
+                assert_eq!((sample.t_ms, sample.current_bytes, sample.stalled_us), (latest, latest, latest));
+            }
             readings += 1;
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let last = recorder.recorded_at(KEEP, anchor(Duration::ZERO, Duration::ZERO));
     check_alike(&last);
     assert_eq!((last.samples.len(), last.candidates.len()), (SAMPLES, 1));
 }
 
-/// All of a sample, a list and an act says the same: `n`.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// All of a sample, a list, a cgroup and an act says the same: `n`.
 fn write_alike(recorder: &Recorder, n: u64) {
     let at = Duration::from_millis(n);
     let missed = recorder.missed();
@@ -240,6 +291,7 @@ fn write_alike(recorder: &Recorder, n: u64) {
     let path = path.as_bytes();
     let task = Top { size: n, swap: n, ..top(1, path, Some(path)) };
     recorder.tops(at, [task].into_iter(), [(path, n)].into_iter());
+    recorder.cgroup(at, path, &CgroupSample { current_bytes: n, stalled_us: n, ..CgroupSample::default() });
     recorder.candidates(at, [ranked(task)].into_iter());
     if recorder.missed() > missed {
         // The reader may have lost its core in the middle.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::act::Actor;
+use crate::commands::cgroup_sample;
 use crate::decide::cases::{CaseStep, Cases, Interest, NOTES, OPEN};
 use crate::decide::livelock::{self, Verdict};
 use crate::host::clock;
@@ -18,6 +19,7 @@ use crate::observe::cgroups::{CgroupPath, is_within};
 use crate::observe::limits::Hierarchy;
 use crate::observe::survey::{self, Attention, CgroupKey, News, Stirred, Wants};
 use crate::observe::{Task, Tasks};
+use crate::report::recorder::CGROUP_EVERY;
 use crate::report::{Event, EventKind, REASON_BYTES, Text};
 
 use super::super::managed::Managed;
@@ -25,6 +27,7 @@ use super::super::reader::Reader;
 use super::super::snapshot::AtLimit;
 use super::super::surveyor::Surveyor;
 use super::super::tell;
+use super::timers::due;
 use super::units::cgroups_of_largest;
 use super::{Guard, Parts};
 
@@ -61,6 +64,8 @@ struct Stirring {
     since: Duration,
     /// When it is sampled next.
     due: Duration,
+    /// When its sample was last recorded.
+    recorded: Option<Duration>,
     /// There was room to watch it.
     watched: bool,
 }
@@ -292,7 +297,17 @@ impl Guard {
             let _ = parts.enclosing.adopt(&parts.host, key.0, &path).map_err(|e| faults.failed(&e));
         }
         let now = clock::now();
-        breaker.stirring.push(Stirring { key, path, interest, files, always, since: now, due: now, watched });
+        breaker.stirring.push(Stirring {
+            key,
+            path,
+            interest,
+            files,
+            always,
+            since: now,
+            due: now,
+            recorded: None,
+            watched,
+        });
     }
 
     fn forget(&mut self, key: CgroupKey) {
@@ -377,6 +392,15 @@ impl Guard {
             // The machine may well be calm: there is memory for it now, and a case may open next.
             self.touch_recorder();
             self.ask_of_stuck(&path);
+        }
+        let recorded = &mut self.breaker.stirring[at].recorded;
+        // The sample that shows it stuck is always among them: whoever judges the recording anew comes to the same.
+        if !open && matches!(verdict, Verdict::Stalled(_)) {
+            *recorded = None;
+        }
+        // Half a beat early is on time.
+        if (stalls || open) && due(recorded, now, CGROUP_EVERY.saturating_sub(OFTEN / 2)) {
+            self.parts.recorder.cgroup(clock::since_boot(), path.as_bytes(), &cgroup_sample::written(&sample));
         }
         if lifted {
             self.follow_lift(id, &sample);

@@ -82,6 +82,7 @@ fn page(loaded: &Loaded, glyphs: Glyphs) -> String {
     }
     page.labelled("Change  ", &answer::change(incident));
     evidence::advice(&mut page, incident);
+    timeline::write_cgroup(&mut page, incident, glyphs);
     timeline::write(&mut page, incident, glyphs);
     evidence::largest(&mut page, incident);
     evidence::candidates(&mut page, incident);

@@ -1,10 +1,11 @@
-//! Available memory over time as a line of blocks, with what was done below it.
+//! Available memory over time as a line of blocks, with what was done below it; likewise how a stuck cgroup stalled.
 
 use std::env;
 
 use super::super::page::Page;
 use crate::report::incident::answer::short;
-use crate::report::incident::schema::{Incident, Sample};
+use crate::report::incident::schema::{CgroupSample, Incident, Sample};
+use crate::report::incident::stalled::{self, Step};
 use crate::report::{Local, Size};
 
 /// Moments in the line.
@@ -59,40 +60,27 @@ const MARKS: [(&str, char, &str); 8] = [
 
 /// The line with its marks and numbers; nothing without samples.
 pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
-    let Some(first) = incident.before.first() else { return };
+    if incident.before.is_empty() {
+        return;
+    }
     page.heading(&match incident.cgroup.as_deref() {
         Some(cgroup) if incident.kind == "cgroup_limit" => {
             format!("Available memory below the limit of {}", short(cgroup))
         }
         _ => "Available memory of the machine".to_owned(),
     });
-    // Whoever wrote the file may have set the clock meanwhile, or have put any number there.
-    let times = || incident.before.iter().map(|sample| sample.t_ms);
-    let (from, to) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
-    let column = |t_ms: u64| {
-        let at = u128::from(t_ms.clamp(from, to) - from) * (COLUMNS as u128 - 1) / u128::from(to - from).max(1);
-        usize::try_from(at).unwrap_or(COLUMNS - 1)
-    };
+    let Some(axis) = Axis::of(incident.before.iter().map(|sample| sample.t_ms)) else { return };
     let most = incident.before.iter().map(|sample| sample.available_bytes).max().unwrap_or(0).max(1);
     let mut lowest: [Option<u64>; COLUMNS] = [None; COLUMNS];
     for sample in &incident.before {
-        let cell = &mut lowest[column(sample.t_ms)];
+        let cell = &mut lowest[axis.column(sample.t_ms)];
         *cell = Some(cell.map_or(sample.available_bytes, |low| low.min(sample.available_bytes)));
     }
-    // Between two looks it is as the last one found it.
-    let mut now = first.available_bytes;
-    let line: String = lowest
-        .iter()
-        .map(|low| {
-            now = low.unwrap_or(now);
-            #[expect(clippy::cast_precision_loss, reason = "a height of eight steps")]
-            glyphs.level(now as f64 / most as f64)
-        })
-        .collect();
-    page.line(format!("  {line}"));
-    marks(page, incident, &column);
-    let (begin, end) = (Local::at_ms(from).clock().to_string(), Local::at_ms(to).clock().to_string());
-    page.line(format!("  {begin}{}{end}", " ".repeat(COLUMNS - begin.len() - end.len())));
+    #[expect(clippy::cast_precision_loss, reason = "a height of eight steps")]
+    let heights = lowest.map(|low| Some(low? as f64 / most as f64));
+    page.line(format!("  {}", blocks(&heights, glyphs)));
+    marks(page, incident, &axis);
+    axis.write(page);
     let limits = incident.thresholds.map_or(String::new(), |limits| {
         let (warn, term, kill) = (Size(limits.warn_bytes), Size(limits.term_bytes), Size(limits.kill_bytes));
         format!("; warn at {warn}, SIGTERM at {term}, SIGKILL at {kill}")
@@ -104,15 +92,96 @@ pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
     }
 }
 
-fn marks(page: &mut Page, incident: &Incident, column: &impl Fn(u64) -> usize) {
+/// The cgroup in trouble; nothing where it was not seen to stall.
+pub(super) fn write_cgroup(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
+    let steps: Vec<Step> = stalled::steps(incident).collect();
+    let Some(axis) = Axis::of(steps.iter().map(|step| step.t_ms)) else { return };
+    let (Some(cgroup), Some(last)) = (&incident.cgroup, incident.cgroup_samples.last()) else { return };
+    page.heading(&format!("How {} stalled{}", short(cgroup), limits(last, incident.host.swap_total_bytes != Some(0))));
+    let mut highest: [Option<f64>; COLUMNS] = [None; COLUMNS];
+    for step in &steps {
+        let cell = &mut highest[axis.column(step.t_ms)];
+        *cell = Some(cell.map_or(step.stalled, |high| high.max(step.stalled)));
+    }
+    page.line(format!("  {}", blocks(&highest, glyphs)));
+    marks(page, incident, &axis);
+    axis.write(page);
+    page.labelled("  ", "the highest is all of the time in which none of its tasks could run");
+    let until = incident.acts.first().map_or(u64::MAX, |act| act.t_ms);
+    let before = steps.partition_point(|step| step.t_ms <= until);
+    let from = before.saturating_sub(NUMBERS);
+    let first = steps.first().filter(|_| from > 0);
+    let end = steps.last().filter(|_| before < steps.len());
+    for step in first.into_iter().chain(&steps[from..before]).chain(end) {
+        page.labelled(&format!("  {}  ", Local::at_ms(step.t_ms).clock()), &step_in_numbers(step, last));
+    }
+}
+
+/// The limits of a cgroup, for a heading.
+fn limits(sample: &CgroupSample, has_swap: bool) -> String {
+    let of = |name: &str, bytes: Option<u64>| bytes.map(|bytes| format!("{name} {}", Size(bytes)));
+    let swap = match sample.swap_max_bytes {
+        bytes if !has_swap || bytes == Some(0) => Some("no swap".to_owned()),
+        bytes => of("memory.swap.max", bytes),
+    };
+    let all = [of("memory.high", sample.high_bytes), of("memory.max", sample.max_bytes), swap];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
+}
+
+fn step_in_numbers(step: &Step, sample: &CgroupSample) -> String {
+    let mut parts = vec![Size(step.current_bytes).to_string(), format!("stalled {:.0} %", step.stalled * 100.0)];
+    let file = stalled::limit(sample).map_or("its limit", |(file, _)| file);
+    parts.push(format!("{} times at {file}", step.hits));
+    parts.extend(step.reclaimed_bytes.map(|bytes| format!("{} reclaimed", Size(bytes))));
+    parts.extend(step.again_bytes.filter(|bytes| *bytes > 0).map(|bytes| format!("{} needed again", Size(bytes))));
+    parts.join(", ")
+}
+
+/// A line of blocks. Where nothing was seen it is as the last look found it.
+fn blocks(heights: &[Option<f64>; COLUMNS], glyphs: Glyphs) -> String {
+    let mut now = heights.iter().find_map(|height| *height).unwrap_or(0.0);
+    let mut level = |height: &Option<f64>| {
+        now = height.unwrap_or(now);
+        glyphs.level(now)
+    };
+    heights.iter().map(&mut level).collect()
+}
+
+/// The time that a line stands for.
+struct Axis {
+    from: u64,
+    to: u64,
+}
+
+impl Axis {
+    /// Whoever wrote the file may have set the clock meanwhile, or have put any number there.
+    fn of(times: impl Iterator<Item = u64> + Clone) -> Option<Self> {
+        Some(Self { from: times.clone().min()?, to: times.max()? })
+    }
+
+    fn column(&self, t_ms: u64) -> usize {
+        let Self { from, to } = *self;
+        let at = u128::from(t_ms.clamp(from, to) - from) * (COLUMNS as u128 - 1) / u128::from(to - from).max(1);
+        usize::try_from(at).unwrap_or(COLUMNS - 1)
+    }
+
+    fn write(&self, page: &mut Page) {
+        let clock = |t_ms| Local::at_ms(t_ms).clock().to_string();
+        let (begin, end) = (clock(self.from), clock(self.to));
+        page.line(format!("  {begin}{}{end}", " ".repeat(COLUMNS - begin.len() - end.len())));
+    }
+}
+
+fn marks(page: &mut Page, incident: &Incident, axis: &Axis) {
     let mut line = [' '; COLUMNS];
     let mut shown = Vec::new();
     // From the least to the gravest, so that the gravest stays.
     for (event, mark, meaning) in MARKS.iter().rev() {
         let entries = || incident.events.iter().chain(&incident.acts).filter(|entry| entry.event == *event);
-        entries().for_each(|entry| line[column(entry.t_ms)] = *mark);
+        entries().for_each(|entry| line[axis.column(entry.t_ms)] = *mark);
         // One that a graver one covers happened all the same.
-        shown.extend(entries().map(|entry| column(entry.t_ms)).min().map(|first| (first, mark, meaning)));
+        shown.extend(entries().map(|entry| axis.column(entry.t_ms)).min().map(|first| (first, mark, meaning)));
     }
     if shown.is_empty() {
         return;
