@@ -8,6 +8,7 @@ pub mod cap;
 mod log;
 mod not_run;
 mod outcome;
+mod report;
 mod start;
 mod stop;
 mod supervise;
@@ -39,7 +40,8 @@ use crate::report::Size;
 pub use args::RunArgs;
 use args::{Wanted, wanted};
 use cap::{Cap, Kind, Place};
-use outcome::{Outcome, report_failure};
+use outcome::Outcome;
+use report::Report;
 use start::Placed;
 use supervise::Run;
 use temporary::Temporary;
@@ -83,7 +85,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Err(why) => {
             say(format_args!("{why}"));
             if let Some(file) = &report {
-                written(report_failure(file, &args.command, &why));
+                written(Report { error: Some(&why), ..Report::new(&args.command) }.write(file));
             }
             ExitCode::from(EXIT_FAILED)
         }

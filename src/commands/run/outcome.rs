@@ -6,8 +6,6 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::config::units::write_size;
 use crate::host::child::End;
 use crate::host::clock;
@@ -15,6 +13,7 @@ use crate::report::Size;
 
 use super::cap::{Kind, OomCounts, Place, Tightest};
 use super::not_run::NotRun;
+use super::report::{self, Report};
 use super::supervise::{KilledBy, Largest, Run, names};
 use super::{EXIT_FAILED, say};
 
@@ -157,54 +156,30 @@ impl Outcome {
             KilledBy::Cap => "cap",
             KilledBy::Timeout => "timeout",
         });
-        let limit = |tight: &Tightest| json!({"bytes": tight.bytes, "cgroup": tight.cgroup});
-        let largest = self.largest.map(|task| json!({"comm": task.comm.to_string(), "bytes": task.bytes}));
-        let report = json!({
-            "schema": 1,
-            "command": words(command),
-            "cap": {
-                "bytes": limits.memory,
-                "swap_bytes": limits.swap,
-                "tasks": limits.tasks,
-                "kind": kind,
-                "cgroup": dir,
-                "unit": unit,
-                "tightest": tightest.as_ref().map(limit),
-                "hit": self.oom.above.as_ref().map(limit),
-            },
-            "exit": self.status(),
-            "signal": signal,
-            "killed_by": killed_by,
-            "peak_bytes": self.peak,
-            "stall_usec": self.stall_usec,
-            "oom_kills": self.oom.kills,
-            "task_limit_hits": self.task_hits,
-            "wall_ms": u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX),
-            "largest_task": largest,
-            "error": self.not_run.as_ref().map(|not_run| &not_run.why),
-            "remarks": remarks,
-        });
-        write(file, &report)
+        let report = Report {
+            cap: Some(report::Cap {
+                bytes: limits.memory,
+                swap_bytes: limits.swap,
+                tasks: limits.tasks,
+                kind: *kind,
+                cgroup: dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
+                unit: unit.as_deref(),
+                tightest: tightest.as_ref(),
+                hit: self.oom.above.as_ref(),
+            }),
+            exit: self.status(),
+            signal,
+            killed_by,
+            peak_bytes: self.peak,
+            stall_usec: self.stall_usec,
+            oom_kills: self.oom.kills,
+            task_limit_hits: self.task_hits,
+            wall_ms: u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX),
+            largest_task: self.largest.map(|task| report::Largest { comm: task.comm.to_string(), bytes: task.bytes }),
+            error: self.not_run.as_ref().map(|not_run| not_run.why.as_str()),
+            remarks,
+            ..Report::new(command)
+        };
+        report.write(file)
     }
-}
-
-/// The report of a run that never began.
-///
-/// # Errors
-/// Those of writing.
-pub fn report_failure(file: &File, command: &[OsString], why: &str) -> io::Result<()> {
-    let report = json!({
-        "schema": 1, "command": words(command), "cap": null, "exit": EXIT_FAILED, "signal": null, "killed_by": null,
-        "peak_bytes": null, "stall_usec": null, "oom_kills": 0, "task_limit_hits": null, "wall_ms": 0, "largest_task": null, "error": why,
-        "remarks": [],
-    });
-    write(file, &report)
-}
-
-fn words(command: &[OsString]) -> Vec<String> {
-    command.iter().map(|word| word.to_string_lossy().into_owned()).collect()
-}
-
-fn write(mut file: &File, report: &Value) -> io::Result<()> {
-    io::Write::write_all(&mut file, format!("{report:#}\n").as_bytes())
 }

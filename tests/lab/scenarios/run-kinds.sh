@@ -1,4 +1,4 @@
-# A real cap of each kind: root and a plain user under systemd, a delegated subtree without D-Bus, a machine without systemd,
+# A real cap of each kind: root and a plain user under systemd, over its own socket and over a bus, a delegated subtree without D-Bus, a machine without systemd,
 # a cgroup tree that can't be written to; and none to be had. In each a hog dies at the cap, with all that runs beside it.
 # suites: bookworm trixie
 report=$LAB/progress/report limits=$LAB/progress/limits
@@ -21,12 +21,16 @@ ordinary() { bash -c 'echo 0 > /proc/self/oom_score_adj; exec "$@"' - "$@"; }
 changed() { unshare --mount --propagation private bash -c "$1"'; exec "$@"' - "${@:2}"; }
 no_systemd='mount -t tmpfs none /run/systemd; mount -t tmpfs none /run/dbus; echo $$ > /sys/fs/cgroup/cgroup.procs'
 no_manager='mount -t tmpfs none /run/user; mount -t tmpfs none /run/dbus'
+# systemd's own sockets: the bus is left.
+by_bus="mount --bind /dev/null /run/systemd/private; mount --bind /dev/null /run/user/$ALICE/systemd/private"
 read_only='mount -o remount,bind,ro /sys/fs/cgroup'
 
 as_root() { ordinary "$@"; }
 as_user() { ordinary runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$ALICE "$@"; }
 unbooted() { ordinary bash -c "$(declare -f changed); changed \"\$@\"" - "$no_systemd" "$@"; }
 in_read_only() { ordinary bash -c "$(declare -f changed); changed \"\$@\"" - "$read_only" "$@"; }
+root_by_bus() { ordinary bash -c "$(declare -f changed); changed \"\$@\"" - "$by_bus" "$@"; }
+user_by_bus() { root_by_bus runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$ALICE "$@"; }
 cut_off() { ordinary bash -c "$(declare -f changed); changed \"\$@\"" - "$no_manager" runuser -u alice -- "$@"; }
 delegated() {
   systemd-run --quiet --wait --pipe --unit=hog-delegated -p Delegate=yes -p User=alice -p OOMScoreAdjust=0 \
@@ -59,6 +63,8 @@ bystanders
 all="$((100 << 20)) 0 max 50 1"
 expect_cap scope "$all" as_root --require-cap
 expect_cap scope "$all" as_user --require-cap
+expect_cap scope "$all" root_by_bus --require-cap
+expect_cap scope "$all" user_by_bus --require-cap
 expect_cap cgroup2 "$all" delegated --require-cap
 expect_cap cgroup2 "$all" unbooted --require-cap
 # systemd sets the limits, with one more task for a process that is not needed then; from 253 on it has the kernel kill all.
