@@ -261,7 +261,7 @@ fn run(fixture: &Fixture, config: &Config, happened: &mut Happened) {
             thrash.push(&sample);
             let measured = Measured { available: step, ..Measured::default() };
             recorder.sample(now, &measured);
-            recorder.cgroup(now, b"/stuck.slice", &CgroupSample { current_bytes: step, ..CgroupSample::default() });
+            recorder.cgroup(now, 7, b"/stuck.slice", &CgroupSample { current_bytes: step, ..CgroupSample::default() });
             std::hint::black_box(thrash.judge());
             let victim_exited = engine.victim().is_some_and(|victim| actor.exited(host, victim, engine.members()));
             let obs = Observation {

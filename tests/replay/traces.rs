@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use hogwatch::commands::replay::trace::{Subject, Trace};
-use hogwatch::decide::livelock::{Kind, MachineSample, Sample, Terms};
+use hogwatch::decide::livelock::{Detector, Kind, MachineSample, Sample, Terms};
 use proptest::prelude::*;
 
 use crate::simulate::{TERMS, found_on};
@@ -102,6 +102,35 @@ fn every_trace_is_judged_right_and_in_time() {
     for trace in &traces {
         // 16 s after its onset for throttled and squeezed, 50 s for thrash.
         check(trace, &trace.samples, &TERMS, if trace.expected == Expected::Thrash { 20.0 } else { 6.0 });
+    }
+}
+
+/// Of these samples those that the recorder would have: all while the cgroup stalls, and the one before each beginning.
+fn recorded(samples: &[Sample]) -> Vec<Sample> {
+    let mut detector = Detector::new(TERMS);
+    let stalls: Vec<bool> = samples
+        .iter()
+        .map(|sample| {
+            detector.push(sample);
+            detector.wants_stat()
+        })
+        .collect();
+    let kept = |at: usize| stalls[at] || stalls.get(at + 1) == Some(&true);
+    samples.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, sample)| *sample).collect()
+}
+
+#[test]
+fn what_is_recorded_of_a_cgroup_is_judged_as_it_was() {
+    for trace in all() {
+        let kept = recorded(&trace.samples);
+        let (was, is) = (found_on(&TERMS, &trace.samples), found_on(&TERMS, &kept));
+        let what = format!("{}: was {was:?}, is {is:?} on {} of {}", trace.name, kept.len(), trace.samples.len());
+        assert_eq!(is.len(), was.len(), "{what}");
+        for ((_, at_was), (kind, at_is)) in was.iter().zip(&is) {
+            // What was before the stall is not recorded: thrash may begin below the share that counts as one, and of two kinds
+            // that come to hold within a second the other may be the first.
+            assert!(is_right(*kind, trace.expected) && (at_is - at_was).abs() <= 1.0, "{what}");
+        }
     }
 }
 

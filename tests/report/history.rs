@@ -254,7 +254,10 @@ fn an_incident_of_a_cgroup_has_its_samples_and_no_others_each_once() {
     let daemon = state.start(AT_ONCE);
     let record = |path: &str, current_bytes: u64| {
         let sample = CgroupSample { current_bytes, ..CgroupSample::default() };
-        daemon.recorder.cgroup(Anchor::now().since_boot, path.as_bytes(), &sample);
+        let id = u64::from(path == "/a.slice");
+        assert!(until("nobody to read", || {
+            daemon.recorder.cgroup(Anchor::now().since_boot, id, path.as_bytes(), &sample).then_some(true)
+        }));
         // Two of the same millisecond are one.
         std::thread::sleep(Duration::from_millis(10));
     };

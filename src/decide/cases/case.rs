@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::observe::cgroups::CgroupPath;
 
-use super::super::livelock::{Kind, Stall};
+use super::super::livelock::Stall;
 use super::super::victim::Victim;
 use super::super::{Act, Signal};
 use super::note::Plan;
@@ -16,7 +16,11 @@ pub(super) struct Case {
     pub(super) id: Option<u64>,
     pub(super) path: CgroupPath,
     pub(super) plan: Plan,
+    /// How it is stuck, by the last sample that showed it so.
     pub(super) stall: Stall,
+    /// How it was when it was found, or for which the last signal was sent. What came of that is told of the same: one kind
+    /// passes into another from one sample to the next, throttled into squeezed above all.
+    pub(super) told: Stall,
     /// `memory.current` by the last sample that showed it stuck.
     pub(super) current: u64,
     pub(super) incident: u32,
@@ -45,6 +49,7 @@ impl Case {
             path: *path,
             plan,
             stall: *stall,
+            told: *stall,
             current,
             incident,
             phase: Phase::Choosing,
@@ -57,18 +62,6 @@ impl Case {
 }
 
 impl Case {
-    /// Goes on with what a later sample shows. While somebody is made to go, a stuck cgroup is called what it was found
-    /// to be: one kind passes into another from one sample to the next (throttled into squeezed, above all), and what
-    /// came of a signal has to be told of the same thing as the signal. Under another limit it is another thing, and
-    /// pressure is acted on by rules of its own.
-    pub(super) fn shown(&mut self, stall: &Stall, current: u64) {
-        let acting = !matches!(self.phase, Phase::Resting(_));
-        let by_pressure = |stall: &Stall| stall.kind == Kind::Pressure;
-        let same = stall.limit == self.stall.limit && by_pressure(stall) == by_pressure(&self.stall);
-        let kind = if acting && same { self.stall.kind } else { stall.kind };
-        (self.stall, self.current) = (Stall { kind, ..*stall }, current);
-    }
-
     /// Another configuration wants something else of it.
     pub(super) fn replan(&mut self, plan: Plan) {
         if plan != self.plan {
@@ -95,6 +88,8 @@ pub(super) enum Phase {
     Choosing,
     /// A signal was sent; the victim has not exited.
     Asked(Asked),
+    /// The cgroup moves again though the victim has not exited: no SIGKILL. It may yet end by its SIGTERM.
+    Spared(Asked),
     /// The victim is gone: does the cgroup move again?
     Checking {
         /// When the exit was seen.
@@ -114,6 +109,7 @@ impl Phase {
         match self {
             Self::Choosing => None,
             Self::Asked(_) => Some("killing"),
+            Self::Spared(_) => Some("spared"),
             Self::Checking { .. } => Some("checking"),
             Self::Lifting => Some("lifting"),
             Self::Resting(_) => Some("left alone"),

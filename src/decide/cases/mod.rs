@@ -21,7 +21,7 @@ use crate::observe::{Need, Observation, TaskId};
 use super::livelock::{Detector, MachineSample, Sample, Stall, Verdict};
 use super::remembered::Remembered;
 use super::victim::{Chooser, Held, Victim};
-use super::{Act, FUTILE_KILLS, Outcome, PAUSE, Signal};
+use super::{Act, Because, FUTILE_KILLS, Outcome, PAUSE, Signal};
 
 use case::{Case, Phase};
 use machine::Machine;
@@ -54,6 +54,9 @@ const MOVES_BELOW: f64 = 0.10;
 
 /// While a victim is on its way out, or its cgroup comes free.
 const SOON: Duration = Duration::from_millis(100);
+
+/// So long whoever was spared is watched: its SIGTERM may end it yet, and whose signal that was has to be known.
+const SPARED_FOR: Duration = Duration::from_secs(60);
 
 /// How often a stuck cgroup that nothing is done about is told again.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -234,7 +237,7 @@ impl Cases {
     /// Victims that were signalled and have not exited, with their places and members.
     pub fn in_flight(&self) -> impl Iterator<Item = (usize, &Victim, &[TaskId])> {
         self.open.iter().enumerate().filter_map(|(place, case)| match &case.as_ref()?.phase {
-            Phase::Asked(asked) => Some((place, &asked.act.victim, self.members(place))),
+            Phase::Asked(asked) | Phase::Spared(asked) => Some((place, &asked.act.victim, self.members(place))),
             _ => None,
         })
     }
@@ -333,6 +336,9 @@ impl Cases {
         let before = case.phase;
         if outcome == Outcome::Sent && act.signal == Signal::Term {
             self.asked.insert(act.victim.id, now);
+        }
+        if let (Outcome::Sent | Outcome::Pretended, Because::Stuck(stall, _)) = (outcome, act.because) {
+            case.told = stall;
         }
         case.phase = match outcome {
             Outcome::Sent => Phase::Asked(case::Asked {

@@ -60,7 +60,7 @@ impl Cases {
             let current = watched.last.map_or(0, |sample| sample.current);
             let plan = plan(watched.action, &stall);
             if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id == Some(watched.id)) {
-                case.shown(&stall, current);
+                (case.stall, case.current) = (stall, current);
                 case.replan(plan);
                 continue;
             }
@@ -77,7 +77,7 @@ impl Cases {
         let Some(stall) = self.machine.stall() else { return };
         let plan = self.machine.plan();
         if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id.is_none()) {
-            case.shown(&stall, self.machine.used);
+            (case.stall, case.current) = (stall, self.machine.used);
             case.replan(plan);
             return;
         }
@@ -100,7 +100,8 @@ pub(super) fn plan(configured: Option<LivelockAction>, stall: &Stall) -> Plan {
     }
 }
 
-/// A place for a new case. Where all are taken, one that is only warned of makes room for one to act on.
+/// A place for a new case. Where all are taken, one that is only warned of makes room for one to act on, and so does one whose
+/// victim was spared.
 fn free_place(open: &mut Vec<Option<Case>>, plan: Plan) -> Option<usize> {
     if let Some(place) = open.iter().position(Option::is_none) {
         return Some(place);
@@ -109,8 +110,10 @@ fn free_place(open: &mut Vec<Option<Case>>, plan: Plan) -> Option<usize> {
         open.push(None);
         return Some(open.len() - 1);
     }
-    let is_warned = |case: &Option<Case>| {
-        case.is_some_and(|case| matches!((case.plan, case.phase), (Plan::Warn(_), Phase::Resting(_))))
+    let may_go = |case: &Option<Case>| {
+        case.is_some_and(|case| {
+            matches!((case.plan, case.phase), (Plan::Warn(_), Phase::Resting(_)) | (_, Phase::Spared(_)))
+        })
     };
-    if matches!(plan, Plan::Warn(_)) { None } else { open.iter().position(is_warned) }
+    if matches!(plan, Plan::Warn(_)) { None } else { open.iter().position(may_go) }
 }

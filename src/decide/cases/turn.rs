@@ -15,7 +15,7 @@ use super::case::{Asked, Case, Gone, Phase};
 use super::need::stuck_of;
 use super::note::{CaseEvent, CaseNote, Plan};
 use super::watched::Outlook;
-use super::{AGAIN, CaseStep, Cases, MOVES_WITHIN, MOVING, SOON, Seen};
+use super::{AGAIN, CaseStep, Cases, MOVES_WITHIN, MOVING, SOON, SPARED_FOR, Seen};
 
 impl Cases {
     pub(super) fn step_one(
@@ -31,6 +31,7 @@ impl Cases {
         match case.phase {
             Phase::Choosing => self.choose(place, &case, chooser, obs, elsewhere, now),
             Phase::Asked(asked) => self.await_exit(place, &case, &asked, chooser, obs, exited >> place & 1 == 1, now),
+            Phase::Spared(asked) => self.watch_spared(place, &case, &asked, exited >> place & 1 == 1, now),
             Phase::Checking { since, victim } => self.check(place, &case, since, victim.as_ref(), now),
             Phase::Lifting => CaseStep::Wait(AGAIN),
             Phase::Resting(until) => self.rest(place, &case, until, now),
@@ -148,7 +149,7 @@ impl Cases {
                 match other.phase {
                     Phase::Asked(_) | Phase::Checking { .. } => inner || outer,
                     Phase::Choosing => inner && other.plan == Plan::Kill,
-                    Phase::Lifting | Phase::Resting(_) => false,
+                    Phase::Spared(_) | Phase::Lifting | Phase::Resting(_) => false,
                 }
             })
     }
@@ -194,7 +195,12 @@ impl Cases {
                 if outlook != Outlook::Stuck {
                     self.note(case, &CaseEvent::Spared(act.victim));
                     self.restart(case);
-                    return self.close(place, None);
+                    // There is room for the members of one group only, and another case may need it.
+                    if act.victim.group.is_some() {
+                        return self.close(place, None);
+                    }
+                    self.put(place, &Phase::Spared(*asked));
+                    return CaseStep::Wait(SOON);
                 }
                 let mut next = Act { signal: Signal::Kill, because: Because::Stuck(case.stall, Some(waited)), ..*act };
                 next.seen_at = now;
@@ -223,6 +229,25 @@ impl Cases {
                 self.futile(place, case, now)
             }
         }
+    }
+
+    /// The cgroup moved in time, and who had been asked to go lives. Should he go after all, that is told; should the cgroup be
+    /// stuck again, somebody is chosen anew.
+    fn watch_spared(&mut self, place: usize, case: &Case, asked: &Asked, exited: bool, now: Duration) -> CaseStep {
+        let waited = now.saturating_sub(asked.sent_at);
+        let seen = self.seen(case);
+        if exited {
+            let victim = asked.act.victim;
+            let freed = seen.map(|seen| asked.current.saturating_sub(seen.current));
+            self.note(case, &CaseEvent::Exited { victim, after: (asked.act.signal, waited), freed });
+            return self.close(place, None);
+        }
+        if seen.is_some_and(|seen| seen.stall.is_some()) {
+            self.put(place, &Phase::Choosing);
+            return CaseStep::Wait(Duration::ZERO);
+        }
+        let left = (self.grace + SPARED_FOR).saturating_sub(waited);
+        if left.is_zero() { self.close(place, None) } else { CaseStep::Wait(left) }
     }
 
     /// The victim is gone: does the cgroup move again?
@@ -301,7 +326,11 @@ impl Cases {
             Some(until) if now >= until => {
                 self.put(place, &Phase::Choosing);
                 if matches!(case.plan, Plan::Warn(_)) {
-                    self.note(case, &CaseEvent::Found(case.plan));
+                    let told = case.stall;
+                    if let Some(case) = &mut self.open[place] {
+                        case.told = told;
+                    }
+                    self.note(&Case { told, ..*case }, &CaseEvent::Found(case.plan));
                 }
                 CaseStep::Wait(Duration::ZERO)
             }
@@ -333,7 +362,7 @@ impl Cases {
 
     pub(super) fn note(&mut self, case: &Case, event: &CaseEvent) {
         if self.notes.len() < self.notes.capacity() {
-            self.notes.push(CaseNote::new(case.incident, &case.path, &case.stall, event));
+            self.notes.push(CaseNote::new(case.incident, &case.path, &case.told, event));
         }
     }
 }

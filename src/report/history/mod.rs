@@ -229,7 +229,11 @@ impl HistoryThread {
         story::add_recorded(&mut incident, self.recorded(CURRENT_REACHES));
         story::add_lines(&mut incident, &self.lines);
         story::settle(&mut incident);
-        self.add_cgroup(&mut incident, CURRENT_REACHES);
+        if incident.cgroup.is_none() {
+            // What named it is in the incident's file already.
+            incident.cgroup.clone_from(&open.cgroup);
+        }
+        self.add_cgroup(&mut incident, CURRENT_REACHES, false);
         self.store.save_current(&incident)
     }
 
@@ -257,16 +261,18 @@ impl HistoryThread {
         let is_full = self.table.is_full();
         let Some(open) = self.table.open.get_mut(at) else { return };
         (open.urgent, open.behind) = (false, None);
-        open.saved = Some(*saved.as_ref().unwrap_or(&clock::now()));
+        open.saved = Some(saved.as_ref().map_or_else(|_| clock::now(), |saved| saved.to));
+        if let Ok(Saved { cgroup, .. }) = &saved {
+            open.cgroup.clone_from(cgroup);
+        }
         // What could not be written may be with the next entry, unless it is in everybody's way.
         if saved.is_ok() || is_full {
             (open.waiting, open.report) = (Vec::new(), None);
         }
     }
 
-    /// Up to when the recording is in the file now.
     #[inline(never)]
-    fn save_one(&self, at: usize, followed: Option<Followed>) -> Result<Duration, String> {
+    fn save_one(&self, at: usize, followed: Option<Followed>) -> Result<Saved, String> {
         let open = &self.table.open[at];
         let known = self.store.load(&self.origin.incident_id(open.number))?;
         let is_new = known.is_none();
@@ -282,8 +288,13 @@ impl HistoryThread {
             incident.kernel = open.report.as_deref().cloned();
         }
         story::add_lines(&mut incident, &self.lines);
+        let was = incident.cgroup.take();
         story::settle(&mut incident);
-        self.add_cgroup(&mut incident, since);
+        if incident.cgroup != was {
+            incident.cgroup_samples.clear();
+        }
+        let reach = if incident.cgroup_samples.is_empty() { ALL } else { since };
+        self.add_cgroup(&mut incident, reach, open.saved.is_none());
         (incident.state, incident.end_ms, incident.after) = (State::Open, None, None);
         if let Some(followed) = followed {
             complete(&mut incident, open, followed);
@@ -292,7 +303,7 @@ impl HistoryThread {
         if is_new {
             self.prune(&incident.id);
         }
-        Ok(recorded_to)
+        Ok(Saved { to: recorded_to, cgroup: incident.cgroup })
     }
 
     /// Completes the file of an incident, and forgets it.
@@ -351,12 +362,12 @@ impl HistoryThread {
         }
     }
 
-    /// Adds what was recorded of the cgroup in trouble; all of it where there is nothing yet.
-    fn add_cgroup(&self, incident: &mut Incident, last: Duration) {
-        let Some(cgroup) = &incident.cgroup else { return };
-        let last = if incident.cgroup_samples.is_empty() { ALL } else { last };
-        let samples = self.recorder.of_cgroup(cgroup, last);
-        story::add_cgroup_samples(incident, samples);
+    /// Adds what was recorded of the cgroup in trouble. `older` as for [`story::leave_out_known`].
+    fn add_cgroup(&self, incident: &mut Incident, last: Duration, older: bool) {
+        if let Some(cgroup) = &incident.cgroup {
+            let samples = self.recorder.of_cgroup(cgroup, last);
+            story::add_cgroup_samples(incident, samples, older);
+        }
     }
 
     fn recorded(&self, last: Duration) -> Recorded {
@@ -393,6 +404,15 @@ impl HistoryThread {
     fn lost(&mut self, why: &str) {
         self.losses.lost(why, clock::now());
     }
+}
+
+/// What is in a file now.
+#[derive(Debug)]
+struct Saved {
+    /// The recording up to then.
+    to: Duration,
+    /// The cgroup in trouble.
+    cgroup: Option<String>,
 }
 
 /// What had to be asked for.

@@ -14,8 +14,11 @@ const MOST_ENTRIES: usize = 128;
 /// Samples in a file, of some 150 bytes each.
 const MOST_SAMPLES: usize = 720;
 
-/// Samples of the cgroup in trouble in a file, of some 350 bytes each: three minutes of one a second.
-const MOST_CGROUP_SAMPLES: usize = 180;
+/// A cgroup of which there is no sample for so long did not stall meanwhile: what was before is another story.
+const CALM_MS: u64 = 10_000;
+
+/// Samples of the cgroup in trouble in a file, of some 350 bytes each: a minute of four a second.
+const MOST_CGROUP_SAMPLES: usize = 240;
 
 /// Lists of the largest in a file, of some 2 KiB each.
 const MOST_TOPS: usize = 64;
@@ -65,9 +68,15 @@ pub fn add_recorded(incident: &mut Incident, recorded: Recorded) {
     }
 }
 
-/// Adds what was recorded of the cgroup in trouble, less what is in it already.
-pub fn add_cgroup_samples(incident: &mut Incident, samples: Vec<CgroupSample>) {
-    let is_new = is_new(incident.cgroup_samples.last().map(|sample| sample.t_ms), true);
+/// Adds what was recorded of the cgroup in trouble, less what is in it already; to begin with, since it was calm last.
+pub fn add_cgroup_samples(incident: &mut Incident, mut samples: Vec<CgroupSample>, older: bool) {
+    let is_calm = |pair: &[CgroupSample; 2]| pair[1].t_ms.saturating_sub(pair[0].t_ms) > CALM_MS;
+    if incident.cgroup_samples.is_empty()
+        && let Some(calm) = samples.array_windows().rposition(is_calm)
+    {
+        samples.drain(..=calm);
+    }
+    let is_new = is_new(incident.cgroup_samples.last().map(|sample| sample.t_ms), older);
     incident.cgroup_samples.extend(samples.into_iter().filter(|sample| is_new(sample.t_ms)));
     halve(&mut incident.cgroup_samples, MOST_CGROUP_SAMPLES);
 }
@@ -285,6 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_before_it_was_calm_is_left_out() {
+        let mut incident = of(&[], false);
+        let at = |seconds: &[u64]| -> Vec<CgroupSample> {
+            seconds.iter().map(|s| CgroupSample { t_ms: s * 1000, ..CgroupSample::default() }).collect()
+        };
+        add_cgroup_samples(&mut incident, at(&[1, 2, 30, 31, 60, 61, 70]), false);
+        let held = |incident: &Incident| -> Vec<u64> {
+            incident.cgroup_samples.iter().map(|sample| sample.t_ms / 1000).collect()
+        };
+        assert_eq!(held(&incident), [60, 61, 70]);
+        add_cgroup_samples(&mut incident, at(&[70, 71, 90]), false);
+        assert_eq!(held(&incident), [60, 61, 70, 71, 90], "what follows is its own");
+        // The date is set back by a minute: what is recorded from then on is still new.
+        add_cgroup_samples(&mut incident, at(&[31, 32]), false);
+        assert_eq!(held(&incident)[5..], [31, 32]);
+    }
+
+    #[test]
     fn a_file_is_bounded_and_its_beginning_and_end_are_kept() {
         let mut incident = of(&[], false);
         for t_ms in 0..1000 {
@@ -293,8 +320,8 @@ mod tests {
             let tops = vec![Tops { t_ms, ..Tops::default() }];
             add_recorded(&mut incident, Recorded { samples, tops, candidates: Vec::new() });
             let seen_twice = [t_ms * 10, t_ms * 10 + 1].map(|t_ms| CgroupSample { t_ms, ..CgroupSample::default() });
-            add_cgroup_samples(&mut incident, seen_twice[..1].to_vec());
-            add_cgroup_samples(&mut incident, seen_twice.to_vec());
+            add_cgroup_samples(&mut incident, seen_twice[..1].to_vec(), true);
+            add_cgroup_samples(&mut incident, seen_twice.to_vec(), true);
         }
         let of_cgroup = &incident.cgroup_samples;
         assert!(of_cgroup.len() > MOST_CGROUP_SAMPLES / 2 && of_cgroup.len() <= MOST_CGROUP_SAMPLES);

@@ -63,6 +63,8 @@ pub struct Open {
     pub begin_ms: u64,
     /// Who was hit first.
     pub hit: Option<Hit>,
+    /// The cgroup in trouble, as the file has it.
+    pub cgroup: Option<String>,
     /// What waits should be on disk now.
     pub urgent: bool,
     /// Since when the file on disk does not tell how it went on.
@@ -85,6 +87,7 @@ impl Open {
             ended: Some(Ended { at: now, recovered: false }),
             saved: None,
             hit: None,
+            cgroup: None,
             urgent: false,
             behind: None,
             waiting: Vec::new(),

@@ -144,14 +144,14 @@ fn thresholds(scene: &Scene<'_>) -> Vec<Threshold> {
 fn write_cgroup(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
     let incident = scene.incident;
     let steps: Vec<Step> = stalled::steps(incident).collect();
-    let (Some(cgroup), Some(last)) = (&incident.cgroup, incident.cgroup_samples.last()) else { return Ok(()) };
+    let (Some(cgroup), Some(at_issue)) = (&incident.cgroup, stalled::at_issue(incident)) else { return Ok(()) };
     let Some(frame) = Frame::around(steps.iter().map(|step| step.t_ms)).filter(|_| steps.len() > 1) else {
         return Ok(());
     };
     let points = |value: fn(&Step) -> f64| steps.iter().map(|step| (step.t_ms, value(step))).collect();
     let name = Safe(answer::short(cgroup));
     let mut thresholds = Vec::new();
-    for (class, name, bytes) in [("t-kill", "max", last.max_bytes), ("t-term", "high", last.high_bytes)] {
+    for (class, name, bytes) in [("t-kill", "max", at_issue.max_bytes), ("t-term", "high", at_issue.high_bytes)] {
         thresholds.extend(bytes.map(|bytes| Threshold { class, name, value: bytes as f64 }));
     }
     let peak = steps.iter().map(|step| step.current_bytes).max().unwrap_or(0);

@@ -11,7 +11,9 @@ pub struct Step {
     pub current_bytes: u64,
     /// Share of the time in which no task of the cgroup could run, 0 to 1.
     pub stalled: f64,
-    /// How often it was at its limit: `memory.high`, or `memory.max` where that comes first.
+    /// The limit then: the name of its file, and bytes.
+    pub limit: Option<(&'static str, u64)>,
+    /// How often it was at that limit.
     pub hits: u64,
     /// What was reclaimed, in bytes; `None` where `memory.stat` was not read.
     pub reclaimed_bytes: Option<u64>,
@@ -20,11 +22,18 @@ pub struct Step {
 }
 
 /// The limit at which it is judged, and the name of its file.
-#[must_use]
-pub fn limit(sample: &CgroupSample) -> Option<(&'static str, u64)> {
+fn limit(sample: &CgroupSample) -> Option<(&'static str, u64)> {
     let high = sample.high_bytes.filter(|high| sample.max_bytes.is_none_or(|max| *high < max));
     let high = high.map(|bytes| ("memory.high", bytes));
     high.or(sample.max_bytes.map(|bytes| ("memory.max", bytes)))
+}
+
+/// The sample that shows its limits as they were when something was done about it.
+#[must_use]
+pub fn at_issue(incident: &Incident) -> Option<&CgroupSample> {
+    let acted = incident.acts.first().map_or(u64::MAX, |act| act.t_ms);
+    let samples = &incident.cgroup_samples;
+    samples.iter().rfind(|sample| sample.t_ms <= acted).or(samples.first())
 }
 
 /// All steps, oldest first. Two samples of which the later one has less on its counters, or the same time, are none: another
@@ -37,7 +46,8 @@ pub fn steps(incident: &Incident) -> impl Iterator<Item = Step> {
 fn step(before: &CgroupSample, after: &CgroupSample, page: u64) -> Option<Step> {
     let took_ms = after.t_ms.checked_sub(before.t_ms).filter(|took| *took > 0)?;
     let stalled_us = after.stalled_us.checked_sub(before.stalled_us)?;
-    let hits = match limit(after) {
+    let limit = limit(after);
+    let hits = match limit {
         Some(("memory.max", _)) => after.max_events.checked_sub(before.max_events)?,
         _ => after.high_events.checked_sub(before.high_events)?,
     };
@@ -49,6 +59,7 @@ fn step(before: &CgroupSample, after: &CgroupSample, page: u64) -> Option<Step> 
         t_ms: after.t_ms,
         current_bytes: after.current_bytes,
         stalled,
+        limit,
         hits,
         reclaimed_bytes: stats.map(|(from, to)| pages(from.pgsteal, to.pgsteal)),
         again_bytes: stats.map(|(from, to)| {
@@ -92,6 +103,7 @@ mod tests {
             t_ms: 2000,
             current_bytes: 106,
             stalled: 0.75,
+            limit: Some(("memory.high", 100)),
             hits: 17,
             reclaimed_bytes: Some(8192),
             again_bytes: Some(3 * 4096),

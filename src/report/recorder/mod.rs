@@ -36,11 +36,21 @@ const ON_THE_BEAT: usize = 1200;
 /// ... and lists of the largest: ten minutes of one every five seconds.
 const TOPS_ON_THE_BEAT: usize = 120;
 
-/// Samples of cgroups that stall, of all of them together: six minutes of one a second.
+/// Samples of cgroups that stall, of all of them together: 90 s of one at the guard's four a second, 22 s of four.
 const OF_CGROUPS: usize = 360;
 
-/// Between two samples of one cgroup that stalls. The rules judge over windows of 6 s and more, in quarters.
-pub const CGROUP_EVERY: Duration = Duration::from_secs(1);
+/// So many may stall at once and all their samples are kept: whoever judges the recording anew sees what the guard saw.
+const WHOLE: usize = 4;
+
+/// Of more, each has one in this time, or half a beat of the guard's less. That is coarser than some of the rules.
+const OF_MANY_EVERY: Duration = Duration::from_millis(875);
+
+/// Cgroups that stall of which samples are kept at the same time: of so many the ring has the last 22 s, twice the usual window.
+/// Of hundreds that stall at once each would have a sample or two, which tell nothing.
+const STALLING: usize = 16;
+
+/// So long after its last sample a cgroup's place may be another's.
+const CALM: Duration = Duration::from_secs(10);
 
 /// Room besides for what is recorded at acts.
 const AT_ACTS: usize = 8;
@@ -126,6 +136,7 @@ struct Memory {
     samples: Ring<SampleEntry, SAMPLES>,
     tops: Ring<TopsEntry, TOPS>,
     of_cgroups: Ring<CgroupSampleEntry, OF_CGROUPS>,
+    stalling: [Option<Stalling>; STALLING],
     paths: Paths,
     act: Option<ActEntry>,
 }
@@ -159,10 +170,19 @@ struct CgroupEntry {
     path: PathRef,
 }
 
-/// A cgroup that stalls, and what its files said.
+/// A cgroup that stalls. One that is made anew under the same path is another one.
+#[derive(Clone, Debug)]
+struct Stalling {
+    id: u64,
+    path: Path,
+    /// When its last sample was recorded.
+    last_ms: u64,
+}
+
+/// What its files said.
 #[derive(Clone, Copy, Debug)]
 struct CgroupSampleEntry {
-    cgroup: PathRef,
+    id: u64,
     sample: CgroupSample,
 }
 
@@ -188,8 +208,14 @@ impl Recorder {
     /// A recorder that reaches back as far as `keep`.
     #[must_use]
     pub fn new(keep: Duration) -> Self {
-        let memory =
-            Memory { samples: Ring::new(), tops: Ring::new(), of_cgroups: Ring::new(), paths: Paths::new(), act: None };
+        let memory = Memory {
+            samples: Ring::new(),
+            tops: Ring::new(),
+            of_cgroups: Ring::new(),
+            stalling: [const { None }; STALLING],
+            paths: Paths::new(),
+            act: None,
+        };
         let recorder = Self(Arc::new(Shared {
             memory: Mutex::new(memory),
             keep_ms: AtomicU64::new(0),
@@ -250,13 +276,33 @@ impl Recorder {
         });
     }
 
-    /// Records what the files of a cgroup that stalls said. Its time is `at`, whatever it says.
-    pub fn cgroup(&self, at: Duration, path: &[u8], sample: &CgroupSample) {
-        self.write(|Memory { of_cgroups, paths, .. }| {
-            if let Some(cgroup) = paths.keep(path) {
-                of_cgroups.push(CgroupSampleEntry { cgroup, sample: CgroupSample { t_ms: millis(at), ..*sample } });
+    /// Records what the files of a cgroup that stalls said. Its time is `at`, whatever it says. Whether it was recorded: not
+    /// while somebody reads, nor where too many others stall.
+    pub fn cgroup(&self, at: Duration, id: u64, path: &[u8], sample: &CgroupSample) -> bool {
+        let t_ms = millis(at);
+        let recorded = self.write(|Memory { of_cgroups, stalling, .. }| {
+            let is_calm = |known: &Stalling| t_ms.saturating_sub(known.last_ms) >= millis(CALM);
+            let many = stalling.iter().flatten().filter(|known| !is_calm(known)).count() > WHOLE;
+            let place = match stalling.iter().position(|place| place.as_ref().is_some_and(|known| known.id == id)) {
+                Some(at) => at,
+                None => match stalling.iter().position(|place| place.as_ref().is_none_or(is_calm)) {
+                    Some(at) => at,
+                    None => return false,
+                },
+            };
+            match &mut stalling[place] {
+                Some(known) if known.id == id => {
+                    if many && t_ms.saturating_sub(known.last_ms) < millis(OF_MANY_EVERY) {
+                        return false;
+                    }
+                    known.last_ms = t_ms;
+                }
+                other => *other = Some(Stalling { id, path: whole_or_end(path), last_ms: t_ms }),
             }
+            of_cgroups.push(CgroupSampleEntry { id, sample: CgroupSample { t_ms, ..*sample } });
+            true
         });
+        recorded == Some(true)
     }
 
     /// Records who could have been chosen for an act, as ranked then, in place of those of the act before; the first
@@ -282,12 +328,14 @@ impl Recorder {
         Duration::from_millis(self.0.keep_ms.load(Ordering::Relaxed))
     }
 
-    fn write(&self, write: impl FnOnce(&mut Memory)) {
+    /// `None` when somebody is reading.
+    fn write<T>(&self, write: impl FnOnce(&mut Memory) -> T) -> Option<T> {
         match self.0.memory.try_lock() {
-            Ok(mut memory) => write(&mut memory),
-            Err(TryLockError::Poisoned(poisoned)) => write(&mut poisoned.into_inner()),
+            Ok(mut memory) => Some(write(&mut memory)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(write(&mut poisoned.into_inner())),
             Err(TryLockError::WouldBlock) => {
                 self.0.missed.fetch_add(1, Ordering::Relaxed);
+                None
             }
         }
     }

@@ -117,12 +117,18 @@ impl Recorder {
     #[must_use]
     pub fn of_cgroup_at(&self, path: &str, last: Duration, now: Anchor) -> Vec<schema::CgroupSample> {
         let since_ms = millis(now.since_boot.saturating_sub(last.min(self.keep())));
+        let (stalling, end) = {
+            let memory = self.read();
+            (memory.stalling.clone(), memory.of_cgroups.end())
+        };
         let mut found = Vec::new();
+        let known = stalling.iter().flatten().filter(|known| is_path(&known.path, path));
+        let Some(id) = known.max_by_key(|known| known.last_ms).map(|known| known.id) else { return found };
         let mut chunk = Vec::with_capacity(AT_ONCE);
-        let (mut next, end) = (0, self.read().of_cgroups.end());
+        let mut next = 0;
         while next < end {
             chunk.clear();
-            next = copy_of_cgroup(&self.read(), next..end, path, &mut chunk);
+            next = copy_of_cgroup(&self.read(), next..end, id, &mut chunk);
             let recent = chunk.iter().filter(|sample| sample.t_ms >= since_ms);
             found.extend(recent.map(|sample| schema::CgroupSample { t_ms: now.unix_ms(sample.t_ms), ..*sample }));
         }
@@ -178,26 +184,14 @@ fn copy_samples(memory: &Memory, numbers: Range<usize>, into: &mut Vec<SampleEnt
     end
 }
 
-/// Copies the samples of one cgroup that have these numbers into the room there is, and says which is the next.
-fn copy_of_cgroup(memory: &Memory, numbers: Range<usize>, path: &str, into: &mut Vec<schema::CgroupSample>) -> usize {
+/// Copies the samples of one cgroup that are among these, as many as are copied at a time, and says which is the next.
+fn copy_of_cgroup(memory: &Memory, numbers: Range<usize>, id: u64, into: &mut Vec<schema::CgroupSample>) -> usize {
     let ring = &memory.of_cgroups;
-    // Compared once, not at every sample.
-    let mut known: Option<(PathRef, bool)> = None;
-    for number in numbers.start.max(ring.oldest())..numbers.end {
-        let Some(entry) = ring.get(number) else { continue };
-        let is_it = match known {
-            Some((cgroup, is_it)) if cgroup == entry.cgroup => is_it,
-            _ => memory.paths.get(entry.cgroup).is_some_and(|kept| is_path(kept, path)),
-        };
-        known = Some((entry.cgroup, is_it));
-        if is_it {
-            if into.len() == into.capacity() {
-                return number;
-            }
-            into.push(entry.sample);
-        }
-    }
-    numbers.end
+    let begin = numbers.start.max(ring.oldest());
+    let end = numbers.end.min(begin + into.capacity());
+    let entries = (begin..end).filter_map(|number| ring.get(number));
+    into.extend(entries.filter(|entry| entry.id == id).map(|entry| entry.sample));
+    end
 }
 
 /// A list of the largest, and the paths it names.

@@ -170,38 +170,72 @@ fn names_come_out_escaped_and_the_first_eight_count() {
     assert_eq!(last.cgroup.as_deref(), Some("/a\\n\\x1b[31m.service"));
 }
 
+/// Samples of a cgroup: when and what it held.
+fn of(recorder: &Recorder, path: &str, last: Duration, now: Anchor) -> Vec<(u64, u64)> {
+    let samples = recorder.of_cgroup_at(path, last, now);
+    samples.iter().map(|sample| (sample.t_ms, sample.current_bytes)).collect()
+}
+
+fn write(recorder: &Recorder, at: u64, id: u64, path: &str) -> bool {
+    let sample = CgroupSample { current_bytes: at, ..CgroupSample::default() };
+    recorder.cgroup(seconds(at), id, path.as_bytes(), &sample)
+}
+
 #[test]
 fn a_cgroup_is_read_without_the_others() {
     let recorder = Recorder::new(KEEP);
     let long = format!("/{}/end.service", "nested/".repeat(60).trim_end_matches('/'));
-    let write = |at: u64, path: &str| {
-        let sample = CgroupSample { current_bytes: at, ..CgroupSample::default() };
-        recorder.cgroup(seconds(at), path.as_bytes(), &sample);
-    };
+    let paths = ["/a.slice", "/a.slice/b.service", &long];
     for at in 0..100 {
-        write(at, "/a.slice");
-        write(at, "/a.slice/b.service");
-        write(at, &long);
+        for (id, path) in (1..).zip(paths) {
+            assert!(write(&recorder, at, id, path));
+        }
     }
     let now = anchor(seconds(100), seconds(1000));
-    let of = |path: &str, last| -> Vec<(u64, u64)> {
-        let samples = recorder.of_cgroup_at(path, last, now);
-        samples.iter().map(|sample| (sample.t_ms, sample.current_bytes)).collect()
-    };
     let all: Vec<_> = (0..100).map(|at| ((900 + at) * 1000, at)).collect();
-    for path in ["/a.slice", "/a.slice/b.service", &long] {
-        assert_eq!(of(path, KEEP), all, "{path}");
-        assert_eq!(of(path, seconds(3)), all[97..], "{path}");
+    for path in paths {
+        assert_eq!(of(&recorder, path, KEEP, now), all, "{path}");
+        assert_eq!(of(&recorder, path, seconds(3), now), all[97..], "{path}");
     }
-    assert_eq!(of("/b.service", KEEP), []);
-    write(100, "/a\n.slice");
-    assert_eq!(of("/a\\n.slice", KEEP), [(1_000_000, 100)], "as incidents have it");
+    assert_eq!(of(&recorder, "/b.service", KEEP, now), []);
+    write(&recorder, 100, 4, "/a\n.slice");
+    assert_eq!(of(&recorder, "/a\\n.slice", KEEP, now), [(1_000_000, 100)], "as incidents have it");
+    write(&recorder, 100, 5, "/a.slice");
+    assert_eq!(of(&recorder, "/a.slice", KEEP, now), [(1_000_000, 100)], "made anew it is another one");
     recorder.set_keep(seconds(2));
-    assert_eq!(of("/a.slice", KEEP), all[98..], "no further than it keeps");
+    assert_eq!(of(&recorder, "/a.slice/b.service", KEEP, now), all[98..], "no further than it keeps");
 
     recorder.set_keep(KEEP);
-    (0..u64::try_from(OF_CGROUPS).unwrap()).for_each(|_| write(100, "/new.slice"));
-    assert_eq!((of("/a.slice", KEEP).len(), of("/new.slice", KEEP).len()), (0, OF_CGROUPS), "the oldest are gone");
+    let later = anchor(seconds(200), seconds(200));
+    (0..u64::try_from(OF_CGROUPS).unwrap()).for_each(|_| assert!(write(&recorder, 200, 6, "/new.slice")));
+    let left = ["/a.slice/b.service", "/new.slice"].map(|path| of(&recorder, path, KEEP, later).len());
+    assert_eq!(left, [0, OF_CGROUPS], "the oldest are gone");
+}
+
+#[test]
+fn of_more_cgroups_than_there_are_places_the_first_are_kept_until_they_are_calm() {
+    let recorder = Recorder::new(KEEP);
+    let count = u64::try_from(STALLING).unwrap();
+    let path = |id: u64| format!("/{id}.slice");
+    for at in 0..20 {
+        for id in 0..2 * count {
+            assert_eq!(write(&recorder, at, id, &path(id)), id < count, "{id} at {at} s");
+        }
+    }
+    let now = anchor(seconds(20), seconds(20));
+    for id in 0..count {
+        assert_eq!(of(&recorder, &path(id), KEEP, now).len(), 20);
+    }
+    // Of so many at once not every sample.
+    let soon = |id: u64| recorder.cgroup(Duration::from_millis(19_250), id, b"/", &CgroupSample::default());
+    assert!(!soon(1));
+    // All go on but one: its place is given away when it has been calm.
+    for at in 20..40 {
+        for id in 1..count {
+            write(&recorder, at, id, &path(id));
+        }
+        assert_eq!(write(&recorder, at, count, &path(count)), at >= 29, "{at} s");
+    }
 }
 
 #[test]
@@ -232,7 +266,7 @@ fn the_guard_never_waits_for_the_reader() {
     recorder.sample(seconds(2), &measured(2));
     recorder.tops(seconds(2), std::iter::empty(), std::iter::empty());
     recorder.candidates(seconds(2), std::iter::empty());
-    recorder.cgroup(seconds(2), b"/", &CgroupSample::default());
+    recorder.cgroup(seconds(2), 1, b"/", &CgroupSample::default());
     drop(reading);
     recorder.sample(seconds(3), &measured(3));
     assert_eq!(recorder.missed(), 4);
@@ -262,10 +296,11 @@ fn what_is_read_while_it_is_written_is_whole_and_in_order() {
             let now = anchor(Duration::ZERO, Duration::ZERO);
             let recorded = recorder.recorded_at(KEEP, now);
             check_alike(&recorded);
-            let latest = recorded.samples.last().map_or(0, |sample| sample.t_ms);
-            for sample in recorder.of_cgroup_at(&format!("/{latest}"), KEEP, now) {
-                assert_eq!((sample.t_ms, sample.current_bytes, sample.stalled_us), (latest, latest, latest));
+            let of_cgroup = recorder.of_cgroup_at("/always", KEEP, now);
+            for sample in &of_cgroup {
+                assert_eq!((sample.current_bytes, sample.stalled_us), (sample.t_ms, sample.t_ms));
             }
+            assert!(of_cgroup.windows(2).all(|two| two[0].t_ms < two[1].t_ms && (two[1].t_ms - two[0].t_ms) % 8 == 0));
             readings += 1;
         }
     });
@@ -291,7 +326,12 @@ fn write_alike(recorder: &Recorder, n: u64) {
     let path = path.as_bytes();
     let task = Top { size: n, swap: n, ..top(1, path, Some(path)) };
     recorder.tops(at, [task].into_iter(), [(path, n)].into_iter());
-    recorder.cgroup(at, path, &CgroupSample { current_bytes: n, stalled_us: n, ..CgroupSample::default() });
+    recorder.cgroup(
+        at,
+        n % 8,
+        b"/always",
+        &CgroupSample { current_bytes: n, stalled_us: n, ..CgroupSample::default() },
+    );
     recorder.candidates(at, [ranked(task)].into_iter());
     if recorder.missed() > missed {
         // The reader may have lost its core in the middle.

@@ -19,7 +19,6 @@ use crate::observe::cgroups::{CgroupPath, is_within};
 use crate::observe::limits::Hierarchy;
 use crate::observe::survey::{self, Attention, CgroupKey, News, Stirred, Wants};
 use crate::observe::{Task, Tasks};
-use crate::report::recorder::CGROUP_EVERY;
 use crate::report::{Event, EventKind, REASON_BYTES, Text};
 
 use super::super::managed::Managed;
@@ -27,7 +26,6 @@ use super::super::reader::Reader;
 use super::super::snapshot::AtLimit;
 use super::super::surveyor::Surveyor;
 use super::super::tell;
-use super::timers::due;
 use super::units::cgroups_of_largest;
 use super::{Guard, Parts};
 
@@ -64,8 +62,6 @@ struct Stirring {
     since: Duration,
     /// When it is sampled next.
     due: Duration,
-    /// When its sample was last recorded.
-    recorded: Option<Duration>,
     /// There was room to watch it.
     watched: bool,
 }
@@ -297,17 +293,7 @@ impl Guard {
             let _ = parts.enclosing.adopt(&parts.host, key.0, &path).map_err(|e| faults.failed(&e));
         }
         let now = clock::now();
-        breaker.stirring.push(Stirring {
-            key,
-            path,
-            interest,
-            files,
-            always,
-            since: now,
-            due: now,
-            recorded: None,
-            watched,
-        });
+        breaker.stirring.push(Stirring { key, path, interest, files, always, since: now, due: now, watched });
     }
 
     fn forget(&mut self, key: CgroupKey) {
@@ -355,7 +341,7 @@ impl Guard {
                 return true;
             }
         }
-        let before = cases.detector(id).and_then(livelock::Detector::last).map(|sample| sample.events);
+        let before = cases.detector(id).and_then(livelock::Detector::last).copied();
         let stat = cases.detector(id).is_none_or(livelock::Detector::wants_stat);
         let sample = match stirring.files.sample(stat, &mut self.faults) {
             Ok(sample) => sample,
@@ -385,22 +371,20 @@ impl Guard {
         stirring.due = on_the_beat(now + (pause * crowd).min(RAREST.max(pause)));
         let path = stirring.path;
         let keep = verdict != Verdict::Quiet || fresh || open || stirring.always;
-        if let Some(before) = before.filter(|before| before.oom_kill < sample.events.oom_kill) {
-            self.note_kills(at, before, &sample);
+        if let Some(before) = before.filter(|before| before.events.oom_kill < sample.events.oom_kill) {
+            self.note_kills(at, before.events, &sample);
         }
         if stalls {
             // The machine may well be calm: there is memory for it now, and a case may open next.
             self.touch_recorder();
             self.ask_of_stuck(&path);
         }
-        let recorded = &mut self.breaker.stirring[at].recorded;
-        // The sample that shows it stuck is always among them: whoever judges the recording anew comes to the same.
-        if !open && matches!(verdict, Verdict::Stalled(_)) {
-            *recorded = None;
-        }
-        // Half a beat early is on time.
-        if (stalls || open) && due(recorded, now, CGROUP_EVERY.saturating_sub(OFTEN / 2)) {
-            self.parts.recorder.cgroup(clock::since_boot(), path.as_bytes(), &cgroup_sample::written(&sample));
+        if stalls || open {
+            // The one before belongs to it: from there on it stalled.
+            for sample in before.iter().filter(|_| !stat).chain([&sample]) {
+                let taken = clock::since_boot().saturating_sub(clock::now().saturating_sub(sample.t));
+                self.parts.recorder.cgroup(taken, id, path.as_bytes(), &cgroup_sample::written(sample));
+            }
         }
         if lifted {
             self.follow_lift(id, &sample);

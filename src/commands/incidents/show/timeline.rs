@@ -96,8 +96,12 @@ pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
 pub(super) fn write_cgroup(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
     let steps: Vec<Step> = stalled::steps(incident).collect();
     let Some(axis) = Axis::of(steps.iter().map(|step| step.t_ms)) else { return };
-    let (Some(cgroup), Some(last)) = (&incident.cgroup, incident.cgroup_samples.last()) else { return };
-    page.heading(&format!("How {} stalled{}", short(cgroup), limits(last, incident.host.swap_total_bytes != Some(0))));
+    let (Some(cgroup), Some(at_issue)) = (&incident.cgroup, stalled::at_issue(incident)) else { return };
+    page.heading(&format!(
+        "How {} stalled{}",
+        short(cgroup),
+        limits(at_issue, incident.host.swap_total_bytes != Some(0))
+    ));
     let mut highest: [Option<f64>; COLUMNS] = [None; COLUMNS];
     for step in &steps {
         let cell = &mut highest[axis.column(step.t_ms)];
@@ -113,7 +117,7 @@ pub(super) fn write_cgroup(page: &mut Page, incident: &Incident, glyphs: Glyphs)
     let first = steps.first().filter(|_| from > 0);
     let end = steps.last().filter(|_| before < steps.len());
     for step in first.into_iter().chain(&steps[from..before]).chain(end) {
-        page.labelled(&format!("  {}  ", Local::at_ms(step.t_ms).clock()), &step_in_numbers(step, last));
+        page.labelled(&format!("  {}  ", Local::at_ms(step.t_ms).clock()), &step_in_numbers(step));
     }
 }
 
@@ -129,9 +133,9 @@ fn limits(sample: &CgroupSample, has_swap: bool) -> String {
     if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
 }
 
-fn step_in_numbers(step: &Step, sample: &CgroupSample) -> String {
+fn step_in_numbers(step: &Step) -> String {
     let mut parts = vec![Size(step.current_bytes).to_string(), format!("stalled {:.0} %", step.stalled * 100.0)];
-    let file = stalled::limit(sample).map_or("its limit", |(file, _)| file);
+    let file = step.limit.map_or("its limit", |(file, _)| file);
     parts.push(format!("{} times at {file}", step.hits));
     parts.extend(step.reclaimed_bytes.map(|bytes| format!("{} reclaimed", Size(bytes))));
     parts.extend(step.again_bytes.filter(|bytes| *bytes > 0).map(|bytes| format!("{} needed again", Size(bytes))));
