@@ -4,12 +4,13 @@ mod json;
 mod livelock;
 mod next;
 mod reasons;
+mod subject;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,27 +20,24 @@ use clap::Args;
 
 use crate::config::{self, Config, Places, units};
 use crate::decide::cases;
-use crate::decide::livelock::{Judged, Kind};
 use crate::decide::measure::{Gauge, Level, Reading, Whose};
-use crate::decide::pressure::{LOOK, PressureRule, PressureTerms};
 use crate::decide::rules::Rules;
 use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Own, Tier, Verdict, Victim};
 use crate::host::{Host, Roots, clock};
-use crate::observe::cgroups::{CgroupPath, is_within, open};
+use crate::observe::cgroups::{CgroupPath, open};
 use crate::observe::details::{Detail, Details};
 use crate::observe::limits::{EnclosingReader, Hierarchy};
 use crate::observe::machine::MachineReader;
 use crate::observe::scan::Scanner;
 use crate::observe::{Depth, Faults, Need, Observation, Task, Tasks};
 
-use crate::report::Escaped;
-
 use super::daemon::tell::Holders;
-use super::daemon::{Plan, Sources};
 use super::running::{self, Found};
 use super::{EXIT_CONFIG, own_self, users};
 use livelock::Look;
 pub(super) use next::{Next, next};
+pub use subject::Stuck;
+use subject::{Asked, Pressed, Subject, cgroup_path, must_exist};
 
 /// Options of `hogwatch explain`.
 #[derive(Args, Debug)]
@@ -147,104 +145,6 @@ fn fitted(mut config: Config, host: &Host) -> Result<(Config, Vec<String>), Stri
     let meminfo = machine.read(&mut Faults::default()).map_err(|e| e.to_string())?.meminfo;
     let changes = config.fit(meminfo.mem_total, meminfo.swap_total.unwrap_or(0));
     Ok((config, changes))
-}
-
-/// What somebody would be killed for.
-enum Subject {
-    /// Memory that runs short.
-    Memory,
-    /// A cgroup, as it was seen.
-    Cgroup(Box<Asked>),
-    /// A cgroup that is known to be stuck.
-    Stuck(Stuck),
-}
-
-/// A cgroup that somebody asks about.
-struct Asked {
-    path: CgroupPath,
-    /// The livelock guard's view.
-    look: Look,
-    /// `[cgroup_limits]` chooses it.
-    chosen: bool,
-    /// Its pressure by `[pressure]`, where that section chooses it.
-    pressure: Option<Pressed>,
-}
-
-impl Asked {
-    fn look(path: &CgroupPath, config: &Config, host: &Host, span: Duration) -> Self {
-        let plan = plan(config, host.page_size);
-        let mut rule = plan.pressure_terms(path.as_bytes()).map(PressureRule::new);
-        let look = livelock::look(host, &config.livelock, path, span, rule.as_mut());
-        let pressure = rule.map(|rule| Pressed {
-            terms: *rule.terms(),
-            percent: rule.share(span.min(LOOK)).map(|share| share * 100.0),
-        });
-        Self { path: *path, look, chosen: plan.is_chosen(path.as_bytes()), pressure }
-    }
-
-    /// The livelock guard kills for it now.
-    fn is_acted_on(&self) -> bool {
-        matches!(&self.look, Look::Judged(case) if case.is_acted_on())
-    }
-}
-
-/// A cgroup's pressure.
-#[derive(Clone, Copy)]
-struct Pressed {
-    terms: PressureTerms,
-    /// Share of the time watched, of its last ten seconds at most, that was fully stalled, in percent; none when it could not
-    /// be watched.
-    percent: Option<f64>,
-}
-
-impl Pressed {
-    fn is_over(&self) -> bool {
-        self.percent.is_some_and(|percent| percent >= self.terms.full)
-    }
-}
-
-/// A cgroup that is stuck at its limit.
-#[derive(Clone, Copy, Debug)]
-pub struct Stuck {
-    /// Where.
-    pub path: CgroupPath,
-    /// The limit.
-    pub limit: Judged,
-    /// `memory.current`, in bytes.
-    pub current: u64,
-    /// How.
-    pub kind: Kind,
-}
-
-impl Subject {
-    fn stuck(&self) -> Option<Stuck> {
-        match self {
-            Self::Memory => None,
-            Self::Stuck(stuck) => Some(*stuck),
-            Self::Cgroup(asked) => match &asked.look {
-                Look::Not { .. } => None,
-                Look::Judged(case) => {
-                    let kind = case.kind().unwrap_or(Kind::Throttled);
-                    Some(Stuck { path: asked.path, limit: case.limit, current: case.last.current, kind })
-                }
-            },
-        }
-    }
-
-    fn path(&self) -> Option<&CgroupPath> {
-        match self {
-            Self::Memory => None,
-            Self::Cgroup(asked) => Some(&asked.path),
-            Self::Stuck(stuck) => Some(&stuck.path),
-        }
-    }
-
-    fn asked(&self) -> Option<&Asked> {
-        match self {
-            Self::Cgroup(asked) => Some(asked),
-            Self::Memory | Self::Stuck(_) => None,
-        }
-    }
 }
 
 struct Explained {
@@ -433,54 +333,12 @@ struct MemoryRule {
     met: bool,
 }
 
-/// What the daemon is asked of cgroups; by systemd too, where it may be asked.
-fn plan(config: &Config, page_size: u64) -> Plan {
-    let plan = Plan::new(config, None, page_size);
-    if !plan.asks_systemd() {
-        return plan;
-    }
-    match Sources::of_this_process().ask() {
-        Ok(managed) => plan.with_managed(managed.units),
-        Err(why) => {
-            eprintln!("note: what systemd wants relieved of pressure (pressure.managed_oom) is not known: {why}");
-            plan
-        }
-    }
-}
-
 /// Has the limit of the cgroup read as `[cgroup_limits]` has it. One that can't be is one without.
 fn adopt(enclosing: &mut EnclosingReader, host: &Host, path: &CgroupPath) {
     let dir = host.cgroup2.as_ref().and_then(|root| open(root, path.as_bytes()).ok());
     if let Some(inode) = dir.and_then(|dir| dir.inode().ok()) {
         let _ = enclosing.adopt(host, inode, path);
     }
-}
-
-/// A cgroup as people write it: with a slash too many, or as a path of the mounted tree.
-fn cgroup_path(path: &OsStr) -> Result<CgroupPath, String> {
-    let path = path.as_bytes();
-    let shown = Escaped(path);
-    let path = path.strip_prefix(b"/sys/fs/cgroup").unwrap_or(path);
-    if !path.is_empty() && !path.starts_with(b"/") {
-        return Err(format!(
-            "--cgroup {shown}: expected a path from the cgroup root, as /system.slice/web.service; a unit's is told by \
-             systemctl show -P ControlGroup {shown}"
-        ));
-    }
-    let bare = path.strip_suffix(b"/").unwrap_or(path);
-    let bare = if bare.is_empty() { b"/" } else { bare };
-    CgroupPath::new(bare).ok_or_else(|| format!("--cgroup {shown}: longer than any path hogwatch follows"))
-}
-
-/// A path that was mistyped must not look like a cgroup in which all is well.
-fn must_exist(host: &Host, path: &CgroupPath, tasks: &Tasks) -> Result<(), String> {
-    let is_there = host.cgroup2.as_ref().is_some_and(|root| open(root, path.as_bytes()).is_ok());
-    let mut paths = tasks.list.iter().filter_map(|task| tasks.cgroup_path(task));
-    if is_there || paths.any(|lived_in| is_within(lived_in, path.as_bytes())) {
-        return Ok(());
-    }
-    let path = Escaped(path.as_bytes());
-    Err(format!("--cgroup {path}: there is no such cgroup (`systemd-cgls` shows those there are)"))
 }
 
 /// Command lines and executables of the largest: a command may wait where the guard may not.

@@ -11,7 +11,7 @@ use super::livelock::{Case, Outlook, Reach};
 use super::*;
 use crate::commands::replay::trace::Trace;
 use crate::config::{Livelock, LivelockAction};
-use crate::decide::livelock::{Detector, Terms};
+use crate::decide::livelock::{Detector, Judged, Kind, Terms};
 use crate::observe::survey::fixture::write_files;
 
 #[derive(Parser)]

@@ -1,7 +1,7 @@
 //! Advice on the limits of cgroups.
 
 use super::super::schema::{Advice, Cause, Incident};
-use super::command::{set, set_property, systemd_size};
+use super::command::{round_up, set, set_property, systemd_size};
 use super::{advise, events, is_the_machine};
 use crate::report::{Size, unit_of};
 
@@ -81,7 +81,7 @@ pub(super) fn kernel_oom_at_limit(incident: &Incident) -> Option<Advice> {
     let kernel = incident.kernel.as_ref().filter(|_| incident.cause == Cause::Kernel)?;
     let cgroup = kernel.limit_cgroup.as_deref().filter(|path| *path != "/")?;
     let limit = kernel.limit_bytes.or(incident.limit_bytes)?;
-    let raised = systemd_size(limit.saturating_add(limit / ROOM));
+    let raised = systemd_size(round_up(limit.saturating_add(limit / ROOM)));
     let property = format!("MemoryMax={raised}");
     let command = set_property(cgroup, &property).map_or_else(String::new, |command| format!(": `{command}`"));
     let swap = match kernel.victim.as_ref().and_then(|victim| victim.swap_bytes) {
