@@ -53,6 +53,9 @@ const FAILURES: u8 = 4;
 /// every wobble.
 const RECOVERED_PERCENT: u64 = 110;
 
+/// So long whoever was spared is watched: its SIGTERM may end it yet, and whose signal that was has to be known.
+pub const SPARED_FOR: Duration = Duration::from_secs(60);
+
 /// How late news of a kill by somebody else may be: the kernel's report is known to be complete a quarter of a second after
 /// the kill, which may have ended the episode at once, and a machine that comes out of a shortage is slow.
 const NEWS_OF_A_KILL: Duration = Duration::from_secs(5);

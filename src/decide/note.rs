@@ -38,6 +38,8 @@ pub enum Note {
     Spared {
         /// Who.
         victim: Victim,
+        /// So long after SIGTERM.
+        waited: Duration,
         /// The state.
         reading: Reading,
     },

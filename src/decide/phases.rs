@@ -154,7 +154,7 @@ impl Engine {
                 self.escalate(&waiting, Because::GraceOver(waited), &worst, obs, now)
             }
             Signal::Term if waited >= self.grace => {
-                self.notes.add(&Note::Spared { victim: act.victim, reading: worst });
+                self.notes.add(&Note::Spared { victim: act.victim, waited, reading: worst });
                 self.phase = Phase::Watching;
                 self.watch(obs, now)
             }

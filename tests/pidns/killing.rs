@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::fakes::FakeMeminfo;
 use crate::guard::{Guard, Setup};
@@ -113,6 +114,13 @@ scenario! {
         assert_eq!(spared.get("PRIORITY"), Some("5"), "good news wakes nobody: {spared}");
         assert_eq!(journal.of("refused").len(), 0);
         assert!(wise.is_alive() && small.is_alive());
+
+        // Should it end now, it was asked to: that is told, with the incident of the signal.
+        kill(Pid::from_raw(i32::try_from(wise.pid()).unwrap()), Signal::SIGKILL).unwrap();
+        let exited = journal.wait_about("exited", wise.pid());
+        assert_eq!(exited.get("HOGWATCH_INCIDENT"), spared.get("HOGWATCH_INCIDENT"));
+        assert_eq!(exited.get("HOGWATCH_SIGNAL"), Some("SIGTERM"));
+        assert!(exited.message().contains("s after SIGTERM: memory, it had been spared"), "{exited}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! From what the engine noted and the guard did to events for the journal. Nothing here allocates.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal as Posix;
 
 use crate::commands::stall::evidence;
@@ -118,7 +120,7 @@ pub fn noted(note: &Note, machine: &Machine) -> Event {
             ));
             event
         }
-        Note::Spared { victim, reading } => {
+        Note::Spared { victim, waited: _, reading } => {
             // No victim's fields: an entry that names somebody is about what was done to him.
             let mut event = of_reading(EventKind::Recovered, reading);
             event.reason = Text::format(format_args!(
@@ -231,6 +233,15 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
 fn name(path: &CgroupPath) -> impl std::fmt::Display {
     let path = path.as_bytes();
     Escaped(if path == b"/" { b"the machine" } else { unit_of(path).unwrap_or(path) })
+}
+
+/// The exit of somebody whom the memory guard had spared.
+pub fn spared_exited(victim: &Victim, after: Duration, reading: &Reading) -> Event {
+    let mut event = of_victim(EventKind::Exited, victim, reading);
+    event.signal = Some(Posix::SIGTERM);
+    event.elapsed_ms = u64::try_from(after.as_millis()).ok();
+    event.reason = Text::format(format_args!("it had been spared; {}", Left(reading)));
+    event
 }
 
 fn of_stuck_victim(kind: EventKind, victim: &Victim, stall: &Stall) -> Event {

@@ -55,9 +55,6 @@ const MOVES_BELOW: f64 = 0.10;
 /// While a victim is on its way out, or its cgroup comes free.
 const SOON: Duration = Duration::from_millis(100);
 
-/// So long whoever was spared is watched: its SIGTERM may end it yet, and whose signal that was has to be known.
-const SPARED_FOR: Duration = Duration::from_secs(60);
-
 /// How often a stuck cgroup that nothing is done about is told again.
 const AGAIN: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,7 @@ use crate::decide::livelock::Kind;
 use crate::decide::pressure::{Child, LOOK, worst_child};
 use crate::decide::remembered::REMEMBERED;
 use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Refusal, Spared, Stuck, Tier, Victim};
-use crate::decide::{Act, Because, FUTILE_KILLS, PATIENCE, PAUSE, Signal};
+use crate::decide::{Act, Because, FUTILE_KILLS, PATIENCE, PAUSE, SPARED_FOR, Signal};
 use crate::observe::cgroups::{CgroupPath, is_child, is_within};
 use crate::observe::{Depth, Need, Observation, Tasks};
 
@@ -15,7 +15,7 @@ use super::case::{Asked, Case, Gone, Phase};
 use super::need::stuck_of;
 use super::note::{CaseEvent, CaseNote, Plan};
 use super::watched::Outlook;
-use super::{AGAIN, CaseStep, Cases, MOVES_WITHIN, MOVING, SOON, SPARED_FOR, Seen};
+use super::{AGAIN, CaseStep, Cases, MOVES_WITHIN, MOVING, SOON, Seen};
 
 impl Cases {
     pub(super) fn step_one(

@@ -36,18 +36,18 @@ const ON_THE_BEAT: usize = 1200;
 /// ... and lists of the largest: ten minutes of one every five seconds.
 const TOPS_ON_THE_BEAT: usize = 120;
 
-/// Samples of cgroups that stall, of all of them together: 90 s of one at the guard's four a second, 22 s of four.
-const OF_CGROUPS: usize = 360;
+/// Samples of cgroups that stall, of all of them together: 45 s of one at the guard's four a second, 22 s of two.
+const OF_CGROUPS: usize = 180;
 
 /// So many may stall at once and all their samples are kept: whoever judges the recording anew sees what the guard saw.
-const WHOLE: usize = 4;
+const WHOLE: usize = 2;
 
 /// Of more, each has one in this time, or half a beat of the guard's less. That is coarser than some of the rules.
 const OF_MANY_EVERY: Duration = Duration::from_millis(875);
 
 /// Cgroups that stall of which samples are kept at the same time: of so many the ring has the last 22 s, twice the usual window.
 /// Of hundreds that stall at once each would have a sample or two, which tell nothing.
-const STALLING: usize = 16;
+const STALLING: usize = 8;
 
 /// So long after its last sample a cgroup's place may be another's.
 const CALM: Duration = Duration::from_secs(10);
@@ -247,9 +247,13 @@ impl Recorder {
         self.write(|memory| {
             memory.samples.touch();
             memory.tops.touch();
-            memory.of_cgroups.touch();
             memory.paths.touch();
         });
+    }
+
+    /// The same of what there is for cgroups that stall: most machines have none, ever.
+    pub fn touch_cgroups(&self) {
+        self.write(|memory| memory.of_cgroups.touch());
     }
 
     /// Records the machine's memory.

@@ -11,6 +11,7 @@ pub mod plan;
 mod recording;
 mod sight;
 mod signals;
+mod spared;
 mod thrash;
 mod timers;
 mod units;
@@ -53,6 +54,7 @@ use plan::Plan;
 use recording::Recording;
 use sight::{AWAIT_SCOUT, Scans};
 use signals::Signals;
+use spared::Spared;
 use timers::{Timers, due};
 
 /// What the guard is made of.
@@ -108,6 +110,7 @@ pub struct Guard {
     lifting: Lifting,
     recording: Recording,
     kills: Kills,
+    spared: Option<Spared>,
     /// The guard itself may be throttled: the scout opens, the guard only reads.
     throttleable: bool,
     units: units::Units,
@@ -145,6 +148,7 @@ impl Guard {
             lifting: Lifting::default(),
             recording: Recording::new(),
             kills: Kills::default(),
+            spared: None,
             throttleable: false,
             units: units::Units::default(),
             cmdlines: Cmdlines::default(),
@@ -386,10 +390,12 @@ impl Guard {
         let episode = self.parts.engine.episode();
         let decision = self.show(looked, Engine::step);
         self.near = decision.near;
+        self.hold_spared(episode);
         if self.parts.engine.victim().is_none() {
             self.let_go();
         }
         self.tell_notes(episode);
+        self.watch_spared(&decision.reading);
         Ok(decision)
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Recording {
     whose: Whose,
     /// The recorder's memory is all there.
     touched: bool,
+    /// That for cgroups that stall, too.
+    touched_of_cgroups: bool,
     /// When the process table was last read for a list, and how long that took.
     scanned: Option<(Duration, Duration)>,
     /// What was decided last was decided on a look at the processes.
@@ -57,6 +59,7 @@ impl Recording {
             listed: None,
             whose: Whose::Machine,
             touched: false,
+            touched_of_cgroups: false,
             scanned: None,
             judged: false,
         }
@@ -102,6 +105,14 @@ impl Guard {
         if !std::mem::replace(&mut self.recording.touched, true) {
             self.parts.recorder.touch();
             self.recording.sums.touch();
+        }
+    }
+
+    /// The same for a guard that has to do with a cgroup that stalls.
+    pub(super) fn touch_recorder_of_cgroups(&mut self) {
+        self.touch_recorder();
+        if !std::mem::replace(&mut self.recording.touched_of_cgroups, true) {
+            self.parts.recorder.touch_cgroups();
         }
     }
 

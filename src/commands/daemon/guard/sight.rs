@@ -114,7 +114,7 @@ impl Guard {
         self.throttleable = self.own_highs.any_is_finite();
         if self.throttleable {
             // Once it is throttled, each page takes seconds.
-            self.touch_recorder();
+            self.touch_recorder_of_cgroups();
         }
         if let Some(link) = self.link.as_mut().filter(|link| self.throttleable && link.scout.is_none()) {
             link.scout = Scout::start(self.parts.hierarchy).ok();

@@ -96,7 +96,7 @@ impl Guard {
         }
         if stalls {
             // The machine may well be calm: there is memory for it now, and a case may open next.
-            self.touch_recorder();
+            self.touch_recorder_of_cgroups();
             self.ask_of_stuck(&path);
         }
         if stalls || open {
