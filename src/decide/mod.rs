@@ -53,8 +53,9 @@ const FAILURES: u8 = 4;
 /// every wobble.
 const RECOVERED_PERCENT: u64 = 110;
 
-/// So long whoever was spared is watched: its SIGTERM may end it yet, and whose signal that was has to be known.
-pub const SPARED_FOR: Duration = Duration::from_secs(60);
+/// So long whoever was spared is watched: its SIGTERM may end it yet, and whose signal that was has to be known. Less than the
+/// minute after which an incident that is over is complete.
+pub const SPARED_FOR: Duration = Duration::from_secs(50);
 
 /// How late news of a kill by somebody else may be: the kernel's report is known to be complete a quarter of a second after
 /// the kill, which may have ended the episode at once, and a machine that comes out of a shortage is slow.
@@ -389,6 +390,22 @@ impl Engine {
             }
         };
         self.seen_at = None;
+    }
+
+    /// Whether an act hits this process: one of the memory guard's, or of the case in this place.
+    #[must_use]
+    pub fn hits(&self, act: &Act, place: Option<usize>, id: TaskId) -> bool {
+        let members = place.map_or_else(|| self.members(), |place| self.cases.members(place));
+        id == act.victim.id || act.victim.group.is_some() && members.contains(&id)
+    }
+
+    /// Whoever was spared by a case and is hit by this act is told of by whoever sends it.
+    pub fn forget_spared(&mut self, act: &Act, place: Option<usize>) {
+        loop {
+            let hit = self.cases.spared().find(|(_, id)| self.hits(act, place, *id));
+            let Some((at, _)) = hit else { return };
+            self.cases.end(at);
+        }
     }
 
     fn follow_episode(&mut self, reading: &Reading, now: Duration) {

@@ -7,7 +7,7 @@ use hogwatch::decide::cases::{CaseEvent, CaseNote, CaseStep, Interest, LONGEST_G
 use hogwatch::decide::livelock::{Events, Judged, Kind, MachineSample, Sample, Scope, Stat, Terms, Verdict};
 use hogwatch::decide::pressure::PressureTerms;
 use hogwatch::decide::victim::{Choice, GroupWhy, Refusal};
-use hogwatch::decide::{Because, Engine, KilledFor, Outcome, PATIENCE, PAUSE, Signal};
+use hogwatch::decide::{Act, Because, Engine, KilledFor, Outcome, PATIENCE, PAUSE, Signal};
 use hogwatch::observe::cgroups::{CgroupPath, Preference};
 use hogwatch::observe::parse::Limit;
 use hogwatch::observe::{Depth, Observation, Task};
@@ -60,8 +60,8 @@ pub struct World {
     /// Places whose victim is dead.
     exited: u64,
     pub done: Vec<Done>,
-    /// For what each signal was sent.
-    causes: Vec<Kind>,
+    /// Why.
+    acts: Vec<Act>,
     pub members: Vec<Vec<i32>>,
     lifts: Vec<u64>,
     pub notes: Vec<(Duration, CaseNote)>,
@@ -95,7 +95,7 @@ impl World {
             dry: false,
             exited: 0,
             done: Vec::new(),
-            causes: Vec::new(),
+            acts: Vec::new(),
             members: Vec::new(),
             lifts: Vec::new(),
             notes: Vec::new(),
@@ -221,8 +221,7 @@ impl World {
                         self.engine.cases_mut().acted(place, &act, Outcome::Recovered, self.now);
                         continue;
                     }
-                    let Because::Stuck(stall, _) = act.because else { panic!("{act:?}") };
-                    self.causes.push(stall.kind);
+                    self.acts.push(act);
                     let outcome = if self.dry { Outcome::Pretended } else { Outcome::Sent };
                     self.engine.cases_mut().acted(place, &act, outcome, self.now);
                     self.exited &= !(1 << place);
@@ -368,7 +367,9 @@ fn what_came_of_a_signal_is_told_of_the_kind_that_it_was_sent_for() {
             world.dies_now(10);
         }
         world.run(60);
-        assert_eq!(world.causes, causes);
+        let sent_for =
+            |act: &Act| if let Because::Stuck(stall, _) = act.because { stall.kind } else { panic!("{act:?}") };
+        assert_eq!(world.acts.iter().map(sent_for).collect::<Vec<_>>(), causes);
         let told: Vec<_> = world.notes.iter().map(|(_, note)| note.stall.kind).collect();
         assert_eq!(told, kinds, "found, exited, moves");
     }
@@ -411,22 +412,42 @@ fn whose_sigterm_works_after_all_is_told_of() {
         }
         world
     };
-    let exited = |world: &World| world.told(|e| matches!(e, CaseEvent::Exited { after: (Signal::Term, _), .. }));
-
     let mut world = spared();
     world.run(20);
     world.dies_now(10);
     world.run(60);
-    assert_eq!((exited(&world), world.signalled().len(), world.engine.cases().any_is_open()), (1, 1, false));
+    let told: Vec<_> = world.notes.iter().map(|(_, note)| (note.incident, note.event)).collect();
+    let [(1, CaseEvent::Found(_)), (1, CaseEvent::Spared(_)), (1, CaseEvent::SparedExited { victim, after })] =
+        told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!((victim.id.pid, after.as_secs()), (10, 25), "5 s of grace, 20 s more");
+    assert_eq!((world.signalled().len(), world.engine.cases().any_is_open()), (1, false));
 
     let mut world = spared();
     world.run(90);
     assert!(!world.engine.cases().any_is_open(), "not for ever");
+    assert_eq!(world.notes.len(), 2, "found, spared");
 
     let mut world = spared();
     world.groups[0].above = true;
     world.run(20);
     assert_eq!(world.signalled(), [(10, Signal::Term), (10, Signal::Kill)], "stuck again: he is not asked twice");
+    let told: Vec<_> = world.notes.iter().map(|(_, note)| (note.incident, note.event)).collect();
+    use CaseEvent::{Exited, Found, Moves, Spared};
+    let [(1, Found(_)), (1, Spared(_)), (2, Found(_)), (2, Exited { .. }), (2, Moves(_))] = told[..] else {
+        panic!("{told:?}")
+    };
+
+    // Another act hits him: his end is told there.
+    let mut world = spared();
+    let other = Act { signal: Signal::Kill, ..world.acts[0] };
+    world.engine.forget_spared(&other, None);
+    assert_eq!(world.engine.cases().in_flight().count(), 0);
+    world.dies_now(10);
+    world.run(60);
+    assert_eq!(world.notes.len(), 2, "found, spared");
 }
 
 #[test]
@@ -720,7 +741,7 @@ fn a_cgroup_without_a_limit_is_seen_to_move_again() {
     assert_eq!(world.signalled(), [(11, Signal::Term)]);
     assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { .. })), 1);
     assert_eq!(world.told(|e| matches!(e, CaseEvent::Moves(lasted) if *lasted < Duration::from_secs(60))), 1);
-    assert!(!world.engine.cases().is_open(1));
+    assert!(!world.engine.cases().any_is_open());
 }
 
 #[test]

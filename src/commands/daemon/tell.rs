@@ -177,6 +177,13 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
             event.reason = Text::format(format_args!("it was in {}, which was stuck", name(path)));
             event
         }
+        CaseEvent::SparedExited { victim, after } => {
+            let mut event = of_stuck_victim(EventKind::Exited, victim, stall);
+            event.signal = Some(Posix::SIGTERM);
+            event.elapsed_ms = u64::try_from(after.as_millis()).ok();
+            event.reason = Text::format(format_args!("it had been spared, as {} moved again", name(path)));
+            event
+        }
         CaseEvent::SetAside(victim) => {
             let mut event = of_stuck_victim(EventKind::SetAside, victim, stall);
             event.signal = Some(Posix::SIGKILL);

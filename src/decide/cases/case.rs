@@ -107,9 +107,8 @@ impl Phase {
     /// What is being done, for people; `None` before anything is.
     pub(super) const fn word(&self) -> Option<&'static str> {
         match self {
-            Self::Choosing => None,
+            Self::Choosing | Self::Spared(_) => None,
             Self::Asked(_) => Some("killing"),
-            Self::Spared(_) => Some("spared"),
             Self::Checking { .. } => Some("checking"),
             Self::Lifting => Some("lifting"),
             Self::Resting(_) => Some("left alone"),

@@ -219,10 +219,24 @@ impl Cases {
         self.open.iter().any(Option::is_some)
     }
 
-    /// Whether a case is open for this cgroup.
+    /// Whether something is being done about this cgroup. Once its victim was spared nothing is.
     #[must_use]
-    pub fn is_open(&self, id: u64) -> bool {
-        self.open.iter().flatten().any(|case| case.id == Some(id))
+    pub fn is_at_work(&self, id: u64) -> bool {
+        let at_work = |case: &Case| !matches!(case.phase, Phase::Spared(_));
+        self.open.iter().flatten().any(|case| case.id == Some(id) && at_work(case))
+    }
+
+    /// Ends the case in this place.
+    pub(super) fn end(&mut self, place: usize) {
+        self.open[place] = None;
+    }
+
+    /// Who was spared, with the places of their cases.
+    pub(super) fn spared(&self) -> impl Iterator<Item = (usize, TaskId)> {
+        self.open.iter().enumerate().filter_map(|(place, case)| match &case.as_ref()?.phase {
+            Phase::Spared(asked) => Some((place, asked.act.victim.id)),
+            _ => None,
+        })
     }
 
     /// Whether a case is open for the machine.

@@ -63,6 +63,13 @@ pub enum CaseEvent {
     SetAside(Victim),
     /// The cgroup moves again during the grace period, so the victim was spared.
     Spared(Victim),
+    /// Whoever was spared exited all the same.
+    SparedExited {
+        /// Who.
+        victim: Victim,
+        /// So long after its SIGTERM.
+        after: Duration,
+    },
     /// Nobody was killed, and the process to look at instead.
     Refused(Refusal, Option<Spared>),
     /// The cgroup moves again, so long after it got stuck.

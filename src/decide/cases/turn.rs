@@ -231,23 +231,20 @@ impl Cases {
         }
     }
 
-    /// The cgroup moved in time, and who had been asked to go lives. Should he go after all, that is told; should the cgroup be
-    /// stuck again, somebody is chosen anew.
+    /// The cgroup moved in time, and who had been asked to go lives. Should he go after all, that is told. Should the cgroup be
+    /// stuck again, that is another case, which does not ask him twice.
     fn watch_spared(&mut self, place: usize, case: &Case, asked: &Asked, exited: bool, now: Duration) -> CaseStep {
         let waited = now.saturating_sub(asked.sent_at);
-        let seen = self.seen(case);
-        if exited {
-            let victim = asked.act.victim;
-            let freed = seen.map(|seen| asked.current.saturating_sub(seen.current));
-            self.note(case, &CaseEvent::Exited { victim, after: (asked.act.signal, waited), freed });
-            return self.close(place, None);
-        }
-        if seen.is_some_and(|seen| seen.stall.is_some()) {
-            self.put(place, &Phase::Choosing);
-            return CaseStep::Wait(Duration::ZERO);
-        }
         let left = (self.grace + SPARED_FOR).saturating_sub(waited);
-        if left.is_zero() { self.close(place, None) } else { CaseStep::Wait(left) }
+        let stuck_again = self.seen(case).is_some_and(|seen| seen.stall.is_some());
+        if exited && !left.is_zero() {
+            self.note(case, &CaseEvent::SparedExited { victim: asked.act.victim, after: waited });
+        }
+        if exited || left.is_zero() || stuck_again {
+            self.close(place, None);
+            return CaseStep::Wait(if stuck_again { Duration::ZERO } else { AGAIN });
+        }
+        CaseStep::Wait(left)
     }
 
     /// The victim is gone: does the cgroup move again?

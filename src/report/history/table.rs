@@ -113,7 +113,8 @@ impl Open {
     /// When nothing more is waited for.
     fn complete_at(&self, pace: &Pace) -> Option<Duration> {
         match (self.ended, self.lasts) {
-            (Some(ended), _) => Some(ended.at + pace.complete_after),
+            // Whoever was spared may go later.
+            (Some(ended), _) => Some(ended.at.max(self.touched) + pace.complete_after),
             (None, Lasts::Short) => None,
             (None, Lasts::Moment | Lasts::Stuck) => Some(self.touched + pace.silence),
         }

@@ -18,6 +18,7 @@ impl Guard {
     /// Does what was decided, unless the cause or the victim is gone by now.
     pub(super) fn perform(&mut self, act: &Act) {
         let episode = self.parts.engine.episode();
+        self.forget_spared(act, None);
         let outcome = self.attempt(act);
         self.parts.engine.acted(act, outcome, clock::now());
         // A SIGKILL that was not needed after all leaves the victim of the SIGTERM before it where it was.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::act::Actor;
 use crate::decide::measure::Reading;
 use crate::decide::victim::Victim;
-use crate::decide::{Note, SPARED_FOR};
+use crate::decide::{Act, Note, SPARED_FOR};
 use crate::host::clock;
 use crate::report::Event;
 
@@ -44,17 +44,26 @@ impl Guard {
         });
     }
 
-    /// Tells of its exit; in time it is let go. One that is the victim again is the engine's.
+    /// Tells of its exit; in time it is let go.
     pub(super) fn watch_spared(&mut self, reading: &Reading) {
         let Some(Spared { victim, actor, asked_at, spared_at, incident }) = &self.spared else { return };
         let now = clock::now();
-        let again = self.parts.engine.victim().is_some_and(|other| other.id == victim.id);
-        let exited = actor.exited(&self.parts.host, victim, &[]);
-        if exited && !again {
+        let over = now.saturating_sub(*spared_at) >= SPARED_FOR;
+        let exited = !over && actor.exited(&self.parts.host, victim, &[]);
+        if exited {
             let waited = now.saturating_sub(*asked_at);
             self.send(&Event { incident: *incident, ..tell::spared_exited(victim, waited, reading) });
         }
-        if exited || again || now.saturating_sub(*spared_at) >= SPARED_FOR {
+        if exited || over {
+            self.let_go_of_spared();
+        }
+    }
+
+    /// Whoever is to be signalled again is told of by whoever signals him: the case in this place, or the memory guard.
+    pub(super) fn forget_spared(&mut self, act: &Act, place: Option<usize>) {
+        let engine = &mut self.parts.engine;
+        engine.forget_spared(act, place);
+        if self.spared.as_ref().is_some_and(|spared| engine.hits(act, place, spared.victim.id)) {
             self.let_go_of_spared();
         }
     }

@@ -21,6 +21,7 @@ impl Guard {
     }
 
     pub(super) fn perform_for(&mut self, place: usize, act: &Act) {
+        self.forget_spared(act, Some(place));
         let outcome = self.attempt_for(place, act);
         self.parts.engine.cases_mut().acted(place, act, outcome, clock::now());
         self.tell_cases();

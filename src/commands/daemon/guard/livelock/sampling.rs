@@ -85,7 +85,7 @@ impl Guard {
         let verdict = cases.sampled(id, &sample).unwrap_or(Verdict::Quiet);
         let window = stirring.interest.map_or(Duration::ZERO, |interest| interest.terms.after);
         let fresh = now.saturating_sub(stirring.since) < window;
-        let open = cases.is_open(id);
+        let open = cases.is_at_work(id);
         let stalls = cases.detector(id).is_some_and(livelock::Detector::wants_stat);
         let pause = if open || stalls || fresh { OFTEN } else { SELDOM };
         stirring.due = on_the_beat(now + (pause * crowd).min(RAREST.max(pause)));
@@ -100,8 +100,8 @@ impl Guard {
             self.ask_of_stuck(&path);
         }
         if stalls || open {
-            // The one before belongs to it: from there on it stalled.
-            for sample in before.iter().filter(|_| !stat).chain([&sample]) {
+            // The one before the first belongs to it: from there on it stalled.
+            for sample in before.iter().filter(|_| stalls && !stat).chain([&sample]) {
                 let taken = clock::since_boot().saturating_sub(clock::now().saturating_sub(sample.t));
                 self.parts.recorder.cgroup(taken, id, path.as_bytes(), &cgroup_sample::written(sample));
             }
