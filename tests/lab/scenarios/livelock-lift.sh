@@ -27,9 +27,10 @@ for shape in "${!dir[@]}"; do
     pause 0.1
   done
 done
-same "MemoryHigh as systemd has it" infinity "$(systemctl show -P MemoryHigh band-eased.slice)"
-# systemd is told after the file was written: a word of somebody else's in between would be one before the lift.
+# systemd is told after the file was written, and then the journal: a word of somebody else's in between would be one before the
+# lift.
 wait_for 10 eval '(( $(count lift) == 4 ))' || fail "$(count lift) lift entries for 4 that were lifted"
+same "MemoryHigh as systemd has it" infinity "$(systemctl show -P MemoryHigh band-eased.slice)"
 # Somebody else's word counts; the pressure goes where the hog goes.
 systemctl set-property --runtime band-changed.slice MemoryHigh=90M
 kill -KILL "$byhand" "$(hog_pid heased)"
