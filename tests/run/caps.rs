@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::running::{Place, a_word, finish, hog, listed, processes_with, program};
+use crate::running::{Place, Ran, a_word, finish, hog, listed, processes_with, program};
 
 /// The kind of cap this machine gives, asked of the program.
 fn kind_here() -> String {
@@ -100,12 +100,23 @@ fn the_watched_cap_holds_when_the_command_stops() {
     assert!(processes_with(&word).is_empty());
 }
 
+/// Runs a hog of 100 MiB, which stays, under two caps; then the command says how the inner run ended.
+fn nested(place: Place, outer: &str, inner: &str) -> (Ran, Value) {
+    // The pipe is one that nobody closes. The hog is between the two caps: what grows beyond both within the 50 ms of a watched
+    // cap is killed by either.
+    let script =
+        "mkfifo \"$PIPE\"; \"$0\" run --memory \"$2\" \"$1\" name=balloon first=100 <>\"$PIPE\"; echo inner=$?";
+    let program = program();
+    let options =
+        ["--memory", outer, "--temp-env", "PIPE", "sh", "-c", script, program.to_str().unwrap(), &hog(), inner];
+    place.report(&options)
+}
+
 /// An inner cap lies within the outer one: the tighter one kills, and the outer run is not killed for the inner one's hog.
 #[test]
 fn inner_caps_kill_alone() {
     for place in [Place::Here, Place::NoCgroups] {
-        let inner = "\"$0\" run --memory 48M \"$1\" name=balloon first=200; echo inner=$?";
-        let (ran, report) = place.report(&["--memory", "150M", "sh", "-c", inner, program().to_str().unwrap(), &hog()]);
+        let (ran, report) = nested(place, "150M", "48M");
         ran.ended_with(0).said("killed at its 48 MiB cap").did_not_say("150 MiB cap");
         assert_eq!(ran.out().lines().last(), Some("inner=137"));
         assert_eq!(report["killed_by"], Value::Null);
@@ -116,11 +127,10 @@ fn inner_caps_kill_alone() {
 #[test]
 fn outer_caps_hold_inside_inner_ones() {
     for place in [Place::Here, Place::NoCgroups] {
-        let inner = "\"$0\" run --memory 150M \"$1\" name=balloon first=300; echo survived";
-        let (ran, report) = place.report(&["--memory", "48M", "sh", "-c", inner, program().to_str().unwrap(), &hog()]);
+        let (ran, report) = nested(place, "48M", "150M");
         ran.ended_with(137).said("48 MiB");
         assert_eq!(report["killed_by"], "cap");
-        assert!(!ran.out().contains("survived"));
+        assert!(!ran.out().contains("inner="));
     }
 }
 
