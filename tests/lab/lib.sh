@@ -363,7 +363,8 @@ restore() {
   fi
   systemctl reset-failed
   swapoff --all
-  [[ ! -d /sys/module/zram ]] || modprobe -r zram
+  # udev looks at a device once more when whoever wrote to it has closed it, and it is in use meanwhile.
+  [[ ! -d /sys/module/zram ]] || wait_for 20 modprobe -r zram
   rm -rf /etc/hogwatch /var/lib/hogwatch* /run/hogwatch*
   cp -r --no-preserve=ownership /lab/root/etc/hogwatch /etc/
   rm -rf "$LAB"/progress/* "$LAB"/*.json "$LAB"/copies
