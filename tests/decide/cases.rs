@@ -71,6 +71,8 @@ pub struct World {
     max: Limit,
     /// Stalled in each tick when nobody is stuck, in microseconds.
     calm_us: u64,
+    /// Whether a victim goes between the choice of SIGKILL and the signal.
+    goes_before_sigkill: bool,
     /// Whether the cause is asked about again right before each act.
     resample: bool,
     /// A sample every so many ticks.
@@ -103,6 +105,7 @@ impl World {
             high: Limit::Bytes(HIGH),
             max: Limit::Bytes(2 * HIGH),
             calm_us: 0,
+            goes_before_sigkill: false,
             resample: false,
             every: 1,
             ticks: 0,
@@ -219,6 +222,13 @@ impl World {
                         self.done.pop();
                         self.members.pop();
                         self.engine.cases_mut().acted(place, &act, Outcome::Recovered, self.now);
+                        continue;
+                    }
+                    if self.goes_before_sigkill && act.signal == Signal::Kill {
+                        self.done.pop();
+                        self.members.pop();
+                        self.die(act.victim.id.pid);
+                        self.engine.cases_mut().acted(place, &act, Outcome::Gone, self.now);
                         continue;
                     }
                     self.acts.push(act);
@@ -397,6 +407,18 @@ fn memory_given_back_in_time_saves_the_victim() {
     world.run(60);
     assert_eq!(world.signalled(), [(10, Signal::Term)]);
     assert_eq!(world.told(|e| matches!(e, CaseEvent::Spared(_))), 1);
+}
+
+/// The exit was not known yet when SIGKILL was decided.
+#[test]
+fn who_goes_right_before_sigkill_is_told_of() {
+    let mut world = World::new(incident(), LivelockAction::Kill, &[("/band", &[10])]);
+    world.deaf = vec![10];
+    world.goes_before_sigkill = true;
+    world.run(60);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Exited { after: (Signal::Term, _), freed: Some(_), .. })), 1);
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::Moves(_))), 1);
 }
 
 /// On a busy machine a task that was sent SIGTERM may wait for a processor, which is no stall.

@@ -110,7 +110,7 @@ declare -A ONSET
 onset() {
   local dir
   for dir; do ONSET[$dir]=; done
-  wait_for 60 all_hit "$@" || fail "did not reach memory.high in 60 s: $(where "$@")"
+  wait_for 120 all_hit "$@" || fail "did not reach memory.high in 120 s: $(where "$@")"
 }
 all_hit() {
   local dir all=0

@@ -127,6 +127,14 @@ pub(super) struct Asked {
     pub(super) current: u64,
 }
 
+impl Asked {
+    /// What there is to say of its exit, seen now.
+    pub(super) fn gone(&self, now: Duration) -> Gone {
+        let Self { act, sent_at, current, .. } = *self;
+        Gone { victim: act.victim, signal: act.signal, after: now.saturating_sub(sent_at), current }
+    }
+}
+
 /// A victim that exited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gone {

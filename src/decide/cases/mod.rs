@@ -371,7 +371,14 @@ impl Cases {
                     Phase::Choosing
                 }
             },
-            Outcome::Gone => Phase::Checking { since: now, victim: None },
+            // It went by SIGTERM, right before SIGKILL.
+            Outcome::Gone => Phase::Checking {
+                since: now,
+                victim: match before {
+                    Phase::Asked(asked) => Some(asked.gone(now)),
+                    _ => None,
+                },
+            },
             Outcome::Failed => {
                 self.set_aside.insert(act.victim.id, now);
                 case.futile += 1;

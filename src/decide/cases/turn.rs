@@ -170,8 +170,7 @@ impl Cases {
         if exited {
             self.restart(case);
             self.release_crew(place);
-            let victim = Gone { victim: act.victim, signal: act.signal, after: waited, current: asked.current };
-            self.put(place, &Phase::Checking { since: now, victim: Some(victim) });
+            self.put(place, &Phase::Checking { since: now, victim: Some(asked.gone(now)) });
             if let Some(case) = &mut self.open[place] {
                 case.tried += 1;
             }
