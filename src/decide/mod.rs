@@ -404,7 +404,7 @@ impl Engine {
         loop {
             let hit = self.cases.spared().find(|(_, id)| self.hits(act, place, *id));
             let Some((at, _)) = hit else { return };
-            self.cases.end(at);
+            self.cases.close(at, None);
         }
     }
 

@@ -104,16 +104,16 @@ pub fn noted(note: &Note, machine: &Machine) -> Event {
         }
         Note::Exited { victim, after, freed, reading } => {
             let mut event = of_victim(EventKind::Exited, victim, reading);
-            event.signal = after.map(|(signal, _)| posix(signal));
-            event.elapsed_ms = after.and_then(|(_, took)| u64::try_from(took.as_millis()).ok());
+            if let Some((signal, took)) = after {
+                say_after(&mut event, *signal, *took);
+            }
             event.freed_bytes = Some(*freed);
             event.reason = Text::format(format_args!("{}", Left(reading)));
             event
         }
         Note::SetAside { victim, reading } => {
             let mut event = of_victim(EventKind::SetAside, victim, reading);
-            event.signal = Some(Posix::SIGKILL);
-            event.elapsed_ms = u64::try_from(crate::decide::PATIENCE.as_millis()).ok();
+            say_after(&mut event, Signal::Kill, crate::decide::PATIENCE);
             event.reason = Text::format(format_args!(
                 "probably stuck in the kernel; {}, the next in rank is taken",
                 Left(reading)
@@ -171,23 +171,20 @@ pub fn of_case(note: &CaseNote, machine: &Machine) -> Event {
         }
         CaseEvent::Exited { victim, after: (signal, took), freed } => {
             let mut event = of_stuck_victim(EventKind::Exited, victim, stall);
-            event.signal = Some(posix(*signal));
-            event.elapsed_ms = u64::try_from(took.as_millis()).ok();
+            say_after(&mut event, *signal, *took);
             event.freed_bytes = *freed;
             event.reason = Text::format(format_args!("it was in {}, which was stuck", name(path)));
             event
         }
         CaseEvent::SparedExited { victim, after } => {
             let mut event = of_stuck_victim(EventKind::Exited, victim, stall);
-            event.signal = Some(Posix::SIGTERM);
-            event.elapsed_ms = u64::try_from(after.as_millis()).ok();
+            say_after(&mut event, Signal::Term, *after);
             event.reason = Text::format(format_args!("it had been spared, as {} moved again", name(path)));
             event
         }
         CaseEvent::SetAside(victim) => {
             let mut event = of_stuck_victim(EventKind::SetAside, victim, stall);
-            event.signal = Some(Posix::SIGKILL);
-            event.elapsed_ms = u64::try_from(crate::decide::PATIENCE.as_millis()).ok();
+            say_after(&mut event, Signal::Kill, crate::decide::PATIENCE);
             event.reason = Text::format(format_args!("probably stuck in the kernel; the next in rank is taken"));
             event
         }
@@ -245,10 +242,15 @@ fn name(path: &CgroupPath) -> impl std::fmt::Display {
 /// The exit of somebody whom the memory guard had spared.
 pub fn spared_exited(victim: &Victim, after: Duration, reading: &Reading) -> Event {
     let mut event = of_victim(EventKind::Exited, victim, reading);
-    event.signal = Some(Posix::SIGTERM);
-    event.elapsed_ms = u64::try_from(after.as_millis()).ok();
+    say_after(&mut event, Signal::Term, after);
     event.reason = Text::format(format_args!("it had been spared; {}", Left(reading)));
     event
+}
+
+/// What it is about happened so long after this signal.
+fn say_after(event: &mut Event, signal: Signal, took: Duration) {
+    event.signal = Some(posix(signal));
+    event.elapsed_ms = u64::try_from(took.as_millis()).ok();
 }
 
 fn of_stuck_victim(kind: EventKind, victim: &Victim, stall: &Stall) -> Event {

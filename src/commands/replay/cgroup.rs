@@ -6,9 +6,7 @@ use crate::commands::stall::evidence;
 use crate::config::{Livelock, LivelockAction};
 use crate::decide::livelock::{Detector, Episodes, Judged, Kind, Sample, Scope, Stall, Terms, scope};
 use crate::report::Escaped;
-
-/// Bytes in a page, where the recording does not say otherwise.
-const USUAL_PAGE: u64 = 4096;
+use crate::report::incident::stalled::USUAL_PAGE;
 
 /// The rules, and what they have seen.
 pub(super) struct Judge<'a> {

@@ -14,6 +14,7 @@ use crate::commands::cgroup_sample;
 use crate::commands::daemon::tell;
 use crate::commands::users;
 use crate::config::{Config, PercentOf};
+use crate::decide::livelock::Kind;
 use crate::decide::measure::Level;
 use crate::decide::rules::Rules;
 use crate::decide::victim::Own;
@@ -123,7 +124,7 @@ fn remarks(incident: &Incident, config: &mut Config, total: u64) -> Vec<String> 
             "memory.percent_of = \"user\" can't be replayed (AnonPages is not recorded): percents of the total".into(),
         );
     }
-    let stuck = ["throttled", "squeezed", "thrash", "swap_thrash", "oom_stuck"].contains(&incident.kind.as_str());
+    let stuck = Kind::ALL.map(Kind::name).contains(&incident.kind.as_str());
     if incident.kind == "pressure" || stuck && incident.cgroup_samples.is_empty() {
         let place = incident.cgroup.as_deref().unwrap_or("the machine");
         let why = match incident.kind.as_str() {

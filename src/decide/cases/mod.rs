@@ -226,11 +226,6 @@ impl Cases {
         self.open.iter().flatten().any(|case| case.id == Some(id) && at_work(case))
     }
 
-    /// Ends the case in this place.
-    pub(super) fn end(&mut self, place: usize) {
-        self.open[place] = None;
-    }
-
     /// Who was spared, with the places of their cases.
     pub(super) fn spared(&self) -> impl Iterator<Item = (usize, TaskId)> {
         self.open.iter().enumerate().filter_map(|(place, case)| match &case.as_ref()?.phase {

@@ -340,7 +340,7 @@ impl Cases {
         self.crew_of = self.crew_of.filter(|of| *of != place);
     }
 
-    pub(super) fn close(&mut self, place: usize, moving_at: Option<Duration>) -> CaseStep {
+    pub(in crate::decide) fn close(&mut self, place: usize, moving_at: Option<Duration>) -> CaseStep {
         self.release_crew(place);
         if let Some(case) = self.open[place].take()
             && let Some(now) = moving_at

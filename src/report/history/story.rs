@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::super::incident::schema::{Cause, CgroupSample, Entry, Incident, KernelLine, Victim};
-use super::super::recorder::{Recorded, Thinning};
+use super::super::recorder::{CALM, Recorded, Thinning};
 
 /// Entries in a file: acts come four at a time (sent, exited, and their like), and thirty acts tell what the next thirty
 /// would. Of more, the first and the latest half are kept.
@@ -13,9 +13,6 @@ const MOST_ENTRIES: usize = 128;
 
 /// Samples in a file, of some 150 bytes each.
 const MOST_SAMPLES: usize = 720;
-
-/// A cgroup of which there is no sample for so long did not stall meanwhile: what was before is another story.
-const CALM_MS: u64 = 10_000;
 
 /// Samples of the cgroup in trouble in a file, of some 350 bytes each: a minute of four a second.
 const MOST_CGROUP_SAMPLES: usize = 240;
@@ -70,7 +67,7 @@ pub fn add_recorded(incident: &mut Incident, recorded: Recorded) {
 
 /// Adds what was recorded of the cgroup in trouble, less what is in it already; to begin with, since it was calm last.
 pub fn add_cgroup_samples(incident: &mut Incident, mut samples: Vec<CgroupSample>, older: bool) {
-    let is_calm = |pair: &[CgroupSample; 2]| pair[1].t_ms.saturating_sub(pair[0].t_ms) > CALM_MS;
+    let is_calm = |pair: &[CgroupSample; 2]| Duration::from_millis(pair[1].t_ms.saturating_sub(pair[0].t_ms)) > CALM;
     if incident.cgroup_samples.is_empty()
         && let Some(calm) = samples.array_windows().rposition(is_calm)
     {

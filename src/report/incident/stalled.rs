@@ -2,6 +2,9 @@
 
 use super::schema::{CgroupSample, Incident};
 
+/// Bytes in a page, where a recording does not say otherwise.
+pub const USUAL_PAGE: u64 = 4096;
+
 /// What happened between two samples, as the second one shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
@@ -39,7 +42,7 @@ pub fn at_issue(incident: &Incident) -> Option<&CgroupSample> {
 /// All steps, oldest first. Two samples of which the later one has less on its counters, or the same time, are none: another
 /// cgroup of the same name, a clock that was set, or a file that somebody wrote.
 pub fn steps(incident: &Incident) -> impl Iterator<Item = Step> {
-    let page = incident.host.page_bytes.unwrap_or(4096);
+    let page = incident.host.page_bytes.unwrap_or(USUAL_PAGE);
     incident.cgroup_samples.array_windows().filter_map(move |[before, after]| step(before, after, page))
 }
 

@@ -49,8 +49,8 @@ const OF_MANY_EVERY: Duration = Duration::from_millis(875);
 /// Of hundreds that stall at once each would have a sample or two, which tell nothing.
 const STALLING: usize = 8;
 
-/// So long after its last sample a cgroup's place may be another's.
-const CALM: Duration = Duration::from_secs(10);
+/// A cgroup of which there is no sample for so long does not stall any more: its place may be another's.
+pub const CALM: Duration = Duration::from_secs(10);
 
 /// Room besides for what is recorded at acts.
 const AT_ACTS: usize = 8;
@@ -287,13 +287,9 @@ impl Recorder {
         let recorded = self.write(|Memory { of_cgroups, stalling, .. }| {
             let is_calm = |known: &Stalling| t_ms.saturating_sub(known.last_ms) >= millis(CALM);
             let many = stalling.iter().flatten().filter(|known| !is_calm(known)).count() > WHOLE;
-            let place = match stalling.iter().position(|place| place.as_ref().is_some_and(|known| known.id == id)) {
-                Some(at) => at,
-                None => match stalling.iter().position(|place| place.as_ref().is_none_or(is_calm)) {
-                    Some(at) => at,
-                    None => return false,
-                },
-            };
+            let own = stalling.iter().position(|place| place.as_ref().is_some_and(|known| known.id == id));
+            let place = own.or_else(|| stalling.iter().position(|place| place.as_ref().is_none_or(is_calm)));
+            let Some(place) = place else { return false };
             match &mut stalling[place] {
                 Some(known) if known.id == id => {
                     if many && t_ms.saturating_sub(known.last_ms) < millis(OF_MANY_EVERY) {

@@ -178,20 +178,17 @@ impl Recorder {
 
 /// Copies the samples that have these numbers into the room there is, and says which is the next.
 fn copy_samples(memory: &Memory, numbers: Range<usize>, into: &mut Vec<SampleEntry>) -> usize {
-    let begin = numbers.start.max(memory.samples.oldest());
-    let end = numbers.end.min(begin + into.capacity());
-    into.extend((begin..end).filter_map(|number| memory.samples.get(number).copied()));
-    end
+    let numbers = memory.samples.some_of(numbers, into.capacity());
+    into.extend(numbers.clone().filter_map(|number| memory.samples.get(number).copied()));
+    numbers.end
 }
 
 /// Copies the samples of one cgroup that are among these, as many as are copied at a time, and says which is the next.
 fn copy_of_cgroup(memory: &Memory, numbers: Range<usize>, id: u64, into: &mut Vec<schema::CgroupSample>) -> usize {
-    let ring = &memory.of_cgroups;
-    let begin = numbers.start.max(ring.oldest());
-    let end = numbers.end.min(begin + into.capacity());
-    let entries = (begin..end).filter_map(|number| ring.get(number));
+    let numbers = memory.of_cgroups.some_of(numbers, into.capacity());
+    let entries = numbers.clone().filter_map(|number| memory.of_cgroups.get(number));
     into.extend(entries.filter(|entry| entry.id == id).map(|entry| entry.sample));
-    end
+    numbers.end
 }
 
 /// A list of the largest, and the paths it names.

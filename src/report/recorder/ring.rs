@@ -1,6 +1,7 @@
 //! A ring of a fixed number of entries.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// The last `N` entries. All its memory is set aside at the start and none of it touched: a page that was never written
 /// costs nothing.
@@ -36,6 +37,12 @@ impl<T: Copy, const N: usize> Ring<T, N> {
     /// The number that the next entry will have.
     pub fn end(&self) -> usize {
         self.pushed
+    }
+
+    /// Of these numbers the first `most` whose entries are still there; what follows begins where they end.
+    pub fn some_of(&self, numbers: Range<usize>, most: usize) -> Range<usize> {
+        let begin = numbers.start.max(self.oldest());
+        begin..numbers.end.min(begin + most)
     }
 
     /// The entry of this number, unless it is gone, or yet to come.

@@ -69,18 +69,10 @@ pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
         }
         _ => "Available memory of the machine".to_owned(),
     });
-    let Some(axis) = Axis::of(incident.before.iter().map(|sample| sample.t_ms)) else { return };
     let most = incident.before.iter().map(|sample| sample.available_bytes).max().unwrap_or(0).max(1);
-    let mut lowest: [Option<u64>; COLUMNS] = [None; COLUMNS];
-    for sample in &incident.before {
-        let cell = &mut lowest[axis.column(sample.t_ms)];
-        *cell = Some(cell.map_or(sample.available_bytes, |low| low.min(sample.available_bytes)));
-    }
     #[expect(clippy::cast_precision_loss, reason = "a height of eight steps")]
-    let heights = lowest.map(|low| Some(low? as f64 / most as f64));
-    page.line(format!("  {}", blocks(&heights, glyphs)));
-    marks(page, incident, &axis);
-    axis.write(page);
+    let points = incident.before.iter().map(|sample| (sample.t_ms, sample.available_bytes as f64 / most as f64));
+    draw(page, incident, glyphs, points, f64::min);
     let limits = incident.thresholds.map_or(String::new(), |limits| {
         let (warn, term, kill) = (Size(limits.warn_bytes), Size(limits.term_bytes), Size(limits.kill_bytes));
         format!("; warn at {warn}, SIGTERM at {term}, SIGKILL at {kill}")
@@ -95,21 +87,16 @@ pub(super) fn write(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
 /// The cgroup in trouble; nothing where it was not seen to stall.
 pub(super) fn write_cgroup(page: &mut Page, incident: &Incident, glyphs: Glyphs) {
     let steps: Vec<Step> = stalled::steps(incident).collect();
-    let Some(axis) = Axis::of(steps.iter().map(|step| step.t_ms)) else { return };
+    if steps.is_empty() {
+        return;
+    }
     let (Some(cgroup), Some(at_issue)) = (&incident.cgroup, stalled::at_issue(incident)) else { return };
     page.heading(&format!(
         "How {} stalled{}",
         short(cgroup),
         limits(at_issue, incident.host.swap_total_bytes != Some(0))
     ));
-    let mut highest: [Option<f64>; COLUMNS] = [None; COLUMNS];
-    for step in &steps {
-        let cell = &mut highest[axis.column(step.t_ms)];
-        *cell = Some(cell.map_or(step.stalled, |high| high.max(step.stalled)));
-    }
-    page.line(format!("  {}", blocks(&highest, glyphs)));
-    marks(page, incident, &axis);
-    axis.write(page);
+    draw(page, incident, glyphs, steps.iter().map(|step| (step.t_ms, step.stalled)), f64::max);
     page.labelled("  ", "the highest is all of the time in which none of its tasks could run");
     let until = incident.acts.first().map_or(u64::MAX, |act| act.t_ms);
     let before = steps.partition_point(|step| step.t_ms <= until);
@@ -140,6 +127,25 @@ fn step_in_numbers(step: &Step) -> String {
     parts.extend(step.reclaimed_bytes.map(|bytes| format!("{} reclaimed", Size(bytes))));
     parts.extend(step.again_bytes.filter(|bytes| *bytes > 0).map(|bytes| format!("{} needed again", Size(bytes))));
     parts.join(", ")
+}
+
+/// A line of these times and heights, 0 to 1, with marks and times below it; of several in one column one is picked.
+fn draw(
+    page: &mut Page,
+    incident: &Incident,
+    glyphs: Glyphs,
+    points: impl Iterator<Item = (u64, f64)> + Clone,
+    pick: fn(f64, f64) -> f64,
+) {
+    let Some(axis) = Axis::of(points.clone().map(|(t_ms, _)| t_ms)) else { return };
+    let mut heights: [Option<f64>; COLUMNS] = [None; COLUMNS];
+    for (t_ms, height) in points {
+        let cell = &mut heights[axis.column(t_ms)];
+        *cell = Some(cell.map_or(height, |other| pick(other, height)));
+    }
+    page.line(format!("  {}", blocks(&heights, glyphs)));
+    marks(page, incident, &axis);
+    axis.write(page);
 }
 
 /// A line of blocks. Where nothing was seen it is as the last look found it.

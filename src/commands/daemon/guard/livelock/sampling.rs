@@ -61,8 +61,9 @@ impl Guard {
                 return true;
             }
         }
-        let before = cases.detector(id).and_then(livelock::Detector::last).copied();
-        let stat = cases.detector(id).is_none_or(livelock::Detector::wants_stat);
+        let detector = cases.detector(id);
+        let before = detector.and_then(livelock::Detector::last).copied();
+        let stat = detector.is_none_or(livelock::Detector::wants_stat);
         let sample = match stirring.files.sample(stat, &mut self.faults) {
             Ok(sample) => sample,
             // Given back: if only its memory controller was switched off and on, the surveyor knows it still.
