@@ -61,11 +61,19 @@ impl Default for Now {
     }
 }
 
+/// `high` events that the kernel counts for each time that it puts a task to sleep.
+pub const EVENTS_PER_SLEEP: f64 = 17.0;
+
+/// How long the kernel puts a task to sleep that is `over` above `high`, in seconds.
+pub fn sleep_s(over: f64) -> f64 {
+    (64.0 * over * over).min(2.0)
+}
+
 /// `tasks` asleep above `high` at any moment, `over` above it, beside `busy` ones that compute.
 pub fn throttled(over: f64, tasks: f64, busy: u32) -> Now {
-    let sleep = (64.0 * over * over).min(2.0);
+    let sleep = sleep_s(over);
     // Below HZ/100 the kernel does not put anybody to sleep.
-    let events = if sleep > 0.01 { tasks / sleep * 17.0 } else { 10.0 };
+    let events = if sleep > 0.01 { tasks / sleep * EVENTS_PER_SLEEP } else { 10.0 };
     let stall = if sleep > 0.01 { tasks.min(1.0) / f64::from(busy + 1) } else { 0.0 };
     Now { fill: 1.0 + over, stall, high_events: events, ..Now::default() }
 }
@@ -81,31 +89,35 @@ pub fn samples(shape: impl Fn(f64) -> Now, step: f64, secs: f64) -> Vec<Sample> 
     samples_at(shape, times)
 }
 
-/// The samples at these times, in seconds. The shape is summed up in steps of 50 ms.
+/// The samples at these times, in seconds. The shape is summed up in steps of 50 ms, the last one as far as the sample.
 pub fn samples_at(shape: impl Fn(f64) -> Now, times: impl IntoIterator<Item = f64>) -> Vec<Sample> {
     const STEP: f64 = 0.05;
     let (mut sums, mut done) = ([0.0; 9], 0.0);
     let mut all = Vec::new();
     for t in times {
         while done + STEP <= t + 1e-9 {
-            let n = shape(done);
-            let rates = [
-                n.stall * 1e6,
-                n.high_events,
-                n.max_events,
-                n.oom,
-                n.kills,
-                n.steal,
-                n.refault_anon,
-                n.refault_file,
-                n.restore,
-            ];
-            sums.iter_mut().zip(rates).for_each(|(sum, rate)| *sum += rate * STEP);
+            sums = grown(sums, &shape(done), STEP);
             done += STEP;
         }
-        all.push(sample(&shape(t), t, sums));
+        all.push(sample(&shape(t), t, grown(sums, &shape(done), (t - done).max(0.0))));
     }
     all
+}
+
+/// The sums after `secs` seconds more of this.
+fn grown(sums: [f64; 9], n: &Now, secs: f64) -> [f64; 9] {
+    let rates = [
+        n.stall * 1e6,
+        n.high_events,
+        n.max_events,
+        n.oom,
+        n.kills,
+        n.steal,
+        n.refault_anon,
+        n.refault_file,
+        n.restore,
+    ];
+    std::array::from_fn(|i| sums[i] + rates[i] * secs)
 }
 
 fn sample(n: &Now, t: f64, sums: [f64; 9]) -> Sample {
