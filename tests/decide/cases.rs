@@ -462,6 +462,16 @@ fn whose_sigterm_works_after_all_is_told_of() {
         panic!("{told:?}")
     };
 
+    // Stuck again, and he goes right before SIGKILL: that is told of his SIGTERM.
+    let mut world = spared();
+    world.groups[0].above = true;
+    world.goes_before_sigkill = true;
+    world.run(20);
+    assert_eq!(world.signalled(), [(10, Signal::Term)]);
+    let exit =
+        |e: &CaseEvent| matches!(e, CaseEvent::Exited { after: (Signal::Term, after), .. } if after.as_secs() >= 15);
+    assert_eq!(world.told(exit), 1, "{:?}", world.notes);
+
     // Another act hits him: his end is told there.
     let mut world = spared();
     let other = Act { signal: Signal::Kill, ..world.acts[0] };
@@ -470,6 +480,33 @@ fn whose_sigterm_works_after_all_is_told_of() {
     world.dies_now(10);
     world.run(60);
     assert_eq!(world.notes.len(), 2, "found, spared");
+}
+
+#[test]
+fn who_was_spared_and_goes_as_others_need_his_place_is_told_of() {
+    let (mut bench, names) = (incident(), (0..64).map(|n| (format!("/other{n}"), [100 + n])).collect::<Vec<_>>());
+    for (path, [pid]) in &names {
+        bench.add_in(path, sized(*pid, "other", 100));
+    }
+    let others = names.iter().map(|(path, pid)| (path.as_str(), &pid[..]));
+    let groups: Vec<(&str, &[i32])> = std::iter::once(("/band", &[10][..])).chain(others).collect();
+    let mut world = World::new(bench, LivelockAction::Kill, &groups);
+    world.deaf = vec![10];
+    world.groups[1..].iter_mut().for_each(|group| group.above = false);
+    world.run(12);
+    world.groups[0].above = false;
+    while world.told(|e| matches!(e, CaseEvent::Spared(_))) == 0 {
+        world.tick();
+    }
+    world.groups[1..].iter_mut().for_each(|group| group.above = true);
+    world.run(10);
+    assert!(world.engine.cases().any_is_open(), "he is watched");
+    let found = |world: &World| world.told(|e| matches!(e, CaseEvent::Found(_)));
+    assert_eq!(found(&world), 1);
+    world.dies_now(10);
+    world.tick();
+    assert_eq!(found(&world), 65, "all at one tick, as many as there are places");
+    assert_eq!(world.told(|e| matches!(e, CaseEvent::SparedExited { .. })), 1);
 }
 
 #[test]

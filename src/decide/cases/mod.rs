@@ -309,6 +309,7 @@ impl Cases {
         if let Some(tasks) = obs.tasks {
             self.look_before(chooser, tasks, obs, now);
         }
+        self.tell_spared_who_went(exited, now);
         self.open_new(next_incident, now);
         self.open_machine(next_incident);
         let mut wait = AGAIN;
@@ -366,12 +367,17 @@ impl Cases {
                     Phase::Choosing
                 }
             },
-            // It went by SIGTERM, right before SIGKILL.
+            // It went by SIGTERM, right before SIGKILL: that of this case, or of one before, in which it was spared.
             Outcome::Gone => Phase::Checking {
                 since: now,
                 victim: match before {
                     Phase::Asked(asked) => Some(asked.gone(now)),
-                    _ => None,
+                    _ => self.asked.since(act.victim.id).map(|sent_at| case::Gone {
+                        victim: act.victim,
+                        signal: Signal::Term,
+                        after: now.saturating_sub(sent_at),
+                        current: case.current,
+                    }),
                 },
             },
             Outcome::Failed => {

@@ -31,7 +31,7 @@ impl Cases {
         match case.phase {
             Phase::Choosing => self.choose(place, &case, chooser, obs, elsewhere, now),
             Phase::Asked(asked) => self.await_exit(place, &case, &asked, chooser, obs, exited >> place & 1 == 1, now),
-            Phase::Spared(asked) => self.watch_spared(place, &case, &asked, exited >> place & 1 == 1, now),
+            Phase::Spared(asked) => self.watch_spared(place, &case, &asked, now),
             Phase::Checking { since, victim } => self.check(place, &case, since, victim.as_ref(), now),
             Phase::Lifting => CaseStep::Wait(AGAIN),
             Phase::Resting(until) => self.rest(place, &case, until, now),
@@ -230,20 +230,32 @@ impl Cases {
         }
     }
 
-    /// The cgroup moved in time, and who had been asked to go lives. Should he go after all, that is told. Should the cgroup be
-    /// stuck again, that is another case, which does not ask him twice.
-    fn watch_spared(&mut self, place: usize, case: &Case, asked: &Asked, exited: bool, now: Duration) -> CaseStep {
-        let waited = now.saturating_sub(asked.sent_at);
-        let left = (self.grace + SPARED_FOR).saturating_sub(waited);
+    /// The cgroup moved in time, and who had been asked to go lives: he is watched for a while. Should the cgroup be stuck again,
+    /// that is another case, which does not ask him twice.
+    fn watch_spared(&mut self, place: usize, case: &Case, asked: &Asked, now: Duration) -> CaseStep {
+        let left = (self.grace + SPARED_FOR).saturating_sub(now.saturating_sub(asked.sent_at));
         let stuck_again = self.seen(case).is_some_and(|seen| seen.stall.is_some());
-        if exited && !left.is_zero() {
-            self.note(case, &CaseEvent::SparedExited { victim: asked.act.victim, after: waited });
-        }
-        if exited || left.is_zero() || stuck_again {
+        if left.is_zero() || stuck_again {
             self.close(place, None);
             return CaseStep::Wait(if stuck_again { Duration::ZERO } else { AGAIN });
         }
         CaseStep::Wait(left)
+    }
+
+    /// Tells of those who were spared and went all the same; before anything else, because others may need their places.
+    pub(super) fn tell_spared_who_went(&mut self, exited: u64, now: Duration) {
+        for place in 0..self.open.len() {
+            if exited >> place & 1 == 0 || self.notes.len() == self.notes.capacity() {
+                continue;
+            }
+            if let Some(case) = self.open[place]
+                && let Phase::Spared(asked) = case.phase
+            {
+                let after = now.saturating_sub(asked.sent_at);
+                self.note(&case, &CaseEvent::SparedExited { victim: asked.act.victim, after });
+                self.close(place, None);
+            }
+        }
     }
 
     /// The victim is gone: does the cgroup move again?
