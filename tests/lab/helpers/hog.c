@@ -1,9 +1,11 @@
 // hog: takes memory the way a scenario asks for, then keeps it.
 //
 //   --size MB          take MB MiB, then keep them
+//   --first MB         with --size: take no more than MB MiB first, and go on at SIGUSR1
 //   --to PERCENT       take memory until MemAvailable is at or below PERCENT of MemTotal, and stay there: what reclaim
 //                      gives back is taken again, but never more than TOPUP_MAX MiB without a SIGUSR1
 //   --pause PERCENT    with --to: stop at PERCENT first, and go on at SIGUSR1
+//   --most MB          with --pause: take no more than MB MiB in all after that
 //   --after FILE       begin when FILE is there: several hogs begin at once
 //   --random           fill with noise: zram cannot make it small
 //   --name NAME        call itself NAME (what /proc/PID/comm shows; 15 bytes)
@@ -30,6 +32,8 @@ static const double NEAR_PERCENT = 2.0;
 static const long TOPUP_MAX = 64L << 20;
 
 static int noise;
+// Bytes that may still be taken; negative where there is no bound.
+static long allowed = -1;
 static const char *progress_file;
 static volatile sig_atomic_t resumed;
 
@@ -80,11 +84,19 @@ static void sleep_ms(long ms) {
   nanosleep(&t, 0);
 }
 
+static void wait_for_usr1(void) {
+  tell("paused");
+  while (!resumed) sleep_ms(10);
+  resumed = 0;
+}
+
 static void take_until(double percent) {
   double now;
   while ((now = available_percent()) > percent) {
     int near = now < percent + NEAR_PERCENT;
-    take(near ? SLOW_STEP : FAST_STEP);
+    long step = near ? SLOW_STEP : FAST_STEP;
+    if (allowed >= 0 && (allowed -= step) < 0) for (;;) pause();
+    take(step);
     if (near) sleep_ms(1);
   }
 }
@@ -103,9 +115,9 @@ int main(int argc, char **argv) {
   static const struct option options[] = {
     {"size", 1, 0, 's'}, {"to", 1, 0, 't'}, {"pause", 1, 0, 'p'}, {"random", 0, 0, 'r'},
     {"name", 1, 0, 'n'}, {"ignore-term", 0, 0, 'i'}, {"progress", 1, 0, 'f'},
-    {"after", 1, 0, 'a'}, {0, 0, 0, 0}};
+    {"after", 1, 0, 'a'}, {"most", 1, 0, 'm'}, {"first", 1, 0, 'F'}, {0, 0, 0, 0}};
   double to = 0, pause_at = 0;
-  long size = 0;
+  long size = 0, first = 0, most = -1;
   const char *after = 0;
   for (int o; (o = getopt_long(argc, argv, "", options, 0)) != -1;) switch (o) {
     case 's': size = atol(optarg); break;
@@ -116,6 +128,8 @@ int main(int argc, char **argv) {
     case 'i': signal(SIGTERM, SIG_IGN); break;
     case 'f': progress_file = optarg; break;
     case 'a': after = optarg; break;
+    case 'F': first = atol(optarg); break;
+    case 'm': most = atol(optarg) << 20; break;
     default: return 2;
   }
   if ((size > 0) == (to > 0)) { fprintf(stderr, "hog: give --size or --to\n"); return 2; }
@@ -129,15 +143,17 @@ int main(int argc, char **argv) {
   while (after && access(after, F_OK)) sleep_ms(10);
 
   if (size > 0) {
-    for (long left = size; left > 0; left--) take(1 << 20);
+    for (long taken = 0; taken < size; taken++) {
+      if (first > 0 && taken == first) wait_for_usr1();
+      take(1 << 20);
+    }
     tell("there");
     for (;;) pause();
   }
   if (pause_at > 0) {
     take_until(pause_at);
-    tell("paused");
-    while (!resumed) sleep_ms(10);
-    resumed = 0;
+    wait_for_usr1();
+    allowed = most;
   }
   take_until(to);
   tell("there");

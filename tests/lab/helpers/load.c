@@ -3,8 +3,9 @@
 //
 //   ticker FILE                 a server's event loop: each 100 ms it takes 256 KiB and gives them back. FILE must hold a
 //                               page already, which is overwritten: one made here would be charged to this cgroup. A line:
-//                               TICKS LAG WORST CALM AT: ticks done, lateness of the last and of the latest of them in ms,
-//                               ticks in a row that were at most 20 ms late, and the time of the last in ms
+//                               TICKS LAG WORST CALM AT BACK: ticks done, lateness of the last and of the latest of them in
+//                               ms, ticks in a row that were at most 20 ms late, the time of the last in ms, and that of the
+//                               first of the first five such ticks since one was over 200 ms late (0 before there are)
 //   compute THREADS             computes and asks for nothing
 //   stream DISK AT SIZE REST    read()s a file from start to end, over and over, resting REST ms after each 64 KiB
 //   mapped DISK AT SIZE         the same through a mapping, without a rest: a working set where nearly all of SIZE fits
@@ -33,7 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, MIB = 1 << 20, TICK_MS = 100, TICK_BYTES = 256 << 10, CALM_MS = 20 };
+enum { PAGE = 4096, MIB = 1 << 20, TICK_MS = 100, TICK_BYTES = 256 << 10, CALM_MS = 20, LATE_MS = 200, CALM_TICKS = 5 };
 
 static void die(const char *what) { perror(what); exit(1); }
 
@@ -89,7 +90,7 @@ static void progress(void) {
 
 static void ticker(char **a) {
   int fd = open_or_die(a[0], O_WRONLY);
-  int64_t worst = 0, calm = 0, last = ms(CLOCK_MONOTONIC);
+  int64_t worst = 0, calm = 0, calm_since = 0, back = 0, last = ms(CLOCK_MONOTONIC);
   for (long ticks = 1;; ticks++) {
     sleep_ms(TICK_MS);
     char *p = map(TICK_BYTES);
@@ -99,8 +100,11 @@ static void ticker(char **a) {
     last = now;
     if (lag > worst) worst = lag;
     calm = lag <= CALM_MS ? calm + 1 : 0;
+    if (calm == 1) calm_since = ms(CLOCK_REALTIME);
+    if (lag > LATE_MS) back = 0;
+    else if (!back && calm >= CALM_TICKS) back = calm_since;
     char line[120];
-    snprintf(line, sizeof line, "%ld %ld %ld %ld %ld\n", ticks, (long)lag, (long)worst, (long)calm, (long)ms(CLOCK_REALTIME));
+    snprintf(line, sizeof line, "%ld %ld %ld %ld %ld %ld\n", ticks, (long)lag, (long)worst, (long)calm, (long)ms(CLOCK_REALTIME), (long)back);
     overwrite(fd, line);
   }
 }

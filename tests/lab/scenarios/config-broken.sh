@@ -6,7 +6,7 @@ config <<TOML
 term = "banana"
 TOML
 start_guard
-wait_for 10 entry config_rejected || fail "no config_rejected entry"
+soon entry config_rejected || fail "no config_rejected entry"
 expect "priority err or worse" test "$(field config_rejected PRIORITY)" -le 3
 expect "the message to name file and line" grep -q '50-lab.toml:2:' <<< "$(field config_rejected MESSAGE)"
 hog one --pause 10 --to 4
@@ -25,8 +25,8 @@ term = "9%"
 warn = "14%"
 TOML
 start_guard
+expect "the last good file to be kept" soon test -s /var/lib/hogwatch/last-good.toml
 systemctl stop "$GUARD"
-expect "the last good file to be kept" test -s /var/lib/hogwatch/last-good.toml
 config <<TOML
 [memory]
 term = "banana"

@@ -4,7 +4,7 @@
 earlyoom_control
 hog big --ignore-term --to 3.9
 hog_at big there
-wait_for 15 control_said "sending SIGTERM to" || fail "earlyoom never saw the hog"
+soon control_said "sending SIGTERM to" || fail "earlyoom never saw the hog"
 pause 15
 note "$(earlyoom_version): 15 s after SIGTERM the hog was ended by $(ended_by big)"
 log -o cat -u lab-earlyoom

@@ -12,7 +12,7 @@ toucher=$!
 pause 1
 expect "a write to the disk to be stuck" alive "$toucher"
 resume big
-wait_for 15 gone "$victim" || { thaw; fail "the hog lives 15 s after it went on"; }
+wait_for 20 gone "$victim" || { thaw; fail "the hog lives 20 s after it went on"; }
 expect "the disk to be frozen still" alive "$toucher"
 thaw
 wait "$toucher"

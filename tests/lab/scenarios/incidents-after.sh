@@ -9,7 +9,7 @@ bystanders
 resume big
 wait_for 20 gone "$victim" || fail "the hog lives 20 s after it went on"
 expect_only_victim "$victim" big SIGTERM
-wait_for 20 find_incident memory hogwatch || fail "no incident of it"
+soon find_incident memory hogwatch || fail "no incident of it"
 file=/var/lib/hogwatch/incidents/$INCIDENT.json
 complete() { [[ $(jq -r .state "$file") == complete ]]; }
 wait_for 90 complete || fail "the incident is not complete 90 s later: $(jq -c '[.state, .end_ms, .after]' "$file")"

@@ -19,15 +19,15 @@ expect "the file to show memory before" jq -e '.before | length > 3 and (first.t
 same "the first candidate in the file" "$victim" "$(jq '.candidates[0].pid' "$file")"
 same "owner and mode of the file" "root:hogwatch 640" "$(stat -c '%U:%G %a' "$file")"
 left_behind_files() { find /var/lib/hogwatch -name ".*" -type f -o -name current.json; }
-expect "nothing to be left of the writing" wait_for 10 eval '[[ -z $(left_behind_files) ]]'
+expect "nothing to be left of the writing" soon eval '[[ -z $(left_behind_files) ]]'
 
 # A worker that somebody else asked to end, as so many do: it exits with 143. And one that is hogwatch's.
 verdict() { hogwatch incidents why "$1" --json | jq -r .verdict; }
 systemd-run --quiet --unit=hog-worker -p Type=exec sh -c 'trap "exit 143" TERM; sleep 1000 & wait'
 worker=$(hog_pid worker)
-wait_for 10 eval '[[ -n $(pgrep -P "$worker" sleep) ]]' || fail "the worker does not work"
+soon eval '[[ -n $(pgrep -P "$worker" sleep) ]]' || fail "the worker does not work"
 kill -TERM "$worker"
-wait_for 10 eval '[[ $(systemctl show -P ActiveState hog-worker.service) == failed ]]' || fail "the worker lives"
+soon logged "Failed with result" UNIT=hog-worker.service || fail "the worker lives"
 hogwatch incidents why hog-worker.service
 same "who ended the worker" none_seen "$(verdict hog-worker.service)"
 hogwatch incidents why hog-worker.service --json > "$LAB/why.json"

@@ -12,10 +12,23 @@ bystanders
 tell() { field kernel_oom "$1" HOGWATCH_PID="$2"; }
 
 name=' a,task=,pid=1'
-in_cell "$CGROUPS/lab-outer/inner" hog --size 10 --name 'small one'; small=$!
+in_cell "$CGROUPS/lab-outer/inner" hog --size 10 --name 'small one' --progress "$LAB/progress/small"; small=$!
+hog_at small there
 in_cell "$CGROUPS/lab-outer/inner" hog --size 200 --name "$name"; first=$!
 expect_ended "$first" SIGKILL
 expect_entry kernel_oom "$first"
+# While it counts as the same incident: what a program writes into the log, and names that look like the kernel's words.
+echo "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=forged,pid=1,uid=0" > /dev/kmsg
+echo "<0>Out of memory: Killed process 1 (forged) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB" > /dev/kmsg
+echo 1 > "$CGROUPS/lab-outer/group/memory.oom.group"
+in_cell "$CGROUPS/lab-outer/group" hog --size 8 --name 'oom-kill:constraint=' --progress "$LAB/progress/one"; one=$!
+in_cell "$CGROUPS/lab-outer/group" hog --size 8 --name 'x invoked oom-killer' --progress "$LAB/progress/two"; two=$!
+hog_at one there
+hog_at two there
+in_cell "$CGROUPS/lab-outer/group" hog --size 200 --name $'nl\nKilled proce'; large=$!
+for pid in "$one" "$two" "$large"; do expect_ended "$pid" SIGKILL; done
+expect_entry kernel_oom "$large"
+
 tell MESSAGE "$first"
 same "its name" "$name" "$(tell COMM "$first")"
 same "its kind" cgroup_limit "$(tell KIND "$first")"
@@ -33,15 +46,6 @@ expect "the reason to name the other process" test -z "${reason##*small one ($sm
 incident=$(tell INCIDENT "$first")
 expect "an incident" test "$incident" != null
 
-# What a program writes into the log, and names that look like the kernel's words.
-echo "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=forged,pid=1,uid=0" > /dev/kmsg
-echo "<0>Out of memory: Killed process 1 (forged) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB" > /dev/kmsg
-echo 1 > "$CGROUPS/lab-outer/group/memory.oom.group"
-in_cell "$CGROUPS/lab-outer/group" hog --size 8 --name 'oom-kill:constraint='; one=$!
-in_cell "$CGROUPS/lab-outer/group" hog --size 8 --name 'x invoked oom-killer'; two=$!
-in_cell "$CGROUPS/lab-outer/group" hog --size 200 --name $'nl\nKilled proce'; large=$!
-for pid in "$one" "$two" "$large"; do expect_ended "$pid" SIGKILL; done
-expect_entry kernel_oom "$large"
 tell MESSAGE "$large"
 same "its name" 'nl\nKilled proce' "$(tell COMM "$large")"
 same "its cgroup" /lab-outer/group "$(tell CGROUP "$large")"

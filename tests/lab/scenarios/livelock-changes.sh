@@ -16,17 +16,18 @@ make_anew() {
 make_anew
 hog relimited -p Slice=band.slice --size 112
 in_cell "$reborn" load reborn 64; parent=$!
-onset "$band" "$anew" "$reborn"
+soon eval 'first=$(pgrep -P "$parent")' || fail "the hog that is born again is not there"
 victim=$(hog_pid relimited)
+onset "$band" "$anew" "$reborn"
 expect_throttled "$band" "$anew" "$reborn"
+# The new limit holds from here on, or a little later.
+limited=$(now_ms)
 systemctl set-property --runtime band.slice MemoryHigh=105M
-limited=$(now_ms) ONSET[relimited]=$(now_ms)
+ONSET[relimited]=$(now_ms)
 remove_cgroup "$anew"
 make_anew
-onset "$anew"
-first=$(pgrep -P "$parent")
-foretell "$first" --cgroup /lab-reborn
 bystanders
+onset "$anew"
 expect_throttled "$band" "$anew"
 expect_gone "$reborn" 15 "$first" "the hog that is born again"
 expect_gone relimited 15 "$victim" "the hog whose limit changed"
@@ -36,7 +37,7 @@ expect_told "$band" throttled $((105 << 20)) "$victim"
 expect_told "$anew" throttled $((60 << 20)) "$anew_hog"
 # The parent's children end one after the other, until the guard sees that it does not help.
 enough() { ! alive "$parent" || [[ -n $(entries refused HOGWATCH_CGROUP=/lab-reborn) ]]; }
-wait_for 40 enough || fail "hogwatch neither ended the parent nor gave up: $(acts)"
+wait_for 90 enough || fail "hogwatch neither ended the parent nor gave up: $(acts)"
 if alive "$parent"; then
   same "children that ended" 3 "$(entries exited HOGWATCH_CGROUP=/lab-reborn | wc -l)"
   last=$(pgrep -P "$parent")

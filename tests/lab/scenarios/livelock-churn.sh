@@ -21,9 +21,11 @@ in_cell "$churn/stuck" hog --size 64; first=$!
 onset "$churn/stuck"
 expect_gone "$churn/stuck" 15 "$first" "the first hog"
 expect_entry exited "$first"
-wait_for 10 entry recovered || fail "no entry 'recovered' of the first"
+soon entry recovered || fail "no entry 'recovered' of the first"
 remove_cgroup "$churn/stuck"
-pause 3
+# Until it takes no more for that.
+settled() { local then; then=$(anonymous); pause 6; (( $(anonymous) == then )); }
+soon settled || fail "the guard's memory still grows"
 before=$(( $(descriptors) + $(watches) )) resident=$(anonymous)
 stuck
 bystanders
@@ -41,7 +43,7 @@ expect_told "$churn/stuck" throttled $((60 << 20)) "$victim"
 remove_cgroup "$churn/stuck"
 # A first kill may open a file or two that stay open.
 as_before() { (( $(descriptors) + $(watches) <= before + 4 )); }
-wait_for 10 as_before || fail "descriptors and watches of the guard: $before before, now $(descriptors) and $(watches)"
+soon as_before || fail "descriptors and watches of the guard: $before before, now $(descriptors) and $(watches)"
 note "descriptors and watches: $before before, $(( $(descriptors) + $(watches) )) after; memory of its own: $resident KiB, $(anonymous) KiB"
 expect "at most 64 KiB more memory of its own ($resident KiB before, now $(anonymous) KiB)" \
   test "$(anonymous)" -le $((resident + 64))

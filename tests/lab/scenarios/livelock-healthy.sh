@@ -12,13 +12,13 @@ slice band MemoryHigh=200M MemoryMax=400M MemorySwapMax=0 \
   ManagedOOMMemoryPressure=kill ManagedOOMMemoryPressureLimit=60%
 band=$CGROUPS/band.slice
 load control -p Slice=band.slice ticker "$(page control)"
-wait_for 10 calm control || fail "the controls' ticker is late before there is a hog: $(late control) ms"
+soon calm control || fail "the controls' ticker is late before there is a hog: $(late control) ms"
 hog plateau -p Slice=band.slice --size 213
 onset "$band"
 ticks=$(rounds control) from=$(now_ms)
 expect_throttled "$band"
 expect_late control
-wait_for 10 eval '[[ $(oomctl) == *band.slice* ]]' || fail "systemd-oomd does not watch the slice: $(oomctl)"
+soon eval '[[ $(oomctl) == *band.slice* ]]' || fail "systemd-oomd does not watch the slice: $(oomctl)"
 healthy_for 60
 now=$(now_ms)
 note "$(earlyoom_version) and $(systemctl --version | head -n 1): $(( (now - ONSET[$band]) / 1000 )) s after the onset the hog was" \

@@ -5,12 +5,14 @@ start_guard
 slice band MemoryHigh=200M MemoryMax=400M MemorySwapMax=0
 band=$CGROUPS/band.slice
 load server -p Slice=band.slice ticker "$(page server)"
-wait_for 10 calm server 10 || fail "the ticker is late before there is a hog: $(late server) ms"
-bystanders
-hog plateau -p Slice=band.slice --size 213
-onset "$band"
+soon calm server 10 || fail "the ticker is late before there is a hog: $(late server) ms"
+hog plateau -p Slice=band.slice --first 150 --size 213
+hog_at plateau paused
 victim=$(hog_pid plateau)
 foretell "$victim" --cgroup /band.slice
+bystanders
+resume plateau
+onset "$band"
 expect_throttled "$band"
 expect_late server
 expect_gone "$band" 15 "$victim" "the hog"

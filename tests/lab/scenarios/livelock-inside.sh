@@ -9,12 +9,14 @@ start_guard
 band=$CGROUPS/band.slice
 expect "the guard to sit in band.slice" grep -q "$(guard_pid)" "$band/$GUARD/cgroup.procs"
 load server -p Slice=band.slice ticker "$(page server)"
-wait_for 10 calm server || fail "the ticker is late before there is a hog: $(late server) ms"
-bystanders
-hog plateau -p Slice=band.slice --size 106
-onset "$band"
+soon calm server || fail "the ticker is late before there is a hog: $(late server) ms"
+hog plateau -p Slice=band.slice --first 70 --size 106
+hog_at plateau paused
 victim=$(hog_pid plateau)
 foretell "$victim" --cgroup /band.slice
+bystanders
+resume plateau
+onset "$band"
 expect_throttled "$band"
 expect_late server
 expect_gone "$band" 20 "$victim" "the hog"

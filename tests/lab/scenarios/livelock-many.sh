@@ -6,7 +6,7 @@ cells many "$MANY" high=3M max=8M swap.max=0
 many=$CGROUPS/lab-many
 for (( i = 0; i < MANY; i++ )); do in_cell "$many/$i" load ticker /dev/null; done
 # Each begins as a copy of this shell and has its own name only later.
-wait_for 30 eval '(( $(ps -C load --no-headers | wc -l) >= MANY ))' || fail "$(ps -C load --no-headers | wc -l) of $MANY tickers run"
+wait_for 90 eval '(( $(ps -C load --no-headers | wc -l) >= MANY ))' || fail "$(ps -C load --no-headers | wc -l) of $MANY tickers run"
 bystanders
 declare -A hog
 for (( i = 0; i < MANY; i++ )); do
@@ -17,25 +17,39 @@ foretell "${hog[77]}" --cgroup /lab-many/77
 # (At such a small limit the kernel's batches of 64 pages are 8 % of it: use wobbles about the limit.)
 declare -A before
 for i in 0 77 199; do before[$i]=$(event "$many/$i" high); done
-pause 3
 for i in 0 77 199; do
-  hits=$(( $(event "$many/$i" high) - before[$i] ))
-  (( hits >= 17 )) || fail "$i: nobody was put to sleep in 3 s (high +$hits)"
+  wait_for 30 slept "$many/$i" "${before[$i]}" || fail "$i: nobody was put to sleep in 30 s"
 done
 start_guard
 onset=$(now_ms)
 left() { local i n=0; for i in "${!hog[@]}"; do if alive "${hog[$i]}"; then n=$((n + 1)); fi; done; echo "$n"; }
 until (( $(left) == 0 )); do
-  (( $(now_ms) - onset < 60000 )) || fail "hogwatch did not act within 60 s: $(left) of $MANY hogs live"
+  (( $(now_ms) - onset - $(stood "$onset") < 60000 )) || fail "hogwatch did not act within 60 s: $(left) of $MANY hogs live"
   pause 0.5
 done
 note "all $MANY hogs were gone $(( $(now_ms) - onset )) ms after hogwatch started"
-# On a busy host one may take more than the 3 s after which it is set aside.
-ends() { journal HOGWATCH_EVENT=exited + HOGWATCH_EVENT=set_aside; }
-told() { (( $(ends | jq -r .HOGWATCH_PID | sort -u | wc -l) == MANY )); }
-wait_for 20 told || fail "$(ends | jq -r .HOGWATCH_PID | sort -u | wc -l) ends told of $MANY hogs"
-note "$(count set_aside) of them did not die within 3 s of SIGKILL"
-same "incidents" "$MANY" "$(ends | jq -r .HOGWATCH_INCIDENT | sort -u | wc -l)"
+# On a slow machine one may take more than the 3 s after which it is set aside, or not be gone yet as its cgroup moves: then it
+# is spared, and its place may be needed.
+ends() {
+  journal HOGWATCH_EVENT=exited + HOGWATCH_EVENT=set_aside | jq -r .HOGWATCH_PID
+  log -o cat HOGWATCH_EVENT=recovered | sed -n 's/.*(pid \([0-9]*\)) got SIGTERM and lives.*/\1/p'
+}
+told() { (( $(ends | sort -u | wc -l) == MANY )); }
+# What the journal has of three of those whose end it does not tell.
+untold() {
+  local i n=3 known
+  known=" $(ends | xargs) "
+  log -o cat HOGWATCH_EVENT=dropped
+  for i in "${!hog[@]}"; do
+    [[ $known != *" ${hog[$i]} "* ]] || continue
+    echo "--- hog ${hog[$i]} of $i"
+    log -o short-precise HOGWATCH_CGROUP="/lab-many/$i"
+    (( --n )) || break
+  done
+}
+wait_for 90 told || { untold; fail "$(ends | sort -u | wc -l) ends told of $MANY hogs"; }
+note "$(count set_aside) of them did not die within 3 s of SIGKILL, $(log -o cat HOGWATCH_EVENT=recovered | grep -c "and lives") were spared"
+same "incidents" "$MANY" "$(entries term | jq -r .HOGWATCH_INCIDENT | sort -u | wc -l)"
 same "cgroups found stuck" "$MANY" "$(entries livelock | jq -r .HOGWATCH_CGROUP | sort -u | wc -l)"
 expect_signalled "${hog[@]}"
 expect_no_kernel_oom

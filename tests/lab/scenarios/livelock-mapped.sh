@@ -6,16 +6,19 @@ cell mapped high=128M max=256M swap.max=0
 mapped=$CGROUPS/lab-mapped
 LOAD_PROGRESS=$(page walker) in_cell "$mapped" load mapped "$DISK" 0 64
 # In steady use: walked through several times.
-wait_for 20 eval '(( $(rounds walker) > 64 * 5 ))' || fail "the file is not walked through: $(rounds walker) MiB"
-bystanders
-in_cell "$mapped" hog --size 68; victim=$!
-onset "$mapped"
-expect_thrashing 10 "$mapped"
-expect "a fifth of it to be of the working set" test "$RESTORED" -ge 20
+soon eval '(( $(rounds walker) > 64 * 5 ))' || fail "the file is not walked through: $(rounds walker) MiB"
+cell_hog big "$mapped" --first 50 --size 68; victim=$!
+hog_at big paused
 foretell "$victim" --cgroup /lab-mapped
+bystanders
+kill -USR1 "$victim"
+onset "$mapped"
+# It takes a while until a fifth of it is of the working set.
+working_set() { expect_thrashing 10 "$mapped" && (( RESTORED >= 20 )); }
+expect "a fifth of it to be of the working set" wait_for 15 working_set
 expect_gone "$mapped" 45 "$victim" "the hog"
 expect_told "$mapped" thrash $((128 << 20)) "$victim"
 expect_ended "$victim" SIGTERM
 expect_signalled "$victim"
 expect_no_kernel_oom
-expect_bystanders
+expect_bystanders "$victim"

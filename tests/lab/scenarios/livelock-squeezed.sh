@@ -6,11 +6,13 @@ cell squeezed high=100M max=200M swap.max=0
 squeezed=$CGROUPS/lab-squeezed
 LOAD_PROGRESS=$(page walker) in_cell "$squeezed" load mapped "$DISK" 0 20; walker=$!
 in_cell "$squeezed" load ticker "$(page server)"
-wait_for 20 eval '(( $(rounds walker) > 20 * 5 ))' || fail "the file is not walked through: $(rounds walker) MiB"
-bystanders
-in_cell "$squeezed" hog --size 106; victim=$!
-onset "$squeezed"
+soon eval '(( $(rounds walker) > 20 * 5 ))' || fail "the file is not walked through: $(rounds walker) MiB"
+cell_hog big "$squeezed" --first 60 --size 106; victim=$!
+hog_at big paused
 foretell "$victim" --cgroup /lab-squeezed
+bystanders
+kill -USR1 "$victim"
+onset "$squeezed"
 pgscan() { sed -n 's/^pgscan //p' "$squeezed/memory.stat"; }
 scanned=$(pgscan)
 expect_throttled "$squeezed"
@@ -19,8 +21,9 @@ note "pages scanned meanwhile: $(( $(pgscan) - scanned ))"
 expect_gone "$squeezed" 15 "$victim" "the hog"
 expect_calm server "$(now_ms)"
 walked=$(rounds walker)
-wait_for 10 eval '(( $(rounds walker) > walked + 20 * 5 ))' || fail "the walker does not get on: $(rounds walker) MiB"
+soon eval '(( $(rounds walker) > walked + 20 * 5 ))' || fail "the walker does not get on: $(rounds walker) MiB"
 expect "the walker to live" alive "$walker"
+expect_entry exited "$victim"
 kind=$(field livelock KIND)
 expect "the kind to be throttled or squeezed, not $kind" grep -qxE 'throttled|squeezed' <<< "$kind"
 expect_told "$squeezed" "$kind" $((100 << 20)) "$victim"

@@ -13,13 +13,15 @@ same "memory.high of alice's slice" $((100 << 20)) "$(<"$own/memory.high")"
 cell roots high=60M max=120M swap.max=0
 in_cell "$CGROUPS/lab-roots" load ticker "$(page roots)"
 in_cell "$CGROUPS/lab-roots" hog --size 64; roots=$!
-wait_for 10 calm server || fail "the ticker is late before there is a hog: $(late server) ms"
+soon calm server || fail "the ticker is late before there is a hog: $(late server) ms"
 bystanders
-alices_unit mine "$BIN/hog" --size 106
-onset "$own"
+alices_unit mine "$BIN/hog" --progress "$LAB/progress/mine" --first 70 --size 106
+hog_at mine paused
 mine=$(as_alice systemctl --user show -P MainPID hog-mine)
 same "first candidate of alice's explain" "$mine" \
   "$(as_alice hogwatch explain --cgroup "${own#"$CGROUPS"}" --json | jq -r '.candidates[0].pid')"
+kill -USR1 "$mine"
+onset "$own"
 expect_throttled "$own" "$CGROUPS/lab-roots"
 expect_late server
 expect_gone "$own" 15 "$mine" "alice's hog"

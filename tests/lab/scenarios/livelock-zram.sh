@@ -8,11 +8,11 @@ start_guard
 high=$CGROUPS/lab-high max=$CGROUPS/lab-max
 cell high high=60M max=120M
 cell max max=60M
-bystanders
 in_cell "$high" load touch 80; higher=$!
 in_cell "$max" load touch 80; maxer=$!
+bystanders
 onset "$high"
-wait_for 20 eval '(( $(event "$max" max) > 0 ))' || fail "lab-max did not reach its memory.max"
+soon eval '(( $(event "$max" max) > 0 ))' || fail "lab-max did not reach its memory.max"
 ONSET[$max]=$(now_ms)
 expect_thrashing 15 "$high" "$max"
 foretell "$higher" --cgroup /lab-high
@@ -23,4 +23,4 @@ expect_told "$high" swap_thrash $((60 << 20)) "$higher"
 expect_told "$max" swap_thrash $((60 << 20)) "$maxer"
 expect_signalled "$higher" "$maxer"
 expect_no_kernel_oom
-expect_bystanders
+expect_bystanders "$higher" "$maxer"

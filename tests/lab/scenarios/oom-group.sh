@@ -15,7 +15,7 @@ kill -USR1 "$large"
 for pid in "$large" "$middle" "$small"; do
   wait_for 20 eval "gone $pid || grep -q '^State:.Z' /proc/$pid/status" || fail "member $pid of the group lives 20 s after the hog went on"
 done
-expect "the cgroup to be empty" wait_for 5 grep -q '^populated 0' "$group/cgroup.events"
+expect "the cgroup to be empty" soon grep -q '^populated 0' "$group/cgroup.events"
 expect_entry term "$large"
 expect_entry exited "$large"
 expect_no_kernel_oom

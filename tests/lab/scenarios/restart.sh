@@ -24,7 +24,7 @@ ends() {
   foretell "$victim"
   # systemd is asked for the largest at every scan: one came as memory fell, and the answer is awaited for 3 s. Nobody else
   # can see that it came.
-  pause 8
+  pause 14
   resume "$1"
   wait_for 20 gone "$victim" || fail "the hog lives 20 s after it went on"
   expect_entry term "$victim"
@@ -38,7 +38,7 @@ ends down Restart=on-failure "will not restart: to systemd SIGTERM is a clean en
 expect "it to stay down" stays 3 eval '[[ $(systemctl is-active hog-down.service) == inactive ]]'
 # As systemd prints such lists on this machine, too.
 ends back "Restart=no\nRestartForceExitStatus=7 SIGTERM" "will be restarted by systemd"
-wait_for 10 eval '[[ $(systemctl is-active hog-back.service) == active && $(hog_pid back) != 0 ]]' || fail "it did not come back: $(systemctl is-active hog-back.service)"
+soon eval '[[ $(systemctl is-active hog-back.service) == active && $(hog_pid back) != 0 ]]' || fail "it did not come back: $(systemctl is-active hog-back.service)"
 systemctl stop hog-back.service
 rm -f /run/systemd/system/hog-{down,back}.service
 systemctl daemon-reload

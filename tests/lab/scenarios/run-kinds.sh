@@ -54,7 +54,7 @@ expect_cap() {
   # A scope that only systemd can write to is gone with the command, and its counts with it.
   [[ $who == in_read_only ]] || (( $(jq .peak_bytes "$report") >= 90 << 20 )) ||
     fail "a peak of $(jq .peak_bytes "$report") is not the cap"
-  wait_for 10 none_left || fail "left: $(pgrep -af 'sleep 54321') $(find /sys/fs/cgroup -name 'hogwatch-run*')"
+  soon none_left || fail "left: $(pgrep -af 'sleep 54321') $(find /sys/fs/cgroup -name 'hogwatch-run*')"
   note "$kind for $who: ${said##*hogwatch: }"
 }
 none_left() { ! pgrep -f 'sleep 54321' >/dev/null && [[ -z $(find /sys/fs/cgroup -name 'hogwatch-run*') ]]; }

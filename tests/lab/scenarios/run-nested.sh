@@ -42,5 +42,5 @@ for who in as_root as_user; do
   same "status of the outer run" 137 "${statuses% *}"
   same "what killed the outer" cap "$(jq -r .killed_by "$outer")"
   expect "nobody left" not pgrep -f "sleep 54321"
-  wait_for 10 eval '[[ -z $(find /sys/fs/cgroup -name "hogwatch-run*") ]]' || fail "left: $(find /sys/fs/cgroup -name 'hogwatch-run*')"
+  soon eval '[[ -z $(find /sys/fs/cgroup -name "hogwatch-run*") ]]' || fail "left: $(find /sys/fs/cgroup -name 'hogwatch-run*')"
 done

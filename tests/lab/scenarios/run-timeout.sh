@@ -24,7 +24,7 @@ times_out() {
   bystanders
   begin=$(now_ms)
   # The bound of timeout(1) is only for this scenario.
-  "$@" timeout -k 5 60 hogwatch run --memory 64M --timeout 6s --kill-after 1s --report "$REPORT" -- \
+  "$@" timeout -k 5 120 hogwatch run --memory 64M --timeout 10s --kill-after 1s --report "$REPORT" -- \
     "$TMPDIR/stubborn" "$PIDS" xx || status=$?
   local took=$(( $(now_ms) - begin ))
   same "$who: exit status" 124 "$status"
@@ -34,7 +34,7 @@ times_out() {
   expect_no_runs
   same "$who: kind and end" "scope timeout" "$(jq -r '[.cap.kind, .killed_by] | join(" ")' "$REPORT")"
   expect_bystanders
-  note "$who: gone $took ms after the start, 6000 to the time-out and 1000 to SIGKILL of them"
+  note "$who: gone $took ms after the start, 10000 to the time-out and 1000 to SIGKILL of them"
 }
 times_out root
 times_out alice as_alice

@@ -27,6 +27,7 @@ expect_over 'sleep 6001'
 # The terminal sends SIGINT to both: the command has it once all the same, and may go on.
 enter "$RUN bash -c 'trap \"echo caught\" INT; echo begun; sleep 60; sleep 2; exit 5'"
 expect_screen '^begun'
+expect_running 'sleep 60'
 press C-c
 expect_screen '^(\^C)?caught'
 wait_for 30 hogwatch_gone || fail "the command did not go on after Ctrl-C"
@@ -52,7 +53,7 @@ enter 'sleep 6003'
 expect_running 'sleep 6003'
 press C-z
 expect_screen 'Stopped .*sleep 6003'
-expect "only the job inside to be stopped" parent_in_state SD
+expect "only the job inside to be stopped" not parent_in_state T
 enter fg
 expect "the job inside to go on" wait_for 20 in_state SD 'sleep 6003'
 press C-c

@@ -11,7 +11,8 @@ victim=$(hog_pid big)
 bystanders
 strace -f -qq -e trace=pidfd_open,pidfd_send_signal,process_mrelease,mlockall,kill -o "$LAB/strace.json" -p "$(guard_pid)" &
 tracer=$!
-pause 1
+attached() { not grep -qs '^TracerPid:.0$' "/proc/$(guard_pid)/task"/*/status; }
+soon attached || fail "strace does not see all of the guard"
 resume big
 wait_for 40 gone "$victim" || fail "the hog lives 40 s after it went on"
 expect_only_victim "$victim" big SIGKILL

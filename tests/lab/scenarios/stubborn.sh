@@ -14,11 +14,10 @@ victim=$(hog_pid big)
 foretell "$victim"
 bystanders
 resume big
-wait_for 15 entry term || fail "no SIGTERM 15 s after the hog went on"
-expect "the hog to ignore SIGTERM" alive "$victim"
-wait_for 20 gone "$victim" || fail "the hog lives 20 s after SIGTERM"
+wait_for 30 gone "$victim" || fail "the hog lives 30 s after it went on"
 expect_only_victim "$victim" big SIGKILL
 same "entries of acts" "term kill exited" "$(acts)"
 same "signal of the kill entry" SIGKILL "$(field kill SIGNAL)"
-waited=$(( ($(field kill __REALTIME_TIMESTAMP) - $(field term __REALTIME_TIMESTAMP)) / 1000 ))
-expect "the grace of 5 s to be kept (it was $waited ms)" test "$waited" -ge 4900 -a "$waited" -le 8000
+# When they were sent; journald may have come to them later.
+waited=$(( ($(field kill _SOURCE_REALTIME_TIMESTAMP) - $(field term _SOURCE_REALTIME_TIMESTAMP)) / 1000 ))
+expect "the hog to ignore SIGTERM, and the grace of 5 s to be kept (it was $waited ms)" test "$waited" -ge 4900 -a "$waited" -le 8000

@@ -18,7 +18,7 @@ hog big --pause 20 --to 4
 hog_at big paused
 hog plateau -p Slice=band.slice --size 84
 stuck() { (( $(<"$band/memory.current") > 80 * 1048576 * 103 / 100 )); }
-wait_for 25 stuck || fail "band.slice never got past its memory.high: $(<"$band/memory.current")"
+soon stuck || fail "band.slice never got past its memory.high: $(<"$band/memory.current")"
 pause 2
 victim=$(hog_pid big)
 foretell "$victim"
@@ -29,7 +29,7 @@ wait_for 30 gone "$victim" || fail "the hog lives 30 s after it went on"
 took=$(( $(now_ms) - begin ))
 expect "band.slice to be throttled all the while" stuck
 systemctl kill --signal=KILL hog-plateau.service
-wait_for 10 entry exited
+soon entry exited
 expect_entry term "$victim"
 same "what ended hog big" SIGTERM "$(ended_by big)"
 expect_no_kernel_oom

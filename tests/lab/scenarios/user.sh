@@ -8,7 +8,7 @@ hog root --size "$(share 45)"
 hog_at root there
 alices_hog() { as_alice systemd-run --user --quiet --unit="hog-$1" -p Type=exec "$BIN/hog" "${@:2}"; }
 alices_hog mine --pause 10 --to 4
-wait_for 20 below 10 || fail "alice's hog did not take memory to 10 %"
+soon below 10 || fail "alice's hog did not take memory to 10 %"
 pause 0.5
 mine=$(as_alice systemctl --user show -P MainPID hog-mine)
 same "first candidate of alice's explain" "$mine" "$(as_alice hogwatch explain --json | jq -r '.candidates[0].pid')"
@@ -29,7 +29,7 @@ kill = "0.5%"
 TOML
 start_guard
 alices_hog second --to 4
-wait_for 20 below 4 || fail "alice's second hog did not take memory to 4 %"
+soon below 4 || fail "alice's second hog did not take memory to 4 %"
 second=$(as_alice systemctl --user show -P MainPID hog-second)
 expect "alice's guard to leave the machine's memory to the system's guard" stays 6 alive "$second"
 systemctl stop "$GUARD"

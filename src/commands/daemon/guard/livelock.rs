@@ -68,8 +68,8 @@ struct Stirring {
 /// Between two looks whether the journal has taken what it was told.
 const JOURNAL_PAUSE: Duration = Duration::from_millis(5);
 
-/// Longer than this no act waits for the journal, once: only as long as it stays crowded, and as a dozen cgroups are freed at
-/// once. On a machine whose processors stood still for 3 s, what had exited went untold after 0.5 s.
+/// An act waits so long at most for a journal that has no room, and then no more until it has some: it is crowded when a dozen
+/// cgroups are freed at once. With half a second the ends of some went untold on a machine whose processors had stood still.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Acts and looks in a row without letting anything else happen: enough for all cases at once.
