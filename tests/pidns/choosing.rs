@@ -88,7 +88,8 @@ scenario! {
     /// An avoided process survives while another is worth killing, and dies when none is.
     fn an_avoided_process_dies_only_when_nothing_else_is_left(inside) {
         let mut other = Hog::holding(inside, "other", 900);
-        let mut pet = Plan::new("pet", 1200).option("upto", CAP).start(inside);
+        // It fills on, with 8 s from one limit to the other.
+        let mut pet = Plan::new("pet", 1200).option("rate", 256).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let _guard = Guard::start(inside, &journal, format!("{}[victim]\navoid = [\"^pet$\"]\n", Limits::usual()));
         pet.go();
@@ -106,12 +107,13 @@ scenario! {
     fn the_right_one_dies_among_five_hundred_forks_a_second(inside) {
         let mut small = Hog::holding(inside, "small", 300);
         let mut forker = Plan::new("forker", 0).option("forks", 500).start(inside);
-        let mut big = Plan::new("big", 1500).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", 1500).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
-        let _guard = Guard::start(inside, &journal, Limits::usual());
+        let limits = Limits::usual();
+        let _guard = Guard::start(inside, &journal, limits);
         forker.go();
         forker.wait_until_done();
-        big.go();
+        big.go_until(limits.between());
 
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("exited", big.pid());
@@ -132,6 +134,7 @@ scenario! {
         let mut bomber = Plan::new("bomber", 0)
             .option("children", 30)
             .option("each", 20 * 1024)
+            .option("rate", 256)
             .option("upto", CAP)
             .by_way_of(&bomb.joining())
             .start(inside);
@@ -152,10 +155,11 @@ scenario! {
 scenario! {
     /// A process names itself so as to look like a journal entry of its own.
     fn a_hostile_name_forges_nothing(inside) {
-        let mut liar = Plan::new("a\nPRIORITY=7\nb", 600).option("upto", CAP).start(inside);
+        let mut liar = Plan::new("a\nPRIORITY=7\nb", 600).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
-        let _guard = Guard::start(inside, &journal, Limits::usual());
-        liar.go();
+        let limits = Limits::usual();
+        let _guard = Guard::start(inside, &journal, limits);
+        liar.go_until(limits.between());
 
         assert_eq!(liar.ended_by(), Some(Signal::SIGTERM));
         let term = journal.wait_about("term", liar.pid());

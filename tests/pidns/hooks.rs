@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use crate::fakes::FakeMeminfo;
 use crate::guard::{Guard, Setup};
 use crate::hog::{Hog, wait_for};
+use crate::incidents::incidents;
 use crate::journal::{Entry, Journal};
 use crate::namespace::{Inside, left_out};
 use crate::scenario;
@@ -161,10 +162,11 @@ scenario! {
         let _guard = Guard::start(inside, &journal, hooks(Some("echo begun; sleep 20; echo ended"), None));
         meminfo.set_available(TERM);
         assert_eq!(first.ended_by(), Some(Signal::SIGTERM));
+        // Before the guard's patience is at its end.
+        meminfo.set_available(PLENTY);
         journal.wait_about("term", first.pid());
         wait_for_line(&journal, "before", "begun");
         assert_eq!(said(&journal, "before"), ["begun"], "it did not end before the signal");
-        meminfo.set_available(PLENTY);
         journal.wait_event("recovered");
 
         meminfo.set_available(KILL);
@@ -182,13 +184,16 @@ scenario! {
         let Some(mut meminfo) = machine(inside, "memory_that_comes_back_during_the_wait_saves_the_victim") else { return };
         let mut victim = Hog::holding(inside, "victim", 300);
         let journal = Journal::listen(inside);
-        let script = format!("kill -USR1 {}; echo freed", meminfo.pid());
+        let script = format!("kill -USR1 {}; echo freed $(date +%s%3N)", meminfo.pid());
         let mut guard = Guard::start(inside, &journal, hooks(Some(&script), None));
         meminfo.set_available(TERM);
-        let freed = wait_for_line(&journal, "before", "freed");
+        let freed = journal.wait("freed", |e| e.message().starts_with("freed "));
+        let freed_ms: u64 = freed.message().trim_start_matches("freed ").parse().expect("a time");
         journal.watch_quietly(Duration::from_secs(2));
         if let Some(term) = journal.of("term").first() {
-            assert!(term.at <= freed.at, "signalled although memory was back: {term}");
+            let acts = || incidents(inside).into_iter().flat_map(|incident| incident.acts);
+            assert!(wait_for(|| acts().next().is_some()), "the act in a file");
+            assert!(acts().all(|act| act.t_ms <= freed_ms), "signalled although memory was back at {freed_ms}: {term}");
         } else {
             assert!(victim.is_alive());
         }

@@ -15,7 +15,7 @@ use crate::namespace::{Inside, left_out};
 use crate::scenario;
 
 /// All that are on disk.
-fn incidents(inside: &Inside) -> Vec<Incident> {
+pub fn incidents(inside: &Inside) -> Vec<Incident> {
     let Ok(entries) = fs::read_dir(inside.file("state").join("incidents")) else { return Vec::new() };
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let whole = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -38,10 +38,11 @@ fn short() -> String {
 scenario! {
     /// A kill is on disk as soon as it is done, with what led up to it; the rest when the daemon stops early.
     fn a_kill_is_on_disk(inside) {
-        let mut big = Plan::new("big", 1500).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", 1500).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
-        let mut guard = Guard::start(inside, &journal, Limits::usual());
-        big.go();
+        let limits = Limits::usual();
+        let mut guard = Guard::start(inside, &journal, limits);
+        big.go_until(limits.between());
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         let term = journal.wait_about("term", big.pid());
         assert!(wait_for(|| !incidents(inside).is_empty()), "a file");
@@ -92,7 +93,7 @@ scenario! {
 scenario! {
     /// A full disk loses the file; the kill goes on, its entries are written, and the loss is said.
     fn a_full_disk_loses_the_file_alone(inside) {
-        let mut big = Plan::new("big", 1500).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", 1500).option("keep", 1).option("upto", CAP).start(inside);
         let state = inside.file("state");
         fs::create_dir_all(&state).expect("the state directory");
         let mut mount = Command::new("mount");
@@ -100,8 +101,9 @@ scenario! {
         assert!(mount.status().expect("mount").success());
         fs::write(state.join("filler"), [0; 4096]).expect("fill it");
         let journal = Journal::listen(inside);
-        let _guard = Setup::new(inside, Limits::usual()).start(&journal);
-        big.go();
+        let limits = Limits::usual();
+        let _guard = Setup::new(inside, limits).start(&journal);
+        big.go_until(limits.between());
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("term", big.pid());
         journal.wait_about("exited", big.pid());

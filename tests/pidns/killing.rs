@@ -1,14 +1,15 @@
 //! How a victim is ended: SIGTERM, SIGKILL, and when the one follows the other.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::fakes::FakeMeminfo;
 use crate::guard::{Guard, Setup};
-use crate::hog::{Hog, Plan};
+use crate::hog::{Hog, Plan, wait_for};
+use crate::incidents::incidents;
 use crate::journal::Journal;
 use crate::memory::{self, CAP, Limits, ROOM};
 use crate::namespace::left_out;
@@ -27,12 +28,12 @@ scenario! {
     /// The main job. What the daemon says about it carries the evidence, and `explain` foretold it.
     fn the_largest_gets_sigterm(inside) {
         let mut small = Hog::holding(inside, "small", 300);
-        let mut big = Plan::new("big", WELL_BEYOND).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", WELL_BEYOND).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         let mut guard = Guard::start(inside, &journal, limits);
         let foretold = crate::choosing::first_candidate(inside);
-        big.go();
+        big.go_until(limits.between());
 
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         assert_eq!(foretold, big.pid());
@@ -63,13 +64,16 @@ scenario! {
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         let _guard = Guard::start(inside, &journal, format!("{limits}[escalation]\ngrace = \"{}s\"\n", GRACE.as_secs()));
-        deaf.go_until(limits.term - ROOM / 4);
+        deaf.go_until(limits.between());
 
         assert_eq!(deaf.ended_by(), Some(Signal::SIGKILL));
         let term = journal.wait_about("term", deaf.pid());
         let kill = journal.wait_about("kill", deaf.pid());
-        journal.wait_about("exited", deaf.pid());
-        assert!(kill.at.duration_since(term.at) > GRACE * 9 / 10, "the grace was kept");
+        assert!(wait_for(|| incidents(inside).iter().any(|incident| incident.acts.len() == 2)), "both acts in a file");
+        let acts: Vec<_> = incidents(inside).into_iter().flat_map(|incident| incident.acts).collect();
+        assert_eq!([acts[0].event.as_str(), acts[1].event.as_str()], [term.event(), kill.event()]);
+        let waited = Duration::from_millis(acts[1].t_ms - acts[0].t_ms);
+        assert!(waited > GRACE * 9 / 10, "the grace was kept: {waited:?}");
         assert!(kill.number("AVAILABLE_BYTES") > Some(limits.kill_bytes()), "it was the grace, not the limit: {kill}");
         assert_eq!(kill.get("HOGWATCH_SIGNAL"), Some("SIGKILL"));
         assert_eq!(journal.signals().len(), 2);
@@ -97,16 +101,17 @@ scenario! {
 scenario! {
     /// A victim that gives its memory back instead of exiting has done what was asked of it.
     fn memory_that_comes_back_during_the_grace_saves_the_victim(inside) {
+        let grace = GRACE * 3;
         let mut small = Hog::holding(inside, "small", 300);
         let mut wise = Plan::new("wise", WELL_BEYOND).option("term", "free").option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
-        let grace = format!("[escalation]\ngrace = \"{}s\"\n", GRACE.as_secs());
-        let _guard = Guard::start(inside, &journal, format!("{}{grace}", Limits::usual()));
-        wise.go();
+        let limits = Limits::usual();
+        let _guard = Guard::start(inside, &journal, format!("{limits}[escalation]\ngrace = \"{}s\"\n", grace.as_secs()));
+        wise.go_until(limits.between());
 
         journal.wait_about("term", wise.pid());
         wise.expect("freed");
-        journal.watch_quietly(GRACE * 2);
+        journal.watch_quietly(grace * 3 / 2);
         assert_eq!(journal.signals().len(), 1, "the SIGTERM was enough");
         let spared = journal.wait_event("recovered");
         let who = format!("wise (pid {}) got SIGTERM and lives", wise.pid());
@@ -132,7 +137,7 @@ scenario! {
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         // The daemon comes when the process is already stopped, so that its SIGTERM cannot be taken in time.
-        stopped.go_until(limits.term - ROOM / 4);
+        stopped.go_until(limits.between());
         stopped.wait_until_done();
         let _guard = Guard::start(inside, &journal, format!("{limits}[escalation]\ngrace = \"{}s\"\n", GRACE.as_secs()));
 
@@ -147,8 +152,9 @@ scenario! {
     fn a_zombie_leader_with_live_threads_dies(inside) {
         let mut small = Hog::holding(inside, "small", 300);
         let mut undead = Plan::new("undead", 600).option("zombie", 1).option("upto", CAP).start(inside);
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", undead.pid())).expect("its stat");
-        assert!(stat.contains("(undead) Z "), "the leader is a zombie: {stat}");
+        // The other thread may be ready before the leader has ended.
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", undead.pid())).expect("its stat");
+        assert!(wait_for(|| stat().contains("(undead) Z ")), "the leader is a zombie: {}", stat());
         let journal = Journal::listen(inside);
         let _guard = Guard::start(inside, &journal, Limits::usual());
         undead.go();
@@ -166,10 +172,11 @@ scenario! {
             let status = Command::new("mount").args(["-t", "tmpfs", "none", "/proc/pressure"]).status().expect("mount");
             assert!(status.success(), "cover /proc/pressure");
         }
-        let mut big = Plan::new("big", WELL_BEYOND).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", WELL_BEYOND).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
-        let _guard = Guard::start(inside, &journal, Limits::usual());
-        big.go();
+        let limits = Limits::usual();
+        let _guard = Guard::start(inside, &journal, limits);
+        big.go_until(limits.between());
 
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("term", big.pid());
@@ -180,10 +187,11 @@ scenario! {
     /// A journald that reads nothing, its socket full, delays no signal; the entries come when it reads again.
     fn a_stuck_journald_does_not_delay_the_signal(inside) {
         let stuck = Journal::socket(inside);
-        let mut big = Plan::new("big", WELL_BEYOND).option("upto", CAP).start(inside);
-        let _guard = Setup::new(inside, Limits::usual()).start_unheard();
+        let mut big = Plan::new("big", WELL_BEYOND).option("keep", 1).option("upto", CAP).start(inside);
+        let limits = Limits::usual();
+        let _guard = Setup::new(inside, limits).start_unheard();
         fill(inside);
-        big.go();
+        big.go_until(limits.between());
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
 
         let journal = Journal::read(stuck);
@@ -213,17 +221,20 @@ scenario! {
         let limits = Limits { term: available - ROOM, kill: available - 2 * ROOM };
         let journal = Journal::listen(inside);
         let _guard = Guard::start(inside, &journal, limits);
-        meminfo.set_available(limits.term - ROOM / 4);
+        meminfo.set_available(limits.between());
         assert_eq!(first.ended_by(), Some(Signal::SIGTERM));
-        journal.watch_quietly(Duration::from_secs(1));
-        assert_eq!(journal.signals().len(), 1, "its memory was on its way");
+        // It looks again and again; its patience is far from its end.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(300) {
+            meminfo.dip(limits.between());
+        }
         meminfo.set_available(available);
         journal.wait_about("exited", first.pid());
         journal.watch_quietly(Duration::from_secs(4));
-        assert_eq!(journal.signals().len(), 1, "its memory is back");
+        assert_eq!(journal.signals().len(), 1, "its memory was on its way, and is back");
         assert!(second.is_alive());
 
-        meminfo.set_available(limits.term - ROOM / 4);
+        meminfo.set_available(limits.between());
         assert_eq!(second.ended_by(), Some(Signal::SIGTERM));
     }
 }

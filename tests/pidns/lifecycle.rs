@@ -57,12 +57,13 @@ scenario! {
 scenario! {
     /// A good file is taken over by SIGHUP: limits that were far away are close now.
     fn a_good_file_is_taken_over_by_a_reload(inside) {
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", 600).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let guard = Guard::start(inside, &journal, FAR_AWAY);
-        guard.reload(Limits::usual());
+        let limits = Limits::usual();
+        guard.reload(limits);
         journal.wait_event("reload");
-        big.go();
+        big.go_until(limits.between());
 
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("term", big.pid());
@@ -72,16 +73,17 @@ scenario! {
 scenario! {
     /// A bad file changes nothing: it is refused with its place, and the old limits go on guarding.
     fn a_bad_file_is_refused_by_a_reload(inside) {
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", 600).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
-        let mut guard = Guard::start(inside, &journal, Limits::usual());
+        let limits = Limits::usual();
+        let mut guard = Guard::start(inside, &journal, limits);
         guard.reload("[memory]\nterm = \"1 MiB\"\nkil = \"1 MiB\"\n");
         let rejected = journal.wait_event("config_rejected");
         let place = format!("{}:3:", guard.config().display());
         assert!(rejected.message().contains(&place), "says where ({place}): {rejected}");
         assert_eq!(journal.of("reload").len(), 0);
         assert!(guard.is_alive());
-        big.go();
+        big.go_until(limits.between());
 
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("term", big.pid());
@@ -91,9 +93,10 @@ scenario! {
 scenario! {
     /// Without journald every event is a readable line on stderr.
     fn without_journald_it_writes_lines(inside) {
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
-        let guard = Setup::new(inside, Limits::usual()).start_unheard();
-        big.go();
+        let mut big = Plan::new("big", 600).option("keep", 1).option("upto", CAP).start(inside);
+        let limits = Limits::usual();
+        let guard = Setup::new(inside, limits).start_unheard();
+        big.go_until(limits.between());
 
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         let sentence = format!("sent SIGTERM to big (pid {}", big.pid());
@@ -111,9 +114,10 @@ scenario! {
         const MOST_RESIDENT_KIB: u64 = 4 * 1024;
         const MOST_ANONYMOUS_KIB: u64 = 800;
         const MORE_AFTER_AN_ACT_KIB: u64 = 32;
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", 600).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
-        let guard = Guard::start(inside, &journal, Limits::usual());
+        let limits = Limits::usual();
+        let guard = Guard::start(inside, &journal, limits);
         let memory = |when: &str, more: u64| {
             let status = fs::read_to_string(format!("/proc/{}/status", guard.pid())).expect("its status");
             let kib = |name: &str| -> u64 {
@@ -128,7 +132,7 @@ scenario! {
             }
         };
         memory("idle", 0);
-        big.go();
+        big.go_until(limits.between());
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("exited", big.pid());
         memory("after an act", MORE_AFTER_AN_ACT_KIB);

@@ -28,7 +28,8 @@ scenario! {
         container.limit(BOX);
         let (office, work) = (container.child("office"), container.child("work"));
         let mut outside = Hog::holding(inside, "outside", 2 * BOX);
-        let mut inner = Plan::new("inner", 100).option("rate", 256).option("upto", BOX - 64).by_way_of(&work.joining()).start(inside);
+        // It stops between the two limits.
+        let mut inner = Plan::new("inner", 100).option("upto", BOX * 4 / 5).by_way_of(&work.joining()).start(inside);
         let journal = Journal::listen(inside);
         let _guard = Setup::new(inside, CONFIG).by_way_of(&office.joining()).start(&journal);
         inner.go();

@@ -38,6 +38,11 @@ impl Limits {
         Limits::below_now(ROOM, FAR)
     }
 
+    /// Where SIGTERM is due, and SIGKILL is far: a hog that stops there is asked to end, however late the guard looks.
+    pub fn between(self) -> u64 {
+        self.term - ROOM / 4
+    }
+
     /// The `term` limit in bytes, as the journal would say it.
     pub fn term_bytes(self) -> u64 {
         self.term << 20

@@ -14,14 +14,14 @@ scenario! {
     /// A reload asks for the file; an act is in it, with the memory and the limits; it goes with the daemon.
     fn it_is_there_while_the_daemon_is(inside) {
         let path = inside.file("hogwatch.prom");
-        let mut big = Plan::new("big", 600).option("upto", CAP).start(inside);
+        let mut big = Plan::new("big", 600).option("keep", 1).option("upto", CAP).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         let mut guard = Guard::start(inside, &journal, limits);
         assert!(!path.exists(), "nobody asked for it yet");
         guard.reload(format!("{limits}\n[metrics]\ntextfile = {path:?}\n"));
         journal.wait_event("reload");
-        big.go();
+        big.go_until(limits.between());
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("exited", big.pid());
 

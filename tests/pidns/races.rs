@@ -84,7 +84,7 @@ scenario! {
         assert!(big.is_alive());
 
         // The same without the recovery, so that the silence above means something.
-        meminfo.set_available(limits.term - ROOM / 4);
+        meminfo.set_available(limits.between());
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         journal.wait_about("term", big.pid());
     }

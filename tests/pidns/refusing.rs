@@ -50,7 +50,7 @@ scenario! {
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         let _guard = Guard::start(inside, &journal, format!("{limits}[victim]\nprotect = [\"^keeper$\"]\n"));
-        keeper.go_until(limits.term - ROOM / 4);
+        keeper.go_until(limits.between());
 
         journal.wait_event("refused");
         journal.watch_quietly(A_WHILE);
@@ -66,7 +66,7 @@ scenario! {
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         let _guard = Setup::new(inside, format!("{limits}[escalation]\ngrace = \"1s\"\n")).argument("--dry-run").start(&journal);
-        big.go_until(limits.term - ROOM / 4);
+        big.go_until(limits.between());
 
         let would = journal.wait_about("term", big.pid());
         assert_eq!(would.get("HOGWATCH_DRY_RUN"), Some("1"), "{would}");

@@ -81,8 +81,13 @@ impl Entry {
         Some(std::str::from_utf8(&value.1).unwrap())
     }
 
+    /// The sentence, without the remark that it was written late, which a busy machine may make true.
     pub fn message(&self) -> &str {
-        self.get("MESSAGE").expect("a message")
+        let message = self.get("MESSAGE").expect("a message");
+        match message.rsplit_once(" (at ") {
+            Some((sentence, late)) if late.ends_with(" s later)") => sentence,
+            _ => message,
+        }
     }
 }
 

@@ -17,12 +17,16 @@ fn kind_here() -> String {
 /// All of a tree dies, with one clear line, at any kind of cap: the hog, and the shell that waits for it.
 fn all_dies_at_the_cap(place: Place, kind: &str) {
     let word = a_word();
+    // It grows at a pace at which every look sees it, and stays: the pipe is one that nobody closes.
+    let grow = "mkfifo \"$PIPE\"; exec 3<>\"$PIPE\"; echo 0 >&3; sleep 60 &";
+    let balloon = "\"$0\" name=balloon upto=300 rate=100 <&3";
     // v1 kills one process, and hogwatch the others right after: in between a shell may get a word in.
     let script = match kind {
-        "cgroup1" => "sleep 60 & exec \"$0\" name=balloon first=300",
-        _ => "sleep 60 & \"$0\" name=balloon first=300; echo survived",
+        "cgroup1" => format!("{grow} exec {balloon}"),
+        _ => format!("{grow} {balloon}; echo survived"),
     };
-    let (ran, report) = place.report(&["--memory", "64M", "sh", "-c", script, &hog(), &word]);
+    let options = ["--memory", "64M", "--temp-env", "PIPE", "sh", "-c", &script, &hog(), &word];
+    let (ran, report) = place.report(&options);
     ran.ended_with(137);
     assert!(!ran.out().contains("survived"), "{ran:?}");
     assert!(processes_with(&word).is_empty());
@@ -47,7 +51,6 @@ fn all_dies_at_the_cap_here() {
 
 #[test]
 fn all_dies_at_the_watched_cap() {
-    // A pace at which every look sees it grow.
     all_dies_at_the_cap(Place::NoCgroups, "watched");
 }
 
@@ -78,7 +81,7 @@ children = []
 for _ in range(8):
     pid = os.fork()
     if pid == 0:
-        time.sleep(1)
+        time.sleep(5)
         os._exit(0)
     children.append(pid)
 for pid in children:
@@ -94,8 +97,11 @@ for pid in children:
 #[test]
 fn the_watched_cap_holds_when_the_command_stops() {
     let word = a_word();
-    let script = "sh -c 'sleep 0.5; exec \"$0\" name=balloon first=300' \"$0\" & kill -TSTP $$; wait";
-    let mut command = Place::NoCgroups.hogwatch_run(&["--memory", "64M", "sh", "-c", script, &hog(), &word]);
+    // The hog waits on a pipe that nobody closes.
+    let script = "mkfifo \"$PIPE\"; \
+        sh -c 'sleep 0.5; exec \"$0\" name=balloon first=300 <>\"$PIPE\"' \"$0\" & kill -TSTP $$; wait";
+    let options = ["--memory", "64M", "--temp-env", "PIPE", "sh", "-c", script, &hog(), &word];
+    let mut command = Place::NoCgroups.hogwatch_run(&options);
     finish(command.process_group(0)).ended_with(137).said("killed at its 64 MiB cap");
     assert!(processes_with(&word).is_empty());
 }
@@ -139,7 +145,9 @@ fn outer_caps_hold_inside_inner_ones() {
 fn the_background_goes_on() {
     for (place, then) in [(Place::Here, "under the cap still"), (Place::NoCgroups, "no longer capped")] {
         let word = a_word();
-        let script = "sleep 60 >/dev/null 2>&1 & echo $!";
+        // It is called so only once it has become another program than the shell.
+        let script = "sleep 60 >/dev/null 2>&1 & \
+            until read -r name </proc/$!/comm && [ \"$name\" = sleep ]; do :; done; echo $!";
         let ran = place.run(&["--memory", "64M", "sh", "-c", script, &word]);
         let left: i32 = ran.out().trim().parse().expect("its pid");
         let lives = std::fs::read_to_string(format!("/proc/{left}/comm"));
@@ -166,8 +174,8 @@ fn memory_in_files_is_not_laid_to_a_task() {
 
 #[test]
 fn the_report_tells_what_was_used() {
-    // The hog waits on a pipe that nobody closes.
-    let script = "mkfifo \"$PIPE\"; \"$0\" name=steady first=50 <>\"$PIPE\" & sleep 1.5; kill $!; exit 3";
+    // The hog waits on a pipe that nobody closes. There is time for more than the first line of the log.
+    let script = "mkfifo \"$PIPE\"; \"$0\" name=steady first=50 <>\"$PIPE\" & sleep 5; kill $!; exit 3";
     for place in [Place::Here, Place::NoCgroups] {
         let options = ["--memory", "200M", "--temp-env", "PIPE", "--log", "1s", "sh", "-c", script, &hog()];
         let (ran, report) = place.report(&options);
@@ -248,9 +256,11 @@ fn runs_of_the_same_pid_do_not_meet() {
 /// A shell has waited for children larger than itself, which are not its size.
 #[test]
 fn the_largest_task_is_never_a_child_that_was_waited_for() {
-    let script = "python3 -c 'bytearray(30 << 20)'; \"$0\" name=balloon first=200; true";
+    // The hog waits on a pipe that nobody closes.
+    let script = "mkfifo \"$PIPE\"; python3 -c 'bytearray(30 << 20)'; \"$0\" name=balloon first=200 <>\"$PIPE\"; true";
     for place in [Place::Here, Place::NoCgroups] {
-        let (ran, report) = place.report(&["--memory", "64M", "sh", "-c", script, &hog()]);
+        let options = ["--memory", "64M", "--temp-env", "PIPE", "sh", "-c", script, &hog()];
+        let (ran, report) = place.report(&options);
         ran.ended_with(137);
         assert_ne!(report["largest_task"]["comm"], "sh", "{ran:?}");
     }

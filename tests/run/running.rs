@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::programs;
 
 /// Only ends a test that hangs.
-const LONGEST: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_secs(60);
 
 /// The program under test: the static one if it was built and named, else cargo's.
 pub fn program() -> PathBuf {

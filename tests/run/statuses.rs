@@ -140,7 +140,7 @@ fn a_bad_configuration_is_125_and_names_the_place() {
     command.arg(program()).args(["run", "true"]);
     finish(&mut command).ended_with(125).said("hogwatch.toml:2:10: ").said("\nnothing was run\n");
 
-    fs::write(dir.join("hogwatch.toml"), "[run]\ntemp_env = [\"DATABASE\"]\ntimeout = \"1s\"\nkill_after = \"0s\"\n")
+    fs::write(dir.join("hogwatch.toml"), "[run]\ntemp_env = [\"DATABASE\"]\ntimeout = \"5s\"\nkill_after = \"0s\"\n")
         .unwrap();
     let mut command = as_plain_user();
     command.env("XDG_CONFIG_HOME", home.path()).arg(program()).args(["run", "sh", "-c", "echo $DATABASE; sleep 60"]);

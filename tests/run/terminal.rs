@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::running::{program, wait_until};
+use crate::running::{LONGEST, program, wait_until};
 
 /// A shell on a terminal of its own. Ended with it.
 struct Terminal {
@@ -45,11 +45,16 @@ impl Terminal {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p"]).stdout).into_owned()
     }
 
+    /// What has left the screen at its top, too.
+    fn history(&self) -> String {
+        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-S", "-"]).stdout).into_owned()
+    }
+
     #[track_caller]
     fn wait_for(&self, text: &str) {
         let mut screen = String::new();
         let start = std::time::Instant::now();
-        while start.elapsed() < std::time::Duration::from_secs(20) {
+        while start.elapsed() < LONGEST {
             screen = self.screen();
             if screen.contains(text) {
                 return;
@@ -172,7 +177,7 @@ fn a_job_in_the_background() {
     let told = |what: &str| {
         wait_until(what, || {
             terminal.press("Enter");
-            terminal.screen().contains(what)
+            terminal.history().contains(what)
         });
     };
     terminal.type_line("stty tostop; \"$H\" run --memory 100M cat &");
@@ -185,11 +190,11 @@ fn a_job_in_the_background() {
 #[test]
 fn the_time_is_up_for_a_stopped_job() {
     let terminal = Terminal::start();
-    terminal.type_line("r --timeout 4s sh -c 'echo be''gun; exec sleep 60'");
+    terminal.type_line("r --timeout 12s sh -c 'echo be''gun; exec sleep 60'");
     terminal.wait_for("begun");
     terminal.press("C-z");
     terminal.wait_for("Stopped");
-    terminal.wait_for("timed out after 4s");
+    terminal.wait_for("timed out after 12s");
     terminal.type_line("wait %1; echo status=$?");
     terminal.wait_for("status=124");
 }

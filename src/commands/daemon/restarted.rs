@@ -15,10 +15,10 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// # Errors
 /// systemd can't be asked; one line that says why.
 pub fn restarted(cgroup: &str, hit: Duration) -> Result<Option<bool>, String> {
-    ask(&Systemctl::of_this_process(), cgroup, hit)
+    ask(&Systemctl::of_this_process(), cgroup, hit, DEADLINE)
 }
 
-fn ask(manager: &Systemctl, cgroup: &str, hit: Duration) -> Result<Option<bool>, String> {
+fn ask(manager: &Systemctl, cgroup: &str, hit: Duration, limit: Duration) -> Result<Option<bool>, String> {
     let Some(unit) = unit_of(cgroup.as_bytes()).and_then(|unit| std::str::from_utf8(unit).ok()) else {
         return Ok(None);
     };
@@ -26,7 +26,7 @@ fn ask(manager: &Systemctl, cgroup: &str, hit: Duration) -> Result<Option<bool>,
         return Ok(None);
     }
     let properties = "--property=ActiveState,ActiveEnterTimestampMonotonic";
-    let said = manager.run(&["show", properties, "--", unit], Instant::now() + DEADLINE)?;
+    let said = manager.run(&["show", properties, "--", unit], Instant::now() + limit)?;
     let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     Ok(match value("ActiveState") {
         Some("active" | "reloading") => {
@@ -49,6 +49,9 @@ mod tests {
     use super::super::systemctl::fake;
     use super::*;
 
+    /// Far more than a program made of shell takes.
+    const LONG: Duration = Duration::from_secs(60);
+
     #[test]
     fn the_units_state_a_minute_later_decides() {
         let hit = Duration::from_secs(100);
@@ -64,11 +67,11 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let manager = fake::systemctl(dir.path(), &format!("echo '{said}'"));
-            assert_eq!(ask(&manager, cgroup, hit), Ok(expected), "{said}");
+            assert_eq!(ask(&manager, cgroup, hit, LONG), Ok(expected), "{said}");
         }
         let dir = tempfile::tempdir().unwrap();
         let manager = fake::systemctl(dir.path(), "echo 'Failed to connect to bus' >&2; exit 1");
-        assert!(ask(&manager, cgroup, hit).unwrap_err().contains("Failed to connect to bus"));
+        assert!(ask(&manager, cgroup, hit, LONG).unwrap_err().contains("Failed to connect to bus"));
     }
 
     #[test]
@@ -86,8 +89,8 @@ mod tests {
             ("/docker/0a1b", None, None),
             ("", None, None),
         ] {
-            assert_eq!(ask(&system, cgroup, hit), Ok(by_system), "{cgroup}");
-            assert_eq!(ask(&user, cgroup, hit), Ok(by_user), "{cgroup}");
+            assert_eq!(ask(&system, cgroup, hit, LONG), Ok(by_system), "{cgroup}");
+            assert_eq!(ask(&user, cgroup, hit, LONG), Ok(by_user), "{cgroup}");
         }
     }
 }

@@ -44,6 +44,10 @@ impl Asker {
     /// managers: root gets to a user's only by way of a login, which costs a second of CPU time and seven lines in the
     /// journal (seen with systemd 257), at the wrong moment.
     pub fn ask(&mut self, own: &Systemctl, wanted: &Wanted) -> Vec<Unit> {
+        self.ask_within(DEADLINE, own, wanted)
+    }
+
+    fn ask_within(&mut self, limit: Duration, own: &Systemctl, wanted: &Wanted) -> Vec<Unit> {
         let now = Instant::now();
         self.asked.retain(|(_, at, _)| now.saturating_duration_since(*at) < GOOD_FOR);
         let services = wanted.iter().flatten().filter_map(|path| service(path.as_bytes()));
@@ -54,7 +58,7 @@ impl Asker {
         if !names.is_empty() {
             let arguments: Vec<&str> = ["show", PROPERTIES, "--"].into_iter().chain(names.iter().copied()).collect();
             // A systemd that does not answer has not said that there is no such unit: it is asked again.
-            if let Ok(shown) = own.run(&arguments, now + DEADLINE) {
+            if let Ok(shown) = own.run(&arguments, now + limit) {
                 // A block each, in the order of the names.
                 let mut blocks = shown.split("\n\n");
                 let told = names.into_iter().map(|name| (name.to_owned(), now, blocks.next().and_then(parse)));
@@ -124,6 +128,9 @@ mod tests {
     use crate::commands::daemon::systemctl::fake;
     use crate::report::Text;
 
+    /// Far more than a program made of shell takes.
+    const LONG: Duration = Duration::from_secs(60);
+
     fn wanted(paths: &[&str]) -> Wanted {
         let mut wanted = [None; UNITS];
         for (slot, path) in wanted.iter_mut().zip(paths) {
@@ -160,10 +167,10 @@ mod tests {
         let mut asker = Asker::default();
         let wanted =
             wanted(&["/system.slice/b.service", "/system.slice/a.service", "/system.slice/c.service", "/x.slice"]);
-        let units = asker.ask(&systemctl, &wanted);
+        let units = asker.ask_within(LONG, &systemctl, &wanted);
         assert_eq!(units.len(), 2);
         let asked = || std::fs::read_to_string(dir.path().join("asked")).unwrap().lines().count();
-        assert_eq!(asker.ask(&systemctl, &wanted), units);
+        assert_eq!(asker.ask_within(LONG, &systemctl, &wanted), units);
         assert_eq!(asked(), 1);
 
         let event = |pid, signal| Event { pid: Some(pid), signal: Some(signal), ..Event::new(EventKind::Term) };
@@ -193,7 +200,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let systemctl = fake::systemctl(dir.path(), "echo \"$@\" >> $(dirname $0)/asked");
-            Asker::default().ask(&Systemctl { user: is_user, ..systemctl }, &wanted);
+            Asker::default().ask_within(LONG, &Systemctl { user: is_user, ..systemctl }, &wanted);
             assert_eq!(std::fs::read_to_string(dir.path().join("asked")).unwrap(), expected);
         }
     }
@@ -207,10 +214,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let systemctl = fake::systemctl(dir.path(), "exit 1");
         let (mut asker, wanted) = (Asker::default(), wanted(&["/system.slice/a.service"]));
-        assert_eq!(asker.ask(&systemctl, &wanted), []);
+        assert_eq!(asker.ask_within(LONG, &systemctl, &wanted), []);
         // And is asked again as soon as it is wanted again.
         let script = "printf 'ControlGroup=/system.slice/a.service\nMainPID=7\nType=simple\nRestart=no\n'";
         std::fs::write(dir.path().join("script"), script).unwrap();
-        assert_eq!(asker.ask(&systemctl, &wanted).len(), 1);
+        assert_eq!(asker.ask_within(LONG, &systemctl, &wanted).len(), 1);
     }
 }

@@ -25,7 +25,7 @@ use super::incident::advice::advice;
 use super::incident::evidence::{Evidence, EvidenceInbox};
 use super::incident::schema::{After, Cause, Entry, Incident, KernelLine, SCHEMA, State, Thresholds};
 use super::queue::{Queue, Sent, poll_ready};
-use super::recorder::{Recorded, Recorder};
+use super::recorder::{Anchor, Recorder};
 use super::status::Shared;
 use super::status::document;
 use super::stop::Stop;
@@ -37,8 +37,8 @@ pub(super) use table::Table;
 
 use table::Open;
 
-/// How far back an incident reaches: as far as the recorder does.
-const ALL: Duration = Duration::MAX;
+/// Since when an incident tells, as a time since boot: as far back as the recorder reaches.
+const EVER: Duration = Duration::ZERO;
 
 /// How far back `current.json` reaches: the minutes before a freeze tell, and all of it is written every few seconds.
 const CURRENT_REACHES: Duration = Duration::from_secs(180);
@@ -226,14 +226,16 @@ impl HistoryThread {
         let mut waiting: Vec<&Sent> = self.table.open.iter().flat_map(|open| &open.waiting).collect();
         waiting.sort_by_key(|sent| sent.at);
         story::add_entries(&mut incident, waiting.into_iter().map(|sent| self.entry(sent)));
-        story::add_recorded(&mut incident, self.recorded(CURRENT_REACHES));
+        let now = Anchor::now();
+        let since = now.since_boot.saturating_sub(CURRENT_REACHES);
+        story::add_recorded(&mut incident, self.recorder.recorded_thinly(since, now, story::WANTED));
         story::add_lines(&mut incident, &self.lines);
         story::settle(&mut incident);
         if incident.cgroup.is_none() {
             // What named it is in the incident's file already.
             incident.cgroup.clone_from(&open.cgroup);
         }
-        self.add_cgroup(&mut incident, CURRENT_REACHES, false);
+        self.add_cgroup(&mut incident, since, now, false);
         self.store.save_current(&incident)
     }
 
@@ -261,8 +263,9 @@ impl HistoryThread {
         let is_full = self.table.is_full();
         let Some(open) = self.table.open.get_mut(at) else { return };
         (open.urgent, open.behind) = (false, None);
-        open.saved = Some(saved.as_ref().map_or_else(|_| clock::now(), |saved| saved.to));
-        if let Ok(Saved { cgroup, .. }) = &saved {
+        open.saved = Some(saved.as_ref().map_or_else(|_| clock::now(), |saved| saved.at));
+        if let Ok(Saved { recorded, cgroup, .. }) = &saved {
+            open.recorded = Some(*recorded);
             open.cgroup.clone_from(cgroup);
         }
         // What could not be written may be with the next entry, unless it is in everybody's way.
@@ -277,11 +280,13 @@ impl HistoryThread {
         let known = self.store.load(&self.origin.incident_id(open.number))?;
         let is_new = known.is_none();
         let mut incident = known.unwrap_or_else(|| self.begun(open));
-        let since = open.saved.filter(|_| !is_new).map_or(ALL, |saved| clock::now().saturating_sub(saved));
-        let mut recorded = self.recorded(since);
-        let recorded_to = clock::now();
+        // All of it as of one moment, from which the next goes on.
+        let (read_at, now) = (clock::now(), Anchor::now());
+        let since = open.recorded.filter(|_| !is_new).unwrap_or(EVER);
+        let mut recorded = self.recorder.recorded_thinly(since, now, story::WANTED);
         // One that was complete already, and has come back, was never saved by this record of it.
-        story::leave_out_known(&mut recorded, &incident, open.saved.is_none());
+        let older = open.recorded.is_none();
+        story::leave_out_known(&mut recorded, &incident, older);
         story::add_recorded(&mut incident, recorded);
         story::add_entries(&mut incident, open.waiting.iter().map(|sent| self.entry(sent)));
         if incident.kernel.is_none() {
@@ -293,8 +298,8 @@ impl HistoryThread {
         if incident.cgroup != was {
             incident.cgroup_samples.clear();
         }
-        let reach = if incident.cgroup_samples.is_empty() { ALL } else { since };
-        self.add_cgroup(&mut incident, reach, open.saved.is_none());
+        let since = if incident.cgroup_samples.is_empty() { EVER } else { since };
+        self.add_cgroup(&mut incident, since, now, older);
         (incident.state, incident.end_ms, incident.after) = (State::Open, None, None);
         if let Some(followed) = followed {
             complete(&mut incident, open, followed);
@@ -303,7 +308,7 @@ impl HistoryThread {
         if is_new {
             self.prune(&incident.id);
         }
-        Ok(Saved { to: recorded_to, cgroup: incident.cgroup })
+        Ok(Saved { at: read_at, recorded: now.since_boot, cgroup: incident.cgroup })
     }
 
     /// Completes the file of an incident, and forgets it.
@@ -363,15 +368,11 @@ impl HistoryThread {
     }
 
     /// Adds what was recorded of the cgroup in trouble. `older` as for [`story::leave_out_known`].
-    fn add_cgroup(&self, incident: &mut Incident, last: Duration, older: bool) {
+    fn add_cgroup(&self, incident: &mut Incident, since: Duration, until: Anchor, older: bool) {
         if let Some(cgroup) = &incident.cgroup {
-            let samples = self.recorder.of_cgroup(cgroup, last);
+            let samples = self.recorder.of_cgroup(cgroup, since, until);
             story::add_cgroup_samples(incident, samples, older);
         }
-    }
-
-    fn recorded(&self, last: Duration) -> Recorded {
-        self.recorder.recorded_thinly(last, story::WANTED)
     }
 
     /// An entry as it is in the journal, and how many were hit together.
@@ -409,8 +410,10 @@ impl HistoryThread {
 /// What is in a file now.
 #[derive(Debug)]
 struct Saved {
-    /// The recording up to then.
-    to: Duration,
+    /// When it was put together.
+    at: Duration,
+    /// Up to when it has what was recorded: a time since boot.
+    recorded: Duration,
     /// The cgroup in trouble.
     cgroup: Option<String>,
 }

@@ -57,6 +57,8 @@ pub struct Open {
     ended: Option<Ended>,
     /// When it was last written to disk.
     pub saved: Option<Duration>,
+    /// Up to when what was recorded is in its file: a time since boot (`host::clock::since_boot`).
+    pub recorded: Option<Duration>,
     /// As its first entry has it that has one.
     pub kind: Option<&'static str>,
     /// The date of its beginning, in milliseconds since 1970.
@@ -86,6 +88,7 @@ impl Open {
             touched: now,
             ended: Some(Ended { at: now, recovered: false }),
             saved: None,
+            recorded: None,
             hit: None,
             cgroup: None,
             urgent: false,

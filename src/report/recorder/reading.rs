@@ -1,6 +1,6 @@
 //! The reader's side: what was recorded, with dates, and with names that are harmless.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::host::clock;
@@ -81,42 +81,53 @@ impl Recorder {
         self.recorded_at(last, Anchor::now())
     }
 
-    /// The same, less what is not wanted of it, which takes no memory either.
-    #[must_use]
-    pub fn recorded_thinly(&self, last: Duration, thinning: Thinning) -> Recorded {
-        self.read_out(last, thinning, Anchor::now())
-    }
-
     /// The same, as seen at a given moment.
     #[must_use]
     pub fn recorded_at(&self, last: Duration, now: Anchor) -> Recorded {
-        self.read_out(last, Thinning::default(), now)
+        let since_ms = self.since_ms(now.since_boot.saturating_sub(last), now);
+        self.read_out(since_ms..=u64::MAX, Thinning::default(), now)
     }
 
-    pub(super) fn read_out(&self, last: Duration, thinning: Thinning, now: Anchor) -> Recorded {
-        let now_ms = millis(now.since_boot);
-        let since_ms = millis(now.since_boot.saturating_sub(last.min(self.keep())));
+    /// What was recorded from `since`, a time since boot, to `until`, both included, less what is not wanted of it, which
+    /// takes no memory either. Of readings that begin where the one before ended, however late each is made, none leaves
+    /// anything out.
+    #[must_use]
+    pub fn recorded_thinly(&self, since: Duration, until: Anchor, thinning: Thinning) -> Recorded {
+        self.read_out(self.since_ms(since, until)..=millis(until.since_boot), thinning, until)
+    }
+
+    fn read_out(&self, times: RangeInclusive<u64>, thinning: Thinning, now: Anchor) -> Recorded {
         let wanted = |every| {
-            let mut keeps = thinning.keeps(now_ms, every);
-            move |t_ms| t_ms >= since_ms && keeps(t_ms)
+            let mut keeps = thinning.keeps(millis(now.since_boot), every);
+            let times = times.clone();
+            move |t_ms| times.contains(&t_ms) && keeps(t_ms)
         };
         Recorded {
             samples: self.samples(wanted(thinning.samples_every), now),
             tops: self.read_tops(wanted(thinning.tops_every), now),
-            candidates: self.read_candidates(since_ms),
+            candidates: self.read_candidates(*times.start()),
         }
     }
 
-    /// What was recorded of one cgroup in the time that ends now; its path as incidents have it.
-    #[must_use]
-    pub fn of_cgroup(&self, path: &str, last: Duration) -> Vec<schema::CgroupSample> {
-        self.of_cgroup_at(path, last, Anchor::now())
+    /// No further back than the recorder is to reach.
+    fn since_ms(&self, since: Duration, now: Anchor) -> u64 {
+        millis(since.max(now.since_boot.saturating_sub(self.keep())))
     }
 
-    /// The same, as seen at a given moment.
+    /// What was recorded of one cgroup, as [`Recorder::recorded_thinly`] has it, all of it; its path as incidents have it.
+    #[must_use]
+    pub fn of_cgroup(&self, path: &str, since: Duration, until: Anchor) -> Vec<schema::CgroupSample> {
+        self.read_cgroup(path, self.since_ms(since, until)..=millis(until.since_boot), until)
+    }
+
+    /// The same in the time that ends at a given moment.
     #[must_use]
     pub fn of_cgroup_at(&self, path: &str, last: Duration, now: Anchor) -> Vec<schema::CgroupSample> {
-        let since_ms = millis(now.since_boot.saturating_sub(last.min(self.keep())));
+        let since_ms = self.since_ms(now.since_boot.saturating_sub(last), now);
+        self.read_cgroup(path, since_ms..=u64::MAX, now)
+    }
+
+    fn read_cgroup(&self, path: &str, times: RangeInclusive<u64>, now: Anchor) -> Vec<schema::CgroupSample> {
         let (stalling, end) = {
             let memory = self.read();
             (memory.stalling.clone(), memory.of_cgroups.end())
@@ -129,8 +140,8 @@ impl Recorder {
         while next < end {
             chunk.clear();
             next = copy_of_cgroup(&self.read(), next..end, id, &mut chunk);
-            let recent = chunk.iter().filter(|sample| sample.t_ms >= since_ms);
-            found.extend(recent.map(|sample| schema::CgroupSample { t_ms: now.unix_ms(sample.t_ms), ..*sample }));
+            let wanted = chunk.iter().filter(|sample| times.contains(&sample.t_ms));
+            found.extend(wanted.map(|sample| schema::CgroupSample { t_ms: now.unix_ms(sample.t_ms), ..*sample }));
         }
         found
     }

@@ -61,7 +61,7 @@ fn a_thin_reading_has_all_of_late_and_now_and_then_one_before() {
         }
     }
     let thinning = Thinning { fine: Some(seconds(120)), samples_every: seconds(5), tops_every: seconds(30) };
-    let seen = recorder.read_out(KEEP, thinning, anchor(KEEP, KEEP));
+    let seen = recorder.recorded_thinly(Duration::ZERO, anchor(KEEP, KEEP), thinning);
     let (coarse, fine): (Vec<u64>, Vec<u64>) =
         seen.samples.iter().map(|sample| sample.t_ms).partition(|t_ms| *t_ms < 480_000);
     assert!(coarse.windows(2).all(|two| two[1] - two[0] == 5000), "{coarse:?}");
@@ -210,6 +210,26 @@ fn a_cgroup_is_read_without_the_others() {
     (0..u64::try_from(OF_CGROUPS).unwrap()).for_each(|_| assert!(write(&recorder, 200, 6, "/new.slice")));
     let left = ["/a.slice/b.service", "/new.slice"].map(|path| of(&recorder, path, KEEP, later).len());
     assert_eq!(left, [0, OF_CGROUPS], "the oldest are gone");
+}
+
+#[test]
+fn readings_of_which_each_begins_where_the_last_ended_leave_nothing_out() {
+    let recorder = Recorder::new(KEEP);
+    for at in 1..=5 {
+        recorder.sample(seconds(at), &measured(at));
+        recorder.tops(seconds(at), [top(1, b"x", None)].into_iter(), std::iter::empty());
+        write(&recorder, at, 1, "/a.slice");
+    }
+    // What came in between the moment of a reading and the reading itself is left to the next one.
+    for (since, until, expected) in [(0, 2, vec![1, 2]), (2, 4, vec![2, 3, 4]), (4, 5, vec![4, 5])] {
+        let (since, until) = (seconds(since), anchor(seconds(until), seconds(until)));
+        let seen = recorder.recorded_thinly(since, until, Thinning::default());
+        let of_cgroup = recorder.of_cgroup("/a.slice", since, until);
+        let expected: Vec<u64> = expected.into_iter().map(|at| at * 1000).collect();
+        assert_eq!(seen.samples.iter().map(|one| one.t_ms).collect::<Vec<_>>(), expected);
+        assert_eq!(seen.tops.iter().map(|one| one.t_ms).collect::<Vec<_>>(), expected);
+        assert_eq!(of_cgroup.iter().map(|one| one.t_ms).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]
