@@ -70,10 +70,16 @@ late() {
   echo $(( due > lag ? due : lag ))
 }
 
-# stood SINCE: for how long the machine stood still since then (both in ms), whoever's processor it was: it is emulated, on
-# a host that has other work. still_until SINCE: until when it did, or SINCE.
-stood() { awk -v since="$1" '$1 > since { sum += $2 } END { print sum + 0 }' "$LAB/pulse"; }
-still_until() { awk -v since="$1" '$1 > since { since = $1 } END { print since }' "$LAB/pulse"; }
+# The machine is emulated, on a host that has other work. stood SINCE [UNTIL]: for how long a processor of it stood still in that
+# time (all in ms). still_until SINCE: until when one last did for a second or more, or SINCE.
+stood() {
+  awk -v since="$1" -v until="${2:-$(now_ms)}" 'NF { print $1 - $2, $1 }' "$LAB/pulse" | sort -n |
+    awk -v since="$1" -v until="${2:-$(now_ms)}" '{
+      from = $1 > since ? $1 : since; to = $2 < until ? $2 : until
+      if (to > from) { sum += to - from; since = to }
+    } END { print sum + 0 }'
+}
+still_until() { awk -v since="$1" '$2 >= 1000 && $1 > since { since = $1 } END { print since }' "$LAB/pulse"; }
 
 # calm TICKER [TICKS]: the last 5 ticks were at most 20 ms late.
 calm() {
@@ -86,7 +92,7 @@ calm() {
 expect_calm() {
   local back
   wait_for 30 came_back "$@" || fail "the ticker is still late: $(late "$1") ms"
-  back=$(( BACK - $(still_until "$2") ))
+  back=$(( BACK - $2 - $(stood "$2" "$BACK") ))
   (( back <= 2000 )) || fail "the ticker was back in time after $back ms only"
   note "the ticker was back in time $(( BACK > $2 ? BACK - $2 : 0 )) ms later"
 }
@@ -252,12 +258,12 @@ healthy_for() {
 
 # --- what hogwatch did about it ------------------------------------------------------------------------------------------
 
-# over SINCE SECONDS: so much time has passed since then, and since the machine last stood still after that. It starts a program
-# only when it may be: on a machine that thrashes whoever looks on takes a part.
+# over SINCE SECONDS: so much time has passed since then, and since the machine last stood still after that; or twice as much in
+# which it did not. It starts a program only when it may be: on a machine that thrashes whoever looks on takes a part.
 over() {
   local now=$(( ${EPOCHREALTIME/./} / 1000 ))
   (( now - $1 >= $2 * 1000 )) || return 1
-  (( now - $(still_until "$1") >= $2 * 1000 ))
+  (( now - $(still_until "$1") >= $2 * 1000 )) || (( now - $1 - $(stood "$1" "$now") >= $2 * 2000 ))
 }
 
 # expect_gone DIR SECONDS PID WHO: it is gone at most so long after the onset in DIR. Where the machine stood still since, it is

@@ -388,6 +388,7 @@ restore() {
 left_behind() {
   local word
   wait_for 30 memory_is_back || echo -n "memory ($(memory MemAvailable) MiB available, $(<"$LAB/baseline") before); "
+  pgrep -x pulse > /dev/null || echo -n "the pulse has ended; "
   # A zombie too, until systemd has seen its end.
   wait_for 30 not strays >/dev/null || echo -n "processes ($(strays | xargs)); "
   word=$(systemctl list-units --no-legend --plain --state=failed | cut -d' ' -f1 | xargs); [[ -z $word ]] || echo -n "failed units ($word); "

@@ -28,12 +28,13 @@ scenario! {
     /// The main job. What the daemon says about it carries the evidence, and `explain` foretold it.
     fn the_largest_gets_sigterm(inside) {
         let mut small = Hog::holding(inside, "small", 300);
-        let mut big = Plan::new("big", WELL_BEYOND).option("keep", 1).option("upto", CAP).start(inside);
+        // It grows on, and takes 8 s from the one limit to the other.
+        let mut big = Plan::new("big", WELL_BEYOND).option("upto", CAP).option("rate", 256).start(inside);
         let journal = Journal::listen(inside);
         let limits = Limits::usual();
         let mut guard = Guard::start(inside, &journal, limits);
         let foretold = crate::choosing::first_candidate(inside);
-        big.go_until(limits.between());
+        big.go();
 
         assert_eq!(big.ended_by(), Some(Signal::SIGTERM));
         assert_eq!(foretold, big.pid());

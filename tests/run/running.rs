@@ -35,7 +35,12 @@ impl Place {
     /// A program, run there.
     pub fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match self {
-            Place::Here => Command::new(program),
+            // Whoever starts the tests in the background of a script has these two ignored.
+            Place::Here => {
+                let mut command = Command::new("env");
+                command.arg("--default-signal=INT,QUIT").arg(program);
+                command
+            }
             Place::NoCgroups => {
                 let mut command = Command::new("unshare");
                 if !nix::unistd::geteuid().is_root() {

@@ -19,7 +19,7 @@ use crate::observe::cgroups::{CgroupPath, is_within};
 use crate::observe::{Need, Observation, TaskId};
 
 use super::livelock::{Detector, MachineSample, Sample, Stall, Verdict};
-use super::remembered::Remembered;
+use super::remembered::{REMEMBERED, Remembered};
 use super::victim::{Chooser, Held, Victim};
 use super::{Act, Because, FUTILE_KILLS, Outcome, PAUSE, Signal};
 
@@ -110,7 +110,8 @@ pub struct Cases {
     /// The chooser's list while it chooses for a case: its own belongs to the memory guard.
     draft: Vec<TaskId>,
     set_aside: Remembered,
-    asked: Remembered,
+    /// As many as may be asked at once.
+    asked: Remembered<OPEN>,
     looked_before: Option<Duration>,
     notes: Vec<CaseNote>,
 }
@@ -372,12 +373,15 @@ impl Cases {
                 since: now,
                 victim: match before {
                     Phase::Asked(asked) => Some(asked.gone(now)),
-                    _ => self.asked.since(act.victim.id).map(|sent_at| case::Gone {
-                        victim: act.victim,
-                        signal: Signal::Term,
-                        after: now.saturating_sub(sent_at),
-                        current: case.current,
-                    }),
+                    _ => {
+                        let asked = self.asked.since(act.victim.id).map(|sent_at| now.saturating_sub(sent_at));
+                        asked.filter(|after| *after < REMEMBERED).map(|after| case::Gone {
+                            victim: act.victim,
+                            signal: Signal::Term,
+                            after,
+                            current: case.current,
+                        })
+                    }
                 },
             },
             Outcome::Failed => {

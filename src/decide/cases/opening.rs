@@ -41,7 +41,8 @@ impl Cases {
     /// Opens a case for each cgroup that has become stuck, as far as there is room.
     pub(super) fn open_new(&mut self, next_incident: &mut u32, now: Duration) {
         for watched in &mut self.watched {
-            if self.notes.len() == self.notes.capacity() {
+            // It makes two notes at most.
+            if self.notes.len() + 2 > self.notes.capacity() {
                 return;
             }
             if let Verdict::Stalled(stall) = watched.detector.verdict()
@@ -75,6 +76,9 @@ impl Cases {
     /// The same for the machine; and one that was only slow may have become short of memory.
     pub(super) fn open_machine(&mut self, next_incident: &mut u32) {
         let Some(stall) = self.machine.stall() else { return };
+        if self.notes.len() == self.notes.capacity() {
+            return;
+        }
         let plan = self.machine.plan();
         if let Some(case) = self.open.iter_mut().flatten().find(|case| case.id.is_none()) {
             (case.stall, case.current) = (stall, self.machine.used);

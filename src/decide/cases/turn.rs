@@ -253,6 +253,7 @@ impl Cases {
             {
                 let after = now.saturating_sub(asked.sent_at);
                 self.note(&case, &CaseEvent::SparedExited { victim: asked.act.victim, after });
+                self.asked.forget(asked.act.victim.id);
                 self.close(place, None);
             }
         }
@@ -280,6 +281,7 @@ impl Cases {
             let freed = gone.current.saturating_sub(seen.current);
             let event = CaseEvent::Exited { victim: gone.victim, after: (gone.signal, gone.after), freed: Some(freed) };
             self.note(case, &event);
+            self.asked.forget(gone.victim.id);
             self.put(place, &Phase::Checking { since, victim: None });
         }
         if waited >= MOVING && seen.outlook == Outlook::Moves {

@@ -20,6 +20,12 @@ pub struct Recorded {
     pub candidates: Vec<schema::Candidate>,
 }
 
+/// Two clocks that are read within this time are read at the same moment ...
+const SAME_MOMENT: Duration = Duration::from_millis(1);
+
+/// ... which is tried so often.
+const TRIES: usize = 5;
+
 /// The same moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Anchor {
@@ -33,7 +39,17 @@ impl Anchor {
     /// This moment.
     #[must_use]
     pub fn now() -> Self {
-        Self { since_boot: clock::since_boot(), date: SystemTime::now() }
+        let mut since_boot = clock::since_boot();
+        // Between the two this thread may lose its processor: then the date is not that of the other.
+        for _ in 0..TRIES {
+            let date = SystemTime::now();
+            let after = clock::since_boot();
+            if after.saturating_sub(since_boot) <= SAME_MOMENT {
+                return Self { since_boot, date };
+            }
+            since_boot = after;
+        }
+        Self { since_boot, date: SystemTime::now() }
     }
 
     /// The date, in milliseconds since 1970, of a time in milliseconds since boot; 0 before 1970.

@@ -42,7 +42,7 @@ soon eval 'said=$(hook_said) && grep -qx end <<< "$said"' || fail "the after hoo
 running=/sys/fs/cgroup$(sed -n 's/^adj .* 0:://p' <<< "$said")
 echo "$said"
 read -ra inside <<< "$(sed -n 's/^inside: //p' <<< "$said")"
-expect "the cgroup to hold the hook and its child (${inside[*]})" test "${#inside[@]}" -ge 2
+expect "the cgroup to hold the hook, its child and who looks (${inside[*]})" test "${#inside[@]}" -ge 3
 expect "memory of the hook to count as the unit's" not grep -q "the hook's own" <<< "$said"
 expect_entry term "$victim"
 expect_entry exited "$victim"

@@ -17,18 +17,21 @@ reads() { sed -n 's/^syscr: //p' "/proc/$(guard_pid)/io"; }
 # Microseconds of a thousand idle cgroups drown in what the rest costs here: each system call of the guard is looked at.
 pause 3
 none=$(cost)
+# calls: what the guard calls in SPAN.
+calls() { timeout "$SPAN" strace -f -y -qq -o "$LAB/strace.json" -p "$(guard_pid)" || true; wc -l < "$LAB/strace.json"; }
+before=$(calls)
 cells idle "$IDLE" high=100M max=200M
 idle=$CGROUPS/lab-idle
 pause 3
 many=$(cost)
-timeout "$SPAN" strace -f -y -qq -o "$LAB/strace.json" -p "$(guard_pid)" || true
-all=$(wc -l < "$LAB/strace.json") theirs=$(grep -c lab-idle "$LAB/strace.json" || true)
+all=$(calls) theirs=$(grep -c lab-idle "$LAB/strace.json" || true)
 read_ns=$("$BIN/load" reads "$idle/0/memory.pressure" 20000)
 note "a read of memory.pressure takes $read_ns ns here; idle $none us/s with no cgroups, $many us/s with $IDLE idle ones;" \
-  "$all system calls in $SPAN s, $theirs for them"
+  "$all system calls in $SPAN s, $theirs for them, $before without any"
 expect "the guard to have been looked at" test "$all" -gt 0
 # The promise is 10 us a second where a read takes 2 us: five calls.
 expect "a thousand idle cgroups to take no more than five calls a second" test "$theirs" -le $(( 5 * SPAN ))
+expect "them to wake nobody: a timer of a few ms would be seen" test "$all" -le $(( before * 2 + 5 * SPAN ))
 remove_cgroup "$idle"
 
 cells streams "$STREAMS" high=2M max=8M swap.max=0

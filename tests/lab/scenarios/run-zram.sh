@@ -46,7 +46,9 @@ same "the kind of cap" scope "$(jq -r .cap.kind "$LAB/progress/report")"
 same "what killed it" cap "$(jq -r .killed_by "$LAB/progress/report")"
 (( took <= 2000 )) || fail "it took $took ms to die at its cap"
 soon eval '(( $(rounds busy) >= 50 ))'
-lag=$(( $(worst busy) - $(worst idle) - $(stood "$since") ))
+# A processor that stood still made one tick late, not several.
+longest=$(awk -v since="$since" '$1 > since && $2 > most { most = $2 } END { print most + 0 }' "$LAB/pulse")
+lag=$(( $(worst busy) - $(worst idle) - longest ))
 note "hogwatch run: dead $took ms after it was near its cap, $((reached - begin)) ms after it began;" \
   "a ticker beside it at most $(worst busy) ms late, $(worst idle) ms when idle"
 (( lag <= 200 )) || fail "the ticker beside it was $lag ms later than on an idle machine"

@@ -36,8 +36,8 @@ pub(super) struct Breaker {
     actors: Vec<Actor>,
     /// When the cases are to be looked at again, if no sample comes before.
     next_step: Option<Duration>,
-    /// Since when the journal's queue has been too full to tell it more.
-    crowded_since: Option<Duration>,
+    /// How often was looked whether the journal's queue has room again, since no cgroup was stuck.
+    journal_looks: u32,
     /// When the machine as a whole is sampled next, while that is worth it.
     pub(super) machine_due: Option<Duration>,
     /// It was said that there is no PSI.
@@ -68,9 +68,9 @@ struct Stirring {
 /// Between two looks whether the journal has taken what it was told.
 const JOURNAL_PAUSE: Duration = Duration::from_millis(5);
 
-/// An act waits so long at most for a journal that has no room, and then no more until it has some: it is crowded when a dozen
-/// cgroups are freed at once. With half a second the ends of some went untold on a machine whose processors had stood still.
-const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
+/// So many of them, some 5 s, until all cgroups move: then no act waits for the journal any more, however slowly it goes on.
+/// Looks are counted, not time: while the processors stand still the journal takes nothing.
+const JOURNAL_LOOKS: u32 = 1000;
 
 /// Acts and looks in a row without letting anything else happen: enough for all cases at once.
 const STEPS: usize = 2 * OPEN;
@@ -85,7 +85,7 @@ impl Breaker {
             stirring: Vec::new(),
             actors: Vec::new(),
             next_step: None,
-            crowded_since: None,
+            journal_looks: 0,
             machine_due: None,
             psi_missed: false,
             oomd_told: false,
@@ -208,6 +208,9 @@ impl Guard {
     pub(super) fn break_livelocks(&mut self) -> Duration {
         self.take_news();
         let sampled = self.sample_machine();
+        if self.parts.engine.cases().is_idle() {
+            self.breaker.journal_looks = 0;
+        }
         if self.breaker.stirring.is_empty() && self.parts.engine.cases().is_idle() {
             self.breaker.next_step = None;
             return self.until_next();
@@ -252,11 +255,11 @@ impl Guard {
     fn may_tell(&mut self) -> bool {
         let room = self.link.as_ref().is_none_or(|link| link.sender.room() >= NOTES);
         if room {
-            self.breaker.crowded_since = None;
             return true;
         }
-        let now = clock::now();
-        now.saturating_sub(*self.breaker.crowded_since.get_or_insert(now)) >= JOURNAL_PATIENCE
+        let waits = self.breaker.journal_looks < JOURNAL_LOOKS;
+        self.breaker.journal_looks += u32::from(waits);
+        !waits
     }
 
     /// Takes what the surveyor has to say.
