@@ -7,7 +7,6 @@ use crate::observe::{Depth, Need, Observation};
 use super::measure::{self, Level, Reading, Resource, Whose};
 use super::note::Note;
 use super::pace;
-use super::remembered::REMEMBERED;
 use super::victim::{Choice, Refusal, Spared, Victim};
 use super::{Act, Because, Engine, FUTILE_KILLS, PATIENCE, PAUSE, Signal, Step};
 
@@ -107,11 +106,7 @@ impl Engine {
     }
 
     fn first_act(&self, victim: &Victim, reading: &Reading, now: Duration) -> Act {
-        let ignored = self
-            .asked
-            .since(victim.id)
-            .map(|asked| now.saturating_sub(asked))
-            .filter(|ago| (self.grace..REMEMBERED).contains(ago));
+        let ignored = self.asked.ago(victim.id, now).filter(|ago| *ago >= self.grace);
         let (signal, because) = match (reading.level, ignored) {
             (Level::Kill, _) => (Signal::Kill, Because::AtKill),
             (_, Some(ago)) => (Signal::Kill, Because::GraceOver(ago)),

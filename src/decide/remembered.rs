@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::observe::TaskId;
 
 /// A process that was asked to go and is still there when memory runs short again within this time is not asked twice.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(300);
+const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// Victims remembered as set aside, or as asked to go, where one is asked after the other.
 const REMEMBERED_TASKS: usize = 16;
@@ -42,6 +42,11 @@ impl<const N: usize> Remembered<N> {
         for known in self.tasks.iter_mut().filter(|known| known.is_some_and(|(known, _)| known == id)) {
             *known = None;
         }
+    }
+
+    /// How long ago it happened, as long as that counts.
+    pub(super) fn ago(&self, id: TaskId, now: Duration) -> Option<Duration> {
+        self.since(id).map(|when| now.saturating_sub(when)).filter(|ago| *ago < REMEMBERED)
     }
 
     pub(super) fn since(&self, id: TaskId) -> Option<Duration> {

@@ -18,6 +18,9 @@ in_cell() {
   ( echo "$BASHPID" > "$dir/cgroup.procs"; exec "$BIN/$program" "$@" ) &
 }
 
+# in_cell's hogs have no unit: cell_hog NAME DIR ARGUMENTS... starts one there that tells its progress as NAME; $! is its pid.
+cell_hog() { local name=$1 dir=$2; shift 2; in_cell "$dir" hog --progress "$LAB/progress/$name" "$@"; }
+
 # slice NAME SETTING...: NAME.slice with these settings. Names are band or band-SOMETHING, which is $CGROUPS/band.slice/...
 slice() {
   local name=$1; shift
@@ -73,7 +76,7 @@ late() {
 # The machine is emulated, on a host that has other work. stood SINCE [UNTIL]: for how long a processor of it stood still in that
 # time (all in ms). still_until SINCE: until when one last did for a second or more, or SINCE.
 stood() {
-  awk -v since="$1" -v until="${2:-$(now_ms)}" 'NF { print $1 - $2, $1 }' "$LAB/pulse" | sort -n |
+  awk 'NF { print $1 - $2, $1 }' "$LAB/pulse" | sort -n |
     awk -v since="$1" -v until="${2:-$(now_ms)}" '{
       from = $1 > since ? $1 : since; to = $2 < until ? $2 : until
       if (to > from) { sum += to - from; since = to }

@@ -112,9 +112,6 @@ start_unit() {
     $command "$@" || fail "could not start hog-$name.service"
 }
 
-# in_cell's hogs have no unit: cell_hog NAME DIR ARGUMENTS... starts one there that tells its progress as NAME; $! is its pid.
-cell_hog() { local name=$1 dir=$2; shift 2; in_cell "$dir" hog --progress "$LAB/progress/$name" "$@"; }
-
 hog_pid() { systemctl show -P MainPID "hog-$1.service"; }
 
 # reached NAME WORD: the hog wrote "paused" or "there".

@@ -19,7 +19,7 @@ use crate::observe::cgroups::{CgroupPath, is_within};
 use crate::observe::{Need, Observation, TaskId};
 
 use super::livelock::{Detector, MachineSample, Sample, Stall, Verdict};
-use super::remembered::{REMEMBERED, Remembered};
+use super::remembered::Remembered;
 use super::victim::{Chooser, Held, Victim};
 use super::{Act, Because, FUTILE_KILLS, Outcome, PAUSE, Signal};
 
@@ -373,15 +373,12 @@ impl Cases {
                 since: now,
                 victim: match before {
                     Phase::Asked(asked) => Some(asked.gone(now)),
-                    _ => {
-                        let asked = self.asked.since(act.victim.id).map(|sent_at| now.saturating_sub(sent_at));
-                        asked.filter(|after| *after < REMEMBERED).map(|after| case::Gone {
-                            victim: act.victim,
-                            signal: Signal::Term,
-                            after,
-                            current: case.current,
-                        })
-                    }
+                    _ => self.asked.ago(act.victim.id, now).map(|after| case::Gone {
+                        victim: act.victim,
+                        signal: Signal::Term,
+                        after,
+                        current: case.current,
+                    }),
                 },
             },
             Outcome::Failed => {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::config::TargetKind;
 use crate::decide::livelock::Kind;
 use crate::decide::pressure::{Child, LOOK, worst_child};
-use crate::decide::remembered::REMEMBERED;
 use crate::decide::victim::{Choice, Chooser, Exclusion, GroupWhy, Refusal, Spared, Stuck, Tier, Victim};
 use crate::decide::{Act, Because, FUTILE_KILLS, PATIENCE, PAUSE, SPARED_FOR, Signal};
 use crate::observe::cgroups::{CgroupPath, is_child, is_within};
@@ -98,8 +97,7 @@ impl Cases {
                     self.crew_of = Some(place);
                 }
                 // Who ignored SIGTERM and was spared, because the cgroup came free, is not asked twice.
-                let ignored = self.asked.since(victim.id).map(|asked| now.saturating_sub(asked));
-                let ignored = ignored.filter(|ago| (self.grace..REMEMBERED).contains(ago));
+                let ignored = self.asked.ago(victim.id, now).filter(|ago| *ago >= self.grace);
                 let act = Act {
                     victim,
                     signal: if ignored.is_some() { Signal::Kill } else { Signal::Term },

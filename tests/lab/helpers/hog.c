@@ -6,7 +6,6 @@
 //                      gives back is taken again, but never more than TOPUP_MAX MiB without a SIGUSR1
 //   --pause PERCENT    with --to: stop at PERCENT first, and go on at SIGUSR1
 //   --most MB          with --pause: take no more than MB MiB in all after that
-//   --after FILE       begin when FILE is there: several hogs begin at once
 //   --random           fill with noise: zram cannot make it small
 //   --name NAME        call itself NAME (what /proc/PID/comm shows; 15 bytes)
 //   --ignore-term      ignore SIGTERM
@@ -115,10 +114,9 @@ int main(int argc, char **argv) {
   static const struct option options[] = {
     {"size", 1, 0, 's'}, {"to", 1, 0, 't'}, {"pause", 1, 0, 'p'}, {"random", 0, 0, 'r'},
     {"name", 1, 0, 'n'}, {"ignore-term", 0, 0, 'i'}, {"progress", 1, 0, 'f'},
-    {"after", 1, 0, 'a'}, {"most", 1, 0, 'm'}, {"first", 1, 0, 'F'}, {0, 0, 0, 0}};
+    {"most", 1, 0, 'm'}, {"first", 1, 0, 'F'}, {0, 0, 0, 0}};
   double to = 0, pause_at = 0;
   long size = 0, first = 0, most = -1;
-  const char *after = 0;
   for (int o; (o = getopt_long(argc, argv, "", options, 0)) != -1;) switch (o) {
     case 's': size = atol(optarg); break;
     case 't': to = atof(optarg); break;
@@ -127,7 +125,6 @@ int main(int argc, char **argv) {
     case 'n': prctl(PR_SET_NAME, optarg); break;
     case 'i': signal(SIGTERM, SIG_IGN); break;
     case 'f': progress_file = optarg; break;
-    case 'a': after = optarg; break;
     case 'F': first = atol(optarg); break;
     case 'm': most = atol(optarg) << 20; break;
     default: return 2;
@@ -140,7 +137,6 @@ int main(int argc, char **argv) {
   }
   close(adj);
   signal(SIGUSR1, on_usr1);
-  while (after && access(after, F_OK)) sleep_ms(10);
 
   if (size > 0) {
     for (long taken = 0; taken < size; taken++) {

@@ -48,8 +48,8 @@ untold() {
   done
 }
 wait_for 90 told || { untold; fail "$(ends | sort -u | wc -l) ends told of $MANY hogs"; }
-note "$(count set_aside) of them did not die within 3 s of SIGKILL, $(log -o cat HOGWATCH_EVENT=recovered | grep -c "and lives" || true) were spared"
 spared=$(log -o cat HOGWATCH_EVENT=recovered | grep -c "and lives" || true)
+note "$(count set_aside) of them did not die within 3 s of SIGKILL, $spared were spared"
 expect "few to be spared, not $spared" test "$spared" -le $((MANY / 10))
 # Who was spared may be asked again, in another incident.
 same "incidents" "$MANY" "$(entries term | jq -r '"\(.HOGWATCH_PID) \(.HOGWATCH_INCIDENT)"' | sort -k 1,1 -u | cut -d ' ' -f 2 | sort -u | wc -l)"
